@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LADE_CORE_PRIV_H
+#define LADE_CORE_PRIV_H
+
+/* core_priv.h - what the files of core, and the layers above it, share about tasks and loops.
+ *
+ * The words: a *task* is the user's struct; its *control block* (ctl) is the running side, at the
+ * top of the task's own stack; a *node* is one link of a task's chain of scopes; a *scope* is a
+ * node that has children; an *op* is one wait of one task. */
+
+#include "base/heap.h"
+#include "base/list.h"
+
+#include <lade/layout.h>
+#include <lade/park.h>
+#include <lade/scope.h>
+#include <lade/task.h>
+
+#define lade_likely(x) __builtin_expect(!!(x), 1)
+#define lade_unlikely(x) __builtin_expect(!!(x), 0)
+
+enum node_kind {
+	NODE_TASK,    /* a task's own scope */
+	NODE_BLOCK,   /* lade_scope */
+	NODE_GROUP,   /* a join, a race or a composite */
+	NODE_WITHIN,  /* a deadline */
+	NODE_SHIELD,  /* lade_shield */
+	NODE_CLEANUP, /* the implicit shield of a cleanup */
+};
+
+enum level { LEVEL_NONE, LEVEL_SOFT, LEVEL_HARD };
+
+enum {
+	NODE_FIRED = 1,	   /* its own request was what made it hard */
+	NODE_DEFERRED = 2, /* a shield that holds a request back; its budget runs */
+	NODE_OPENED = 4,   /* a shield whose budget is over */
+};
+
+enum scope_policy {
+	POLICY_FAIL_FAST = LADE_FAIL_FAST,
+	POLICY_ALL = LADE_ALL,
+	POLICY_RACE_OK,
+	POLICY_RACE,
+};
+
+enum scope_state { SCOPE_OPEN = 1, SCOPE_CLOSED };
+
+enum task_state { TASK_LAZY, TASK_STARTED, TASK_ENDED };
+
+enum {
+	TASK_CANCELLED = 1,	 /* cancelled before it was started */
+	TASK_DAEMON = 2,	 /* a daemon child */
+	TASK_SELF_CANCELLED = 4, /* ended with -ECANCELED because of a request on itself alone */
+};
+
+enum {
+	GATE_CANCEL = 1,     /* a hard request holds */
+	GATE_NO_SUSPEND = 2, /* inside lade_no_suspend */
+	GATE_OUTSIDE = 4,    /* not a task */
+};
+
+enum {
+	CTL_QUEUED = 1,	    /* a composite in the ready queue */
+	CTL_DELIVERING = 2, /* in the loop's list of tasks to be told of a request */
+	CTL_TRIMMED = 8,    /* a free stack whose deep pages have been given back */
+	CTL_CANARY = 4,	    /* its stack has no guard: a word at the end is checked instead */
+};
+
+enum op_state { OP_NEW, OP_PARKED, OP_DONE };
+
+/* Ties of the timer heap: what completes fires before what cancels. */
+enum timer_class { TIMER_OP, TIMER_DEADLINE, TIMER_BUDGET };
+
+#define LADE_STACK_BYTES_DEFAULT (256u << 10)
+#define LADE_CHILDREN_MAX_DEFAULT 10000u
+#define LADE_CLEANUP_NS_DEFAULT INT64_C(5000000000)
+#define LADE_INLINE_BUDGET 64
+
+struct lade_backend;
+struct lade_stacks;
+
+/* What a program may set about a loop; zeros are defaults. */
+struct lade_loop_config {
+	const char *backend;   /* "virtual"; NULL: LADE_BACKEND, else the best there is */
+	uint32_t stacks_max;   /* tasks alive at once; 0: 2,000,000 */
+	int inline_budget;     /* calls that complete without a switch in a row; 0: 64 */
+	void (*report)(void *arg, const char *message); /* told of overruns; NULL: nobody */
+	void *report_arg;			       /* handed to report */
+};
+
+/* One loop: one core's tasks. Only its own thread touches it. */
+struct lade_loop {
+	struct lade_context context;	   /* the loop's own, on the thread's stack */
+	struct lade_ctl *ready_head;	   /* tasks that can run, first in first out */
+	struct lade_ctl *ready_tail;	   /* valid when ready_head is not NULL */
+	uint32_t ready_len;		   /* entries in the ready queue */
+	uint32_t turn_left;		   /* switches until the loop looks at timers and I/O */
+	int inline_left;		   /* calls that may still complete without a switch */
+	int inline_budget;		   /* what inline_left starts from */
+	int64_t now_ns;			   /* the last clock reading */
+	uint64_t now_cycles;		   /* the cycle counter at that reading */
+	uint64_t timer_count;		   /* timers armed so far: the age that breaks ties */
+	struct lade_heap timers;	   /* armed timers */
+	struct lade_ctl *deliver;	   /* tasks to be told of a request */
+	bool delivering;		   /* the list is being worked off */
+	struct lade_stacks *stacks;	   /* pool of task stacks */
+	const struct lade_backend *backend; /* clock and waiting */
+	void *backend_data;		   /* the back end's own */
+	struct lade_scope root;		   /* parent of the tasks started on the loop */
+	uint64_t tasks_started;		   /* counts tasks, gives them numbers */
+	uint64_t switches;		   /* turns taken so far, in switches */
+	void (*report)(void *arg, const char *message);
+	void *report_arg;
+	void *san_thread;		   /* the sanitizer's handle, or end, of the thread's stack */
+	size_t san_bytes;		   /* the thread's stack size, where a sanitizer asks */
+};
+
+/* A back end: a clock and a way to wait. */
+struct lade_backend {
+	const char *name;
+	int (*open)(struct lade_loop *loop);   /* 0 or -errno */
+	void (*close)(struct lade_loop *loop); /* after the last task */
+	int64_t (*now)(struct lade_loop *loop); /* monotonic, ns */
+	/* Completes ops whose events have come; waits for one until @until_ns at the latest
+	 * (0: not at all, INT64_MAX: without limit). Returns 0, or -EDEADLK: nothing can come. */
+	int (*poll)(struct lade_loop *loop, int64_t until_ns);
+	bool exact; /* the clock moves only in poll: readings need no second look */
+};
+
+extern const struct lade_backend lade_backend_virtual;
+
+/* lade_cur is the running task's control block; outside any task, a stand-in whose gate is shut. */
+extern __thread struct lade_ctl *lade_cur __attribute__((tls_model("initial-exec")));
+extern struct lade_ctl lade_outside;
+
+/* lade_misuse - ends the process with one message, which names the places of a mistake. */
+__attribute__((noreturn, format(printf, 1, 2))) void lade_misuse(const char *format, ...);
+
+/* lade_report - hands a message to the loop's report function, if it has one. */
+__attribute__((format(printf, 2, 3))) void lade_report(struct lade_loop *loop, const char *format,
+						       ...);
+
+/* loop.c */
+
+/* lade_loop_new - a loop for the calling thread.  Returns 0 or -errno. */
+int lade_loop_new(const struct lade_loop_config *config, struct lade_loop **ret_loop);
+
+/* lade_loop_run - starts a task and runs the loop until all its tasks have ended.
+ *
+ * Returns the task's status. */
+int lade_loop_run(struct lade_loop *loop, struct lade_task *task, const char *site);
+
+/* lade_loop_free - frees a loop that has no tasks; NULL is allowed. */
+struct lade_loop *lade_loop_free(struct lade_loop *loop);
+
+/* lade_loop_now - the loop's time, at most 50 us old. */
+int64_t lade_loop_now(struct lade_loop *loop);
+
+/* lade_timer_start - arms an idle timer. */
+void lade_timer_start(struct lade_loop *loop, struct lade_timer *timer, int64_t at_ns,
+		      enum timer_class class, void (*fire)(struct lade_timer *));
+
+/* lade_timer_stop - disarms a timer; nothing if it is not armed. */
+static inline void lade_timer_stop(struct lade_loop *loop, struct lade_timer *timer)
+{
+	if (lade_timer_armed(timer))
+		lade_heap_remove(&loop->timers, timer);
+}
+
+/* switch.c */
+
+/* lade_ready - puts a task, or a composite, at the end of the ready queue. */
+static inline void lade_ready(struct lade_ctl *ctl)
+{
+	struct lade_loop *loop = ctl->loop;
+
+	ctl->ready_next = NULL;
+	if (loop->ready_head)
+		loop->ready_tail->ready_next = ctl;
+	else
+		loop->ready_head = ctl;
+	loop->ready_tail = ctl;
+	loop->ready_len++;
+}
+
+/* lade_leave - switches from the running task to the next that can run, or to the loop; returns
+ * when the task is run again. The caller has put it where it will be found. */
+void lade_leave(struct lade_ctl *ctl);
+
+/* lade_leave_for_ever - lade_leave for a task that has ended; gives its stack back. */
+__attribute__((noreturn)) void lade_leave_for_ever(struct lade_ctl *ctl);
+
+/* lade_enter_tasks - the loop's side: runs tasks until the queue is empty or the turn is over. */
+void lade_enter_tasks(struct lade_loop *loop);
+
+/* lade_context_init - makes a context that begins in @entry on a stack whose top is @top. */
+void lade_context_init(struct lade_context *context, void *top, void (*entry)(void));
+
+/* park.c */
+
+/* lade_gate_closed - why a suspending call may not go on: -ECANCELED, or the process ends. */
+int lade_gate_closed(struct lade_ctl *ctl, const char *site);
+
+/* lade_take_turn - lets the others run when the inline budget is spent; then as lade_enter. */
+int lade_take_turn(struct lade_ctl *ctl, const char *site);
+
+/* lade_enter - the first line of every suspending call: 0, or -ECANCELED. */
+static inline int lade_enter(const char *site)
+{
+	struct lade_ctl *ctl = lade_cur;
+
+	if (lade_unlikely(ctl->gate))
+		return lade_gate_closed(ctl, site);
+	if (lade_unlikely(--ctl->loop->inline_left < 0))
+		return lade_take_turn(ctl, site);
+	return 0;
+}
+
+/* lade_op_wait - parks the running task on an op until it is complete; the entry test is done.
+ * Returns the op's result, which is -ECANCELED when abort() answered ABORTED. */
+int lade_op_wait(struct lade_op *op);
+
+/* lade_deliver - tells a parked task of the request that now holds for it. */
+void lade_deliver(struct lade_ctl *ctl);
+
+/* node.c */
+
+/* lade_node_open - makes a node the running task's innermost scope. */
+void lade_node_open(struct lade_ctl *ctl, struct lade_node *node, enum node_kind kind,
+		    const char *site);
+
+/* lade_node_close - takes the innermost node off the chain; a node that is not ends the process. */
+void lade_node_close(struct lade_ctl *ctl, struct lade_node *node, const char *site);
+
+/* lade_node_init - sets what all nodes share; its eff and deadline come from @outer. */
+void lade_node_init(struct lade_node *node, struct lade_node *outer, struct lade_ctl *owner,
+		    enum node_kind kind, const char *site);
+
+/* lade_request - asks a scope and all below it to end. */
+void lade_request(struct lade_loop *loop, struct lade_node *node, enum level level,
+		  enum lade_reason_kind kind, const char *site, const char *task);
+
+/* lade_gate_set - brings a task's gate up to date with its innermost scope. */
+static inline void lade_gate_set(struct lade_ctl *ctl)
+{
+	ctl->gate = (ctl->gate & ~(uint32_t)GATE_CANCEL) |
+		    (ctl->scope->eff == LEVEL_HARD ? GATE_CANCEL : 0);
+}
+
+/* scope.c */
+
+/* lade_scope_init - makes a scope, its node apart, ready for children. */
+void lade_scope_init(struct lade_scope *scope, enum scope_policy policy, uint32_t children_max,
+		     int *rc);
+
+/* lade_scope_await - waits until the scope has no child but daemons, or a race has a winner. */
+void lade_scope_await(struct lade_scope *scope, const char *what, const char *site);
+
+/* lade_child_ended - a child's end, as its parent sees it. */
+void lade_child_ended(struct lade_scope *scope, struct lade_task *task);
+
+/* lade_scope_fired_by_user - whether lade_cancel on this very scope is what cancelled it. */
+static inline bool lade_scope_fired_by_user(const struct lade_node *node)
+{
+	return (node->flags & NODE_FIRED) && node->reason.kind == LADE_REASON_USER;
+}
+
+/* task.c */
+
+/* lade_task_start - starts a lazy task as a child; @bytes > 0: moves a copy to its new stack. */
+void lade_task_start(struct lade_scope *scope, struct lade_task *task, size_t bytes,
+		     unsigned flags, const char *site);
+
+/* lade_ctl_attach - makes a control block the running side of a task, a child of @scope. */
+void lade_ctl_attach(struct lade_ctl *ctl, struct lade_loop *loop, struct lade_scope *scope,
+		     struct lade_task *task, struct lade_node *root, enum node_kind kind);
+
+/* lade_ctl_end - the end of a task: status, waiters, parent. The ctl is not touched after. */
+void lade_ctl_end(struct lade_ctl *ctl, int status);
+
+/* lade_task_dispose - disposes of a completed task's value, if its type says how. */
+void lade_task_dispose(struct lade_task *task);
+
+/* stack.c */
+
+struct lade_stacks *lade_stacks_new(uint32_t max);
+struct lade_stacks *lade_stacks_free(struct lade_stacks *stacks);
+
+/* lade_stack_take - a control block at the top of a stack of at least @bytes; NULL: no memory, or
+ * the limit. The fields that describe the stack are set, the others keep old values. */
+struct lade_ctl *lade_stack_take(struct lade_stacks *stacks, size_t bytes);
+
+/* lade_stack_give - takes a stack back; the caller may still be running on it. */
+void lade_stack_give(struct lade_stacks *stacks, struct lade_ctl *ctl);
+
+/* lade_stacks_trim - gives back pages that ended tasks have touched; bounded work. */
+void lade_stacks_trim(struct lade_stacks *stacks);
+
+/* lade_stack_check - ends the process if a stack without a guard was overrun. */
+void lade_stack_check(const struct lade_ctl *ctl);
+
+/* lade_stack_guards - how the stacks are guarded: "madvise", "mprotect", "canary". */
+const char *lade_stack_guards(const struct lade_stacks *stacks);
+
+/* The control block and the task's own node, at the very top of each stack. */
+struct lade_top {
+	struct lade_ctl ctl;
+	struct lade_node root;
+};
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* loop.c - one core's turn after turn: I/O, tasks, timers.
+ *
+ * DESIGN
+ * A turn has three phases. I/O: the back end completes what has come. Tasks: all that are ready
+ * at that moment run, and what they wake, until nothing is ready or the turn is over. Timers: the
+ * clock is read and what is due fires. So data that comes in the turn of a deadline is there
+ * before the deadline is (rule 6), and the clock is read once a turn: a reading costs as much as
+ * twenty switches. */
+
+#include "core/core_priv.h"
+#include "core/sanitize.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define TURN_SWITCHES 256 /* at least as many between two looks at I/O */
+#define FRESH_CYCLES 50000 /* 50 us at 1 GHz, less on faster counters */
+
+static uint64_t cycles(void)
+{
+#if defined(__x86_64__)
+	return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+	uint64_t ticks, hz;
+
+	/* A counter of its own frequency; scaled to cycles of 1 GHz. */
+	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+	__asm__ volatile("mrs %0, cntfrq_el0" : "=r"(hz));
+	return hz ? ticks * (1000000000 / hz) : 0;
+#else
+	return UINT64_MAX;
+#endif
+}
+
+static void read_clock(struct lade_loop *loop)
+{
+	loop->now_ns = loop->backend->now(loop);
+	loop->now_cycles = cycles();
+}
+
+int64_t lade_loop_now(struct lade_loop *loop)
+{
+	if (!loop->backend->exact && cycles() - loop->now_cycles > FRESH_CYCLES)
+		read_clock(loop);
+	return loop->now_ns;
+}
+
+struct lade_instant lade_now(void)
+{
+	struct timespec t;
+
+	if (lade_cur->loop)
+		return (struct lade_instant){ lade_loop_now(lade_cur->loop) };
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (struct lade_instant){ (int64_t)t.tv_sec * 1000000000 + t.tv_nsec };
+}
+
+void lade_timer_start(struct lade_loop *loop, struct lade_timer *timer, int64_t at_ns,
+		      enum timer_class class, void (*fire)(struct lade_timer *))
+{
+	timer->at_ns = at_ns;
+	timer->order = (uint64_t)class << 60 | loop->timer_count++;
+	timer->fire = fire;
+	lade_heap_insert(&loop->timers, timer);
+}
+
+static void fire_timers(struct lade_loop *loop)
+{
+	struct lade_timer *first = lade_heap_first(&loop->timers);
+
+	if (!first)
+		return;
+	read_clock(loop);
+	while (first && first->at_ns <= loop->now_ns) {
+		lade_heap_remove(&loop->timers, first);
+		first->fire(first);
+		first = lade_heap_first(&loop->timers);
+	}
+}
+
+static const struct lade_backend *find_backend(const char *name)
+{
+	if (!name)
+		name = getenv("LADE_BACKEND");
+	if (!name || strcmp(name, lade_backend_virtual.name) == 0)
+		return &lade_backend_virtual;
+	return NULL;
+}
+
+int lade_loop_new(const struct lade_loop_config *config, struct lade_loop **ret_loop)
+{
+	const struct lade_backend *backend = find_backend(config->backend);
+	struct lade_loop *loop;
+	int rc;
+
+	if (!backend)
+		return -EINVAL;
+	loop = calloc(1, sizeof(*loop));
+	if (!loop)
+		return -ENOMEM;
+	loop->backend = backend;
+	loop->inline_budget = config->inline_budget ? config->inline_budget : LADE_INLINE_BUDGET;
+	loop->report = config->report;
+	loop->report_arg = config->report_arg;
+	loop->stacks = lade_stacks_new(config->stacks_max);
+	rc = loop->stacks ? backend->open(loop) : -ENOMEM;
+	if (rc < 0) {
+		lade_stacks_free(loop->stacks);
+		free(loop);
+		return rc;
+	}
+	san_thread(loop);
+	read_clock(loop);
+	*ret_loop = loop;
+	return 0;
+}
+
+struct lade_loop *lade_loop_free(struct lade_loop *loop)
+{
+	if (!loop)
+		return NULL;
+	loop->backend->close(loop);
+	lade_stacks_free(loop->stacks);
+	free(loop);
+	return NULL;
+}
+
+/* Until when the back end may wait. */
+static int64_t poll_until(struct lade_loop *loop)
+{
+	struct lade_timer *first = lade_heap_first(&loop->timers);
+
+	if (loop->ready_head)
+		return 0;
+	lade_stacks_trim(loop->stacks);
+	return first ? first->at_ns : INT64_MAX;
+}
+
+static void turn(struct lade_loop *loop)
+{
+	if (loop->backend->poll(loop, poll_until(loop)) == -EDEADLK)
+		lade_misuse("all tasks wait and nothing can wake them");
+	loop->turn_left = loop->ready_len > TURN_SWITCHES ? loop->ready_len : TURN_SWITCHES;
+	lade_enter_tasks(loop);
+	fire_timers(loop);
+}
+
+int lade_loop_run(struct lade_loop *loop, struct lade_task *task, const char *site)
+{
+	lade_node_init(&loop->root.head, NULL, NULL, NODE_BLOCK, site);
+	lade_scope_init(&loop->root, POLICY_ALL, 0, NULL);
+	loop->root.loop = loop;
+	lade_task_start(&loop->root, task, 0, 0, site);
+	while (loop->root.live)
+		turn(loop);
+	return task->status;
+}

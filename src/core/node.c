@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: MIT */
+/* node.c - the chain of scopes: requests, deadlines, shields, and who hears of them.
+ *
+ * DESIGN
+ * Every task has a chain of nodes, from its innermost scope out to its own, whose outer one is the
+ * parent's scope in another task: all chains together are a tree. A request marks one node and is
+ * spread inward at once: each node keeps in @eff what holds for the code directly inside it, so
+ * the test on entry to a suspending call is one load. Spreading is a loop over a work list, not a
+ * recursion: the tree may be deeper than a stack. First everybody is marked, then parked tasks are
+ * told: all are signalled before any can run.
+ *
+ * A shield stops the spreading and starts its budget; when that is over it lets the request in. A
+ * deadline is an ordinary request, made by a timer; one that is not earlier than the deadline
+ * outside it is never armed, so of equal deadlines the outermost fires.
+ *
+ * INVARIANT  eff >= level; eff == max(level, outer's eff unless this is a closed shield). */
+
+#include "core/core_priv.h"
+
+#include <errno.h>
+
+static bool is_shield(const struct lade_node *node)
+{
+	return node->kind == NODE_SHIELD || node->kind == NODE_CLEANUP;
+}
+
+static bool is_closed_shield(const struct lade_node *node)
+{
+	return is_shield(node) && !(node->flags & NODE_OPENED);
+}
+
+static bool has_children(const struct lade_node *node)
+{
+	return node->kind == NODE_BLOCK || node->kind == NODE_GROUP;
+}
+
+static uint8_t eff_of(const struct lade_node *node)
+{
+	uint8_t eff = node->outer && !is_closed_shield(node) ? node->outer->eff : LEVEL_NONE;
+
+	return eff > node->level ? eff : node->level;
+}
+
+void lade_node_init(struct lade_node *node, struct lade_node *outer, struct lade_ctl *owner,
+		    enum node_kind kind, const char *site)
+{
+	node->outer = outer;
+	node->inner = NULL;
+	node->owner = owner;
+	node->kind = (uint8_t)kind;
+	node->level = LEVEL_NONE;
+	node->flags = 0;
+	node->timer.prev = NULL;
+	node->cleanup_end_ns = 0;
+	node->site = site;
+	node->eff = LEVEL_NONE;
+	node->deadline_ns = INT64_MAX;
+	node->cleanup_ns = LADE_CLEANUP_NS_DEFAULT;
+	if (outer) {
+		node->cleanup_ns = outer->cleanup_ns;
+		if (!is_shield(node)) {
+			node->eff = outer->eff;
+			node->deadline_ns = outer->deadline_ns;
+		}
+	}
+}
+
+void lade_node_open(struct lade_ctl *ctl, struct lade_node *node, enum node_kind kind,
+		    const char *site)
+{
+	lade_node_init(node, ctl->scope, ctl, kind, site);
+	ctl->scope->inner = node;
+	ctl->scope = node;
+}
+
+void lade_node_close(struct lade_ctl *ctl, struct lade_node *node, const char *site)
+{
+	if (lade_unlikely(ctl->scope != node))
+		lade_misuse("%s: the scope of %s is closed by a task that does not own it, or "
+			    "before a scope inside it",
+			    site, node->site);
+	lade_timer_stop(ctl->loop, &node->timer);
+	ctl->scope = node->outer;
+	ctl->scope->inner = NULL;
+	lade_gate_set(ctl);
+}
+
+/* The end of a shield's budget: its own, and no later than that of a shield round it. */
+static int64_t budget_end(const struct lade_node *shield, int64_t now_ns)
+{
+	int64_t end = lade_instant_after((struct lade_instant){ now_ns },
+					 (struct lade_duration){ shield->budget_ns })
+			      .mono_ns;
+
+	for (const struct lade_node *n = shield->outer; n; n = n->outer)
+		if (is_shield(n) && (n->flags & NODE_DEFERRED) && n->budget_end_ns < end)
+			end = n->budget_end_ns;
+	return end;
+}
+
+static void shield_over(struct lade_timer *timer);
+
+/* A request has reached a closed shield from outside.  Returns whether it must be let in now. */
+static bool shield_defers(struct lade_loop *loop, struct lade_node *shield)
+{
+	int64_t end, now_ns;
+
+	if (shield->flags & NODE_DEFERRED)
+		return false;
+	now_ns = lade_loop_now(loop);
+	end = budget_end(shield, now_ns);
+	if (shield->kind == NODE_CLEANUP) {
+		/* All the cleanups of one scope share its budget. */
+		if (!shield->outer->cleanup_end_ns)
+			shield->outer->cleanup_end_ns = end;
+		else if (shield->outer->cleanup_end_ns < end)
+			end = shield->outer->cleanup_end_ns;
+	}
+	shield->flags |= NODE_DEFERRED;
+	shield->budget_end_ns = end;
+	if (end <= now_ns)
+		return true;
+	lade_timer_start(loop, &shield->timer, end, TIMER_BUDGET, shield_over);
+	return false;
+}
+
+static void tell(struct lade_loop *loop, struct lade_ctl *ctl)
+{
+	if (!ctl || !ctl->context.sp)
+		return;
+	lade_gate_set(ctl);
+	if (!ctl->wait || (ctl->flags & CTL_DELIVERING))
+		return;
+	ctl->flags |= CTL_DELIVERING;
+	ctl->deliver_next = loop->deliver;
+	loop->deliver = ctl;
+}
+
+static void open_shield(struct lade_loop *loop, struct lade_node *shield)
+{
+	shield->flags |= NODE_OPENED;
+	lade_report(loop, "%s at %s has overrun its budget of %lld ms in task %s: the cancel is "
+			  "delivered now",
+		    shield->kind == NODE_CLEANUP ? "the cleanup" : "the shield", shield->site,
+		    (long long)(shield->budget_ns / 1000000), shield->owner->head->type->name);
+}
+
+/* Marks one node and what lies inside it in the same task; children go on the work list. */
+static struct lade_node *spread_in_task(struct lade_loop *loop, struct lade_node *node,
+					struct lade_node *work)
+{
+	for (;; node = node->inner) {
+		uint8_t eff = eff_of(node);
+
+		if (eff <= node->eff)
+			return work;
+		node->eff = eff;
+		if (has_children(node)) {
+			struct lade_scope *scope = LADE_CONTAINER(node, struct lade_scope, head);
+			struct lade_link *it;
+
+			for (it = scope->children.prev; it != &scope->children; it = it->prev) {
+				struct lade_ctl *child =
+					LADE_CONTAINER(it, struct lade_ctl, sibling);
+
+				child->root->work = work;
+				work = child->root;
+			}
+		}
+		if (!node->inner) {
+			tell(loop, node->owner);
+			return work;
+		}
+		if (is_closed_shield(node->inner)) {
+			if (!shield_defers(loop, node->inner))
+				return work;
+			open_shield(loop, node->inner);
+		}
+	}
+}
+
+static void spread(struct lade_loop *loop, struct lade_node *node)
+{
+	struct lade_node *work = node;
+
+	node->work = NULL;
+	while (work) {
+		node = work;
+		work = spread_in_task(loop, node, node->work);
+	}
+	if (loop->delivering)
+		return;
+	loop->delivering = true;
+	while (loop->deliver) {
+		struct lade_ctl *ctl = loop->deliver;
+
+		loop->deliver = ctl->deliver_next;
+		ctl->flags &= ~(uint32_t)CTL_DELIVERING;
+		lade_deliver(ctl);
+	}
+	loop->delivering = false;
+}
+
+static void shield_over(struct lade_timer *timer)
+{
+	struct lade_node *shield = LADE_CONTAINER(timer, struct lade_node, timer);
+	struct lade_loop *loop = shield->owner->loop;
+
+	open_shield(loop, shield);
+	spread(loop, shield);
+}
+
+void lade_request(struct lade_loop *loop, struct lade_node *node, enum level level,
+		  enum lade_reason_kind kind, const char *site, const char *task)
+{
+	if (node->level >= level)
+		return;
+	if (node->level == LEVEL_NONE)
+		node->reason = (struct lade_reason){ .kind = kind,
+						     .root = kind,
+						     .site = site,
+						     .task = task,
+						     .at_ns = loop->now_ns };
+	node->level = (uint8_t)level;
+	if (level == LEVEL_HARD && node->eff < LEVEL_HARD)
+		node->flags |= NODE_FIRED;
+	spread(loop, node);
+}
+
+/* The end of the grace that lade_cancel gave. */
+static void grace_over(struct lade_timer *timer)
+{
+	struct lade_node *node = LADE_CONTAINER(timer, struct lade_node, timer);
+
+	lade_request(node->owner->loop, node, LEVEL_HARD, node->reason.kind, node->reason.site,
+		     node->reason.task);
+}
+
+static void cancel_node(struct lade_loop *loop, struct lade_node *node,
+			struct lade_duration grace, const char *site)
+{
+	int64_t hard_ns;
+
+	if (node->level == LEVEL_HARD)
+		return;
+	lade_request(loop, node, grace.ns ? LEVEL_SOFT : LEVEL_HARD, LADE_REASON_USER, site,
+		     lade_task_name());
+	if (!grace.ns) {
+		lade_timer_stop(loop, &node->timer);
+		return;
+	}
+	hard_ns = lade_instant_after((struct lade_instant){ lade_loop_now(loop) }, grace).mono_ns;
+	if (lade_timer_armed(&node->timer)) {
+		if (node->timer.at_ns <= hard_ns)
+			return;
+		lade_timer_stop(loop, &node->timer);
+	}
+	lade_timer_start(loop, &node->timer, hard_ns, TIMER_DEADLINE, grace_over);
+}
+
+void lade_cancel_scope_at(struct lade_node *node, struct lade_duration grace, const char *site)
+{
+	struct lade_scope *scope = LADE_CONTAINER(node, struct lade_scope, head);
+
+	if (scope->state == SCOPE_OPEN)
+		cancel_node(scope->loop, node, grace, site);
+}
+
+void lade_cancel_task_at(struct lade_task *task, struct lade_duration grace, const char *site)
+{
+	if (task->state == TASK_LAZY)
+		task->flags |= TASK_CANCELLED;
+	else if (task->state == TASK_STARTED && task->self != task)
+		lade_misuse("%s: cancel of a task that was moved or freed while it runs (started "
+			    "at %s)",
+			    site, task->site);
+	else if (task->state == TASK_STARTED)
+		cancel_node(task->ctl->loop, task->ctl->root, grace, site);
+}
+
+/* within */
+
+static void deadline_passed(struct lade_timer *timer)
+{
+	struct lade_node *node = LADE_CONTAINER(timer, struct lade_node, timer);
+	struct lade_ctl *ctl = node->owner;
+
+	lade_request(ctl->loop, node, LEVEL_HARD, LADE_REASON_DEADLINE, node->site,
+		     ctl->head->type->name);
+}
+
+void lade_within_open(struct lade_node *node, struct lade_instant deadline, const char *site)
+{
+	struct lade_ctl *ctl = lade_cur;
+	struct lade_loop *loop = ctl->loop;
+
+	if (lade_unlikely(ctl->gate & (GATE_OUTSIDE | GATE_NO_SUSPEND)))
+		(void)lade_gate_closed(ctl, site);
+	lade_node_open(ctl, node, NODE_WITHIN, site);
+	if (deadline.mono_ns >= node->deadline_ns)
+		return;
+	node->deadline_ns = deadline.mono_ns;
+	if (lade_unlikely(deadline.mono_ns <= loop->now_ns))
+		lade_request(loop, node, LEVEL_HARD, LADE_REASON_DEADLINE, site,
+			     ctl->head->type->name);
+	else
+		lade_timer_start(loop, &node->timer, deadline.mono_ns, TIMER_DEADLINE,
+				 deadline_passed);
+}
+
+int lade_within_close(int rc)
+{
+	struct lade_ctl *ctl = lade_cur;
+	struct lade_node *node = ctl->scope;
+
+	if (lade_unlikely(node->kind != NODE_WITHIN))
+		lade_misuse("a scope of %s was left open inside a deadline", node->site);
+	if (lade_unlikely(node->flags & NODE_FIRED)) {
+		ctl->fired = node->reason;
+		if (rc == -ECANCELED)
+			rc = -ETIME;
+	}
+	lade_node_close(ctl, node, node->site);
+	return rc;
+}
+
+/* Shields and cleanups */
+
+static void shield_node_open(struct lade_node *node, enum node_kind kind, const char *site)
+{
+	struct lade_ctl *ctl = lade_cur;
+
+	lade_node_open(ctl, node, kind, site);
+	node->budget_end_ns = INT64_MAX;
+	if (kind == NODE_CLEANUP)
+		node->budget_ns = node->cleanup_ns;
+}
+
+/* A shield that opens while a request is pending: its budget runs from here. */
+static void shield_node_begin(struct lade_node *node)
+{
+	struct lade_ctl *ctl = lade_cur;
+
+	if (node->outer->eff != LEVEL_NONE && shield_defers(ctl->loop, node)) {
+		open_shield(ctl->loop, node);
+		spread(ctl->loop, node);
+	}
+	lade_gate_set(ctl);
+}
+
+struct lade_node *lade_shield_open(struct lade_node *node, struct lade_duration budget,
+				   const char *site)
+{
+	if (lade_cur->gate & GATE_OUTSIDE)
+		(void)lade_gate_closed(lade_cur, site);
+	if (budget.ns == INT64_MAX)
+		lade_misuse("%s: a shield needs a finite budget", site);
+	shield_node_open(node, NODE_SHIELD, site);
+	node->budget_ns = budget.ns;
+	shield_node_begin(node);
+	return node;
+}
+
+void lade_shield_leave(struct lade_node *node)
+{
+	lade_node_close(lade_cur, node, node->site);
+}
+
+void lade_cleanup_open(struct lade_node *node, const char *site)
+{
+	if (lade_cur->gate & GATE_OUTSIDE)
+		return;
+	shield_node_open(node, NODE_CLEANUP, site);
+	shield_node_begin(node);
+}
+
+void lade_cleanup_close(struct lade_node *node)
+{
+	if (lade_cur->gate & GATE_OUTSIDE)
+		return;
+	lade_node_close(lade_cur, node, node->site);
+}
+
+void lade_deferred_run(struct lade_deferred *deferred)
+{
+	struct lade_node node;
+
+	lade_cleanup_open(&node, deferred->site);
+	deferred->fn(deferred->arg);
+	lade_cleanup_close(&node);
+}
+
+const char *lade_no_suspend_open(const char *site)
+{
+	struct lade_ctl *ctl = lade_cur;
+
+	if (ctl->gate & GATE_OUTSIDE)
+		return site;
+	/* A nested one keeps the outer place, and must not end it: it gives an empty name back. */
+	if (ctl->gate & GATE_NO_SUSPEND)
+		return "";
+	ctl->gate |= GATE_NO_SUSPEND;
+	ctl->no_suspend_site = site;
+	return site;
+}
+
+void lade_no_suspend_leave(const char **site)
+{
+	if (**site && !(lade_cur->gate & GATE_OUTSIDE))
+		lade_cur->gate &= ~(uint32_t)GATE_NO_SUSPEND;
+}
+
+/* Questions */
+
+bool lade_stopping(void)
+{
+	return lade_cur->scope && lade_cur->scope->eff >= LEVEL_SOFT;
+}
+
+bool lade_cancelled(void)
+{
+	return lade_cur->gate & GATE_CANCEL;
+}
+
+struct lade_reason lade_why(void)
+{
+	const struct lade_node *node = lade_cur->scope;
+	bool other_task = false;
+
+	for (; node && node->eff != LEVEL_NONE; node = node->outer) {
+		if (node->level != LEVEL_NONE) {
+			struct lade_reason why = node->reason;
+
+			if (other_task)
+				why.kind = LADE_REASON_PARENT;
+			return why;
+		}
+		if (node->kind == NODE_TASK)
+			other_task = true;
+	}
+	return lade_cur->fired;
+}
+
+const char *lade_reason_name(enum lade_reason_kind kind)
+{
+	static const char *const names[] = { "none",	  "user",   "deadline", "sibling",
+					     "race lost", "parent", "shutdown" };
+
+	return (size_t)kind < sizeof(names) / sizeof(*names) ? names[kind] : "unknown";
+}
+
+int lade_scope_set(struct lade_scope *scope, const struct lade_key *key, void *value)
+{
+	struct lade_scope_value *free_slot = NULL;
+
+	for (int i = 0; i < LADE_SCOPE_VALUES; i++) {
+		struct lade_scope_value *slot = &scope->values[i];
+
+		if (slot->key == key) {
+			slot->value = value;
+			return 0;
+		}
+		if (!slot->key && !free_slot)
+			free_slot = slot;
+	}
+	if (!free_slot)
+		return -ENOSPC;
+	*free_slot = (struct lade_scope_value){ key, value };
+	return 0;
+}
+
+void *lade_scope_get(const struct lade_key *key)
+{
+	for (const struct lade_node *n = lade_cur->scope; n; n = n->outer) {
+		const struct lade_scope *scope;
+
+		if (n->kind != NODE_BLOCK)
+			continue;
+		scope = LADE_CONTAINER(n, const struct lade_scope, head);
+		for (int i = 0; i < LADE_SCOPE_VALUES; i++)
+			if (scope->values[i].key == key)
+				return scope->values[i].value;
+	}
+	return NULL;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* scope.c - scopes with children: blocks, and the end of a child as its parent sees it.
+ *
+ * INVARIANT  live + daemons children are in the list or, for tasks that could not be run, are
+ * ending this moment; a scope is closed only when both counts are 0. */
+
+#include "core/core_priv.h"
+
+#include <errno.h>
+
+void lade_scope_init(struct lade_scope *scope, enum scope_policy policy, uint32_t children_max,
+		     int *rc)
+{
+	lade_list_init(&scope->children);
+	lade_list_init(&scope->spawners);
+	scope->live = scope->daemons = 0;
+	scope->children_max = children_max ? children_max : LADE_CHILDREN_MAX_DEFAULT;
+	scope->policy = (uint8_t)policy;
+	scope->state = SCOPE_OPEN;
+	scope->member_count = 0;
+	scope->first = scope->last = 0;
+	scope->rc = rc;
+	scope->members = NULL;
+	scope->waiter = NULL;
+	scope->loop = lade_cur->loop;
+}
+
+/* Wakes whoever waits for the scope: its owner, or the composite that it belongs to. */
+static void wake_owner(struct lade_scope *scope)
+{
+	struct lade_ctl *owner = scope->head.owner;
+
+	if (scope->waiter) {
+		lade_complete(scope->waiter, 0);
+		scope->waiter = NULL;
+	} else if (owner && !owner->context.sp && !(owner->flags & CTL_QUEUED)) {
+		owner->flags |= CTL_QUEUED;
+		lade_ready(owner);
+	}
+}
+
+/* The place of an ended child goes straight to the task that has waited longest for one. */
+static void hand_over_place(struct lade_scope *scope)
+{
+	struct lade_link *first;
+
+	if (scope->live >= scope->children_max)
+		return;
+	first = lade_list_pop(&scope->spawners);
+	if (!first)
+		return;
+	scope->live++;
+	lade_complete(LADE_CONTAINER(first, struct lade_op, link), 0);
+}
+
+void lade_child_ended(struct lade_scope *scope, struct lade_task *task)
+{
+	int status = task->status;
+	bool failed = status < 0 && !(task->flags & TASK_SELF_CANCELLED);
+	bool won = false;
+
+	if (task->flags & TASK_DAEMON)
+		scope->daemons--;
+	else
+		scope->live--;
+	switch (scope->policy) {
+	case POLICY_FAIL_FAST:
+		if (failed && !scope->first) {
+			scope->first = status;
+			lade_request(scope->loop, &scope->head, LEVEL_HARD, LADE_REASON_SIBLING,
+				     task->site, task->type->name);
+		}
+		break;
+	case POLICY_ALL:
+		if (failed && !scope->first)
+			scope->first = status;
+		break;
+	case POLICY_RACE_OK:
+		won = status >= 0;
+		if (!won && status != -ECANCELED)
+			scope->last = status;
+		break;
+	case POLICY_RACE:
+		won = status != -ECANCELED;
+		break;
+	}
+	if (!lade_list_empty(&scope->spawners))
+		hand_over_place(scope);
+	if (won || !scope->live)
+		wake_owner(scope);
+}
+
+void lade_scope_await(struct lade_scope *scope, const char *what, const char *site)
+{
+	struct lade_op op = { .what = what, .site = site };
+
+	scope->waiter = &op;
+	(void)lade_op_wait(&op);
+}
+
+/* Cancels the daemons one by one: the scope itself has ended well and is not cancelled. */
+static void cancel_daemons(struct lade_scope *scope, const char *site)
+{
+	struct lade_link *it, *next;
+
+	for (it = scope->children.next; it != &scope->children; it = next) {
+		next = it->next;
+		lade_request(scope->loop, LADE_CONTAINER(it, struct lade_ctl, sibling)->root,
+			     LEVEL_HARD, LADE_REASON_PARENT, site, lade_task_name());
+	}
+}
+
+/* Waits for every child; children may go on starting children meanwhile. */
+static void await_children(struct lade_scope *scope, const char *site)
+{
+	while (scope->live || scope->daemons) {
+		while (scope->live)
+			lade_scope_await(scope, "children", site);
+		cancel_daemons(scope, site);
+		while (scope->daemons && !scope->live)
+			lade_scope_await(scope, "daemon children", site);
+	}
+}
+
+struct lade_scope *lade_scope_open(struct lade_scope *scope, const struct lade_scope_config *config,
+				   const char *site)
+{
+	struct lade_ctl *ctl = lade_cur;
+
+	if (lade_unlikely(ctl->gate & (GATE_OUTSIDE | GATE_NO_SUSPEND)))
+		(void)lade_gate_closed(ctl, site);
+	lade_node_open(ctl, &scope->head, NODE_BLOCK, site);
+	lade_scope_init(scope, (enum scope_policy)config->policy, config->max_children,
+			config->rc);
+	for (int i = 0; i < LADE_SCOPE_VALUES; i++)
+		scope->values[i] = (struct lade_scope_value){ NULL, NULL };
+	if (config->cleanup.ns)
+		scope->head.cleanup_ns = config->cleanup.ns;
+	return scope;
+}
+
+/* The block's outcome, once all children have ended. */
+static int outcome(const struct lade_scope *scope)
+{
+	int rc = *scope->rc;
+
+	if (scope->policy == POLICY_FAIL_FAST && scope->first)
+		rc = scope->first;
+	if (rc == -ECANCELED && lade_scope_fired_by_user(&scope->head))
+		rc = 0;
+	return rc;
+}
+
+static void close_scope(struct lade_scope *scope, const char *site)
+{
+	if (lade_unlikely(lade_cur->scope != &scope->head))
+		lade_misuse("%s: the scope of %s is closed by a task that does not own it, or "
+			    "before a scope inside it",
+			    site, scope->head.site);
+	await_children(scope, site);
+	scope->state = SCOPE_CLOSED;
+	*scope->rc = outcome(scope);
+	lade_node_close(lade_cur, &scope->head, site);
+}
+
+struct lade_scope *lade_scope_end(struct lade_scope *scope, const char *site)
+{
+	int rc = *scope->rc;
+
+	if (rc < 0 && scope->policy == POLICY_FAIL_FAST && !scope->first) {
+		scope->first = rc;
+		lade_request(scope->loop, &scope->head, LEVEL_HARD, LADE_REASON_SIBLING, site,
+			     lade_task_name());
+	}
+	close_scope(scope, site);
+	return NULL;
+}
+
+void lade_scope_leave(struct lade_scope *scope)
+{
+	if (scope->state == SCOPE_CLOSED)
+		return;
+	lade_request(scope->loop, &scope->head, LEVEL_HARD, LADE_REASON_PARENT, scope->head.site,
+		     lade_task_name());
+	close_scope(scope, scope->head.site);
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/* stack.c - task stacks: cut from large reservations, guarded, recycled hot.
+ *
+ * DESIGN
+ * A reservation of address space is cut into slots of one size; the kernel gives pages as they are
+ * touched. One mapping holds thousands of stacks, so the limit on mappings (65,530) does not limit
+ * tasks. Free slots form a stack of their own: the one used last is taken first, its pages are
+ * warm; a first touch costs 2 us. The control block lies at the slot's top, shifted by a colour,
+ * so that the blocks of many tasks do not fall into the same cache sets.
+ *
+ * GUARDS, the best that works here:
+ *   madvise   MADV_GUARD_INSTALL (kernel 6.13): no mapping is split, 0.2 us each. A probe has a
+ *             system call read a guarded page: only EFAULT counts, an emulator may answer 0.
+ *   mprotect  two mappings a stack: for the first 25,000 stacks.
+ *   canary    a word at the stack's end, checked when the task suspends: finds an overflow late,
+ *             and its message says so.
+ *
+ * LIMITS  stacks_max stacks at once (2,000,000 unless set); then no stack can be had. Slots are 64 KiB, and up
+ * by factors of four to 16 MiB. */
+
+#include "core/core_priv.h"
+#include "core/sanitize.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+#define CLASSES 5
+#define SMALLEST_SLOT ((size_t)64 << 10)
+#define STACKS_MAX_DEFAULT 2000000u
+#define MPROTECT_MAX 25000u
+#define GUARD_MAX ((size_t)64 << 10)
+#define CANARY UINT64_C(0x6c6164655f656e64)
+#define COLOURS 16
+#define COLOUR_BYTES 128
+#define TRIM_AT_ONCE 64
+#define TRIM_KEEP_BYTES ((size_t)16 << 10)
+
+enum guard { GUARD_MADVISE, GUARD_MPROTECT, GUARD_CANARY };
+
+/* A stretch of reserved address space. */
+struct reservation {
+	struct reservation *next; /* older one of the same class */
+	char *start;		  /* first slot */
+	size_t bytes;		  /* slots times slot size */
+};
+
+/* Slots of one size. */
+struct slot_class {
+	size_t slot_bytes;		  /* size of each */
+	struct lade_ctl *free;		  /* given back, latest first; linked by ready_next */
+	struct reservation *reservations; /* newest first; slots are cut from it */
+	size_t cut_bytes;		  /* how far the newest is used up */
+	uint32_t slots;			  /* slots cut so far */
+};
+
+struct lade_stacks {
+	struct slot_class classes[CLASSES];
+	enum guard guard;	  /* how the next slot is guarded */
+	uint32_t guarded;	  /* slots guarded by mprotect */
+	uint32_t max;		  /* limit on slots cut */
+	uint32_t slots;		  /* slots cut in all classes */
+	size_t page_bytes;	  /* the system's */
+};
+
+static bool probe_madvise(size_t page_bytes)
+{
+	void *page = mmap(NULL, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	bool works;
+
+	if (page == MAP_FAILED)
+		return false;
+	works = madvise(page, page_bytes, MADV_GUARD_INSTALL) == 0 && access(page, F_OK) < 0 &&
+		errno == EFAULT;
+	munmap(page, page_bytes);
+	return works;
+}
+
+static enum guard best_guard(size_t page_bytes)
+{
+	const char *wish = getenv("LADE_GUARD");
+
+	if (wish && strcmp(wish, "canary") == 0)
+		return GUARD_CANARY;
+	if ((wish && strcmp(wish, "mprotect") == 0) || san_reads_memory() ||
+	    !probe_madvise(page_bytes))
+		return GUARD_MPROTECT;
+	return GUARD_MADVISE;
+}
+
+struct lade_stacks *lade_stacks_new(uint32_t max)
+{
+	struct lade_stacks *stacks = calloc(1, sizeof(*stacks));
+
+	if (!stacks)
+		return NULL;
+	stacks->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+	stacks->max = max ? max : STACKS_MAX_DEFAULT;
+	stacks->guard = best_guard(stacks->page_bytes);
+	for (int i = 0; i < CLASSES; i++)
+		stacks->classes[i].slot_bytes = SMALLEST_SLOT << (2 * i);
+	return stacks;
+}
+
+struct lade_stacks *lade_stacks_free(struct lade_stacks *stacks)
+{
+	for (int i = 0; stacks && i < CLASSES; i++) {
+		struct reservation *r, *next;
+
+		for (r = stacks->classes[i].reservations; r; r = next) {
+			next = r->next;
+			munmap(r->start, r->bytes);
+			free(r);
+		}
+	}
+	free(stacks);
+	return NULL;
+}
+
+const char *lade_stack_guards(const struct lade_stacks *stacks)
+{
+	static const char *const names[] = { "madvise", "mprotect", "canary" };
+
+	return names[stacks->guard];
+}
+
+/* Reserves address space: more with each call, from 64 slots to 4,096. */
+static bool reserve(struct slot_class *class)
+{
+	size_t slots = class->slots < 64 ? 64 : class->slots > 4096 ? 4096 : class->slots;
+	struct reservation *r = malloc(sizeof(*r));
+
+	if (!r)
+		return false;
+	r->bytes = slots * class->slot_bytes;
+	r->start = mmap(NULL, r->bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+	if (r->start == MAP_FAILED) {
+		free(r);
+		return false;
+	}
+	(void)madvise(r->start, r->bytes, MADV_NOHUGEPAGE);
+	r->next = class->reservations;
+	class->reservations = r;
+	class->cut_bytes = 0;
+	return true;
+}
+
+static size_t guard_bytes(const struct lade_stacks *stacks, size_t slot_bytes)
+{
+	/* A frame of up to this size cannot jump over the guard. mprotect splits the mapping
+	 * the same for one page as for many. */
+	size_t bytes = slot_bytes / 4 < GUARD_MAX ? slot_bytes / 4 : GUARD_MAX;
+
+	return bytes < stacks->page_bytes ? stacks->page_bytes : bytes;
+}
+
+/* Guards a new slot's low end; falls back to what still works. */
+static uint32_t set_guard(struct lade_stacks *stacks, char *slot, size_t slot_bytes)
+{
+	size_t bytes = guard_bytes(stacks, slot_bytes);
+
+	if (stacks->guard == GUARD_MADVISE) {
+		if (madvise(slot, bytes, MADV_GUARD_INSTALL) == 0)
+			return 0;
+		stacks->guard = GUARD_MPROTECT;
+	}
+	if (stacks->guard == GUARD_MPROTECT) {
+		if (stacks->guarded < MPROTECT_MAX && mprotect(slot, bytes, PROT_NONE) == 0) {
+			stacks->guarded++;
+			return 0;
+		}
+		stacks->guard = GUARD_CANARY;
+	}
+	*(uint64_t *)(void *)slot = CANARY;
+	return CTL_CANARY;
+}
+
+static struct lade_ctl *cut_slot(struct lade_stacks *stacks, struct slot_class *class)
+{
+	size_t colour = class->slots % COLOURS * COLOUR_BYTES;
+	struct lade_ctl *ctl;
+	char *slot;
+
+	if (stacks->slots >= stacks->max)
+		return NULL;
+	if ((!class->reservations || class->cut_bytes == class->reservations->bytes) &&
+	    !reserve(class))
+		return NULL;
+	slot = class->reservations->start + class->cut_bytes;
+	class->cut_bytes += class->slot_bytes;
+	class->slots++;
+	stacks->slots++;
+	ctl = (void *)(slot + class->slot_bytes - sizeof(struct lade_top) / 64 * 64 - 64 - colour);
+	ctl->flags = set_guard(stacks, slot, class->slot_bytes);
+	ctl->stack = slot;
+	ctl->stack_bytes = class->slot_bytes;
+	ctl->san = NULL;
+	san_stack_new(ctl);
+	return ctl;
+}
+
+static struct slot_class *class_of(struct lade_stacks *stacks, size_t bytes)
+{
+	for (int i = 0; i < CLASSES; i++)
+		if (bytes <= stacks->classes[i].slot_bytes)
+			return &stacks->classes[i];
+	return NULL;
+}
+
+struct lade_ctl *lade_stack_take(struct lade_stacks *stacks, size_t bytes)
+{
+	struct slot_class *class = class_of(stacks, bytes);
+	struct lade_ctl *ctl;
+
+	if (lade_unlikely(!class))
+		return NULL;
+	ctl = class->free;
+	if (lade_unlikely(!ctl))
+		return cut_slot(stacks, class);
+	class->free = ctl->ready_next;
+	ctl->flags &= CTL_CANARY;
+	return ctl;
+}
+
+void lade_stack_give(struct lade_stacks *stacks, struct lade_ctl *ctl)
+{
+	struct slot_class *class = class_of(stacks, ctl->stack_bytes);
+
+	san_stack_free(ctl);
+	ctl->ready_next = class->free;
+	class->free = ctl;
+}
+
+/* Gives back the pages of a free slot that lie deeper than what every task touches. */
+static void trim_slot(struct lade_stacks *stacks, struct lade_ctl *ctl)
+{
+	size_t guard = guard_bytes(stacks, ctl->stack_bytes);
+
+	if (ctl->flags & CTL_CANARY)
+		guard = stacks->page_bytes;
+	(void)madvise(ctl->stack + guard, ctl->stack_bytes - guard - TRIM_KEEP_BYTES,
+		      MADV_DONTNEED);
+	ctl->flags |= CTL_TRIMMED;
+}
+
+void lade_stacks_trim(struct lade_stacks *stacks)
+{
+	int left = TRIM_AT_ONCE;
+
+	for (int i = 0; i < CLASSES; i++) {
+		struct lade_ctl *ctl = stacks->classes[i].free;
+
+		/* The slots used since the last time lie on top of those that are clean. */
+		for (; ctl && left && !(ctl->flags & CTL_TRIMMED); ctl = ctl->ready_next, left--)
+			trim_slot(stacks, ctl);
+	}
+}
+
+void lade_stack_check(const struct lade_ctl *ctl)
+{
+	if (*(const uint64_t *)(const void *)ctl->stack != CANARY)
+		lade_misuse("task %s, started at %s, has overrun its stack of %zu bytes; this "
+			    "system has no guard left for it, so it is found late, when the task "
+			    "suspends. Give it .stack_bytes.",
+			    ctl->head->type->name, ctl->head->site, ctl->stack_bytes);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* virtual.c - the back end of tests: a clock that moves only when nothing can run.
+ *
+ * Time is exact: two events a nanosecond apart never tie, two at the same instant always do. There
+ * is no outside: when every task waits and no timer is armed, nothing can ever happen. */
+
+#include "core/core_priv.h"
+
+#include <errno.h>
+
+#define FIRST_NS INT64_C(1000000000) /* not 0: an instant before the first must exist */
+
+static int virtual_open(struct lade_loop *loop)
+{
+	loop->now_ns = FIRST_NS;
+	return 0;
+}
+
+static void virtual_close(struct lade_loop *loop)
+{
+	(void)loop;
+}
+
+static int64_t virtual_now(struct lade_loop *loop)
+{
+	return loop->now_ns;
+}
+
+static int virtual_poll(struct lade_loop *loop, int64_t until_ns)
+{
+	if (until_ns == INT64_MAX)
+		return -EDEADLK;
+	if (until_ns > loop->now_ns)
+		loop->now_ns = until_ns;
+	return 0;
+}
+
+const struct lade_backend lade_backend_virtual = {
+	.name = "virtual",
+	.open = virtual_open,
+	.close = virtual_close,
+	.now = virtual_now,
+	.poll = virtual_poll,
+	.exact = true,
+};
