@@ -53,7 +53,8 @@ def count(test):
 def show(test, words):
     print(f"\n--- {words}: {test['name']} ({test['result']}, "
           f"status {test.get('returncode')})")
-    print(test.get("stdout", "").rstrip())
+    lines = test.get("stdout", "").splitlines()
+    print("\n".join(line for line in lines if not line.startswith("ok ")))
     print(test.get("stderr", "").rstrip(), flush=True)
 
 
