@@ -59,7 +59,8 @@ def declarations(text):
     for m in re.finditer(r"[{};]", plain):
         if depth == 0 and m[0] in "{;" and (name := declared(plain[start:m.start()])):
             head = plain[start:m.start()]
-            found.append((start + len(head) - len(head.lstrip()), name, head.strip()))
+            at = start + re.search(rf"\b{name}\s*\(", head).start()
+            found.append((at, name, head.strip()))
         depth += (m[0] == "{") - (m[0] == "}")
         if depth == 0:
             start = m.end()
@@ -118,13 +119,13 @@ def self_tests():
               words("src/a.c", "/* printf() */ snprintf(a, b);"))
     header = ("/* lade_a - does it. */\nint lade_a(void);\n\nint lade_b(int (*f)(void));\n"
               "/* Wrong word. */\nstatic inline int lade_c(void)\n{\n\treturn lade_d();\n}\n"
-              "/* lade_e - fine */\n__attribute__((warn_unused_result)) struct e *lade_e(int x);\n"
+              "LADE_API_BEGIN\n/* lade_e - fine */\n__attribute__((warn_unused_result)) struct e *lade_e(int x);\n"
               "struct s {\n\tint (*f)(void);\n};\n#define lade_f(x) (x)\n"
               "#define lade_e(x) lade_e_at((x), LADE_SITE)\nint lade_e_at(int x);\n")
     bad = contracts("include/lade/a.h", header)
     tap.rejects("a public function without a comment", bad, ":4: .*lade_b")
     tap.rejects("a comment with another first word", bad, ":6: .*lade_c")
-    tap.rejects("a macro in a function's place without a comment", bad, ":15: .*lade_f")
+    tap.rejects("a macro in a function's place without a comment", bad, ":16: .*lade_f")
     tap.point("self-test: three findings in that header, not more", bad[3:])
     tap.rejects("a file that no list names", listed("src/base/a.c", "['b.c', 'a']"), "a.c")
     tap.rejects("a test that no list names", listed("src/base/b_test.c", "tests = ['a']"), "b_t")
