@@ -119,7 +119,8 @@ def self_tests():
               words("src/a.c", "/* printf() */ snprintf(a, b);"))
     header = ("/* lade_a - does it. */\nint lade_a(void);\n\nint lade_b(int (*f)(void));\n"
               "/* Wrong word. */\nstatic inline int lade_c(void)\n{\n\treturn lade_d();\n}\n"
-              "LADE_API_BEGIN\n/* lade_e - fine */\n__attribute__((warn_unused_result)) struct e *lade_e(int x);\n"
+              "LADE_API_BEGIN\n/* lade_e - fine */\n"
+              "__attribute__((warn_unused_result)) struct e *lade_e(int x);\n"
               "struct s {\n\tint (*f)(void);\n};\n#define lade_f(x) (x)\n"
               "#define lade_e(x) lade_e_at((x), LADE_SITE)\nint lade_e_at(int x);\n")
     bad = contracts("include/lade/a.h", header)

@@ -116,7 +116,7 @@ def main():
         begun = time.monotonic()
         print(f"{name}: building", flush=True)
         configure(directory, compilers, setup)
-        run(["ninja", "-C", directory])
+        run(["ninja", "-C", directory, "-j", str(os.cpu_count())])
         built = time.monotonic()
         tests = test(directory, options + ([] if full else ["--no-suite", "full"]))
         sums = [0, 0, 0]
