@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""layers.py - an include goes down only, and services see public headers only.
+
+The order is that of `parts` in the root meson.build. A public header belongs to the layer
+under which include/lade/meson.build lists it.
+"""
+
+import re
+
+import tap
+
+GENERATED = {"lade_config.h", "build_info.h"}
+FOREIGN_TO_SERVICES = re.compile(
+    r"\b(\w*epoll\w*|(lib|io_|LADE_)?uring\w*|IORING\w*|pthread\w*|curl_multi_poll|"
+    r"curl_multi_wait|curl_easy_perform)\b")
+
+
+def public_headers():
+    """{'task.h': 'src/core', ...}; a header of no layer (version.h) is not in it."""
+    text = tap.read("include/lade/meson.build")
+    chunks = re.findall(r"'([\w/]+)' : files\((.*?)\)", text, re.S)
+    return {h: f"src/{layer}" for layer, names in chunks for h in re.findall(r"'([\w.]+)'", names)}
+
+
+def part_of(path, order):
+    """The part to which a source, or an include written from src/, belongs."""
+    for part in order:
+        if path.startswith((part + "/", part.replace("src/", "", 1) + "/")):
+            return part
+    return None
+
+
+def whole_library(order):
+    """The parts that make up liblade."""
+    return [p for p in order if p.startswith("src/") and p != "src/http"
+            and not p.startswith("src/connectors/")]
+
+
+def complaints(path, text, order, public):
+    """What is wrong with the includes of @path, and with the names in a service."""
+    bad = []
+    me = public.get(path.rsplit("/", 1)[-1]) if path.startswith("include/") \
+        else part_of(path, order)
+    service = path.startswith("services/")
+
+    def complain(line, why):
+        bad.append(f"{path}:{line}: {why}")
+
+    for number, line in enumerate(text.splitlines(), 1):
+        if service and (m := FOREIGN_TO_SERVICES.search(line)):
+            complain(number, f"a service names {m[0]}: that is the work of io or a connector")
+        m = re.match(r'\s*#\s*include\s*(<lade/([^>]+)>|"([^"]+)")', line)
+        if not m:
+            continue
+        header = m[2] or m[3]
+        if m[2]:
+            target = public.get(header)
+            if header == "lade.h":
+                target = whole_library(order)[-1]
+        elif header == "tap.h" and path.endswith("_test.c") or header in GENERATED:
+            continue
+        elif header.startswith("lade/"):
+            complain(number, f'write <{header}>, not "{header}"')
+            continue
+        else:
+            target = part_of(header, order)
+            if target is None:
+                complain(number, f"{header}: own headers are written from src/ "
+                                 "(or from the top, for services/)")
+                continue
+            if path.startswith("include/"):
+                complain(number, f"a public header includes {header}, which is not installed")
+            if service and target != me:
+                complain(number, f"a service includes {header}: only <lade/...> and its own")
+        if me and target and order.index(target) > order.index(me):
+            complain(number, f"{me} includes {header} of {target}, which is above it")
+    return bad
+
+
+def self_tests(order):
+    public = {"task.h": "src/core", "cache.h": "src/cache"}
+
+    def check(path, text):
+        return complaints(path, text, order, public)
+
+    tap.rejects("an upward include", check("src/base/a.c", '#include "core/task_priv.h"\n'),
+                "a.c:1: src/base includes core/task_priv.h of src/core")
+    tap.rejects("an upward public include", check("src/core/a.c", "#include <lade/cache.h>\n"),
+                "above it")
+    tap.rejects("the whole library included by a layer of it",
+                check("src/core/a.c", "#include <lade/lade.h>\n"), "above it")
+    tap.rejects("an upward include in a public header",
+                check("include/lade/task.h", "#include <lade/cache.h>\n"), "above it")
+    tap.rejects("a private header in a public one",
+                check("include/lade/task.h", '#include "base/list.h"\n'), "not installed")
+    tap.rejects("a private header in a service",
+                check("services/pipeline/a.c", '#include "core/task_priv.h"\n'),
+                "a service includes")
+    tap.rejects("a header without its folder", check("src/base/a.c", '#include "list.h"\n'),
+                "written from src/")
+    for name in ("epoll_wait", "io_uring_enter", "liburing.h", "pthread_create",
+                 "curl_multi_poll", "curl_multi_wait", "curl_easy_perform"):
+        tap.rejects(f"{name} in a service", check("services/pipeline/a.c", f"\n{name}();\n"),
+                    r"a\.c:2: a service names")
+    tap.point("self-test: a downward include passes",
+              check("src/core/a.c", '#include <lade/task.h>\n#include "base/list.h"\n'))
+
+
+def main():
+    order, public = tap.parts(), public_headers()
+    self_tests(order)
+    bad = []
+    for path in tap.files(".c", ".h", ".cc", ".in"):
+        if path.startswith(("src/", "services/", "cli/", "include/")):
+            bad += complaints(path, tap.read(path), order, public)
+    tap.point("includes go down only and services see public headers only", bad)
+    tap.point("every folder of sources is a part of the build",
+              sorted({f"{p}: its folder is not in parts of the root meson.build"
+                      for p in tap.files(".c", ".cc") if p.startswith(("src/", "services/"))
+                      and part_of(p, order) is None}))
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""matrix.py - runs the tests in each configuration and counts their points.
+
+A point is one line of TAP, or one test that does not speak TAP. The suite `house` looks at
+the sources or calls both compilers itself, so it runs in the first configuration alone.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+ASAN = ["-Db_sanitize=address,undefined"]
+GCC = ("gcc", "g++")
+CLANG = ("clang-14", "clang++-14")
+
+# name, build directory, compilers, options of meson setup, options of meson test
+CONFIGURATIONS = [
+    ("gcc", "build", GCC, [], []),
+    ("gcc asan+ubsan", "build-gcc-asan", GCC, ASAN, ["--no-suite", "house"]),
+    ("clang", "build-clang", CLANG, [], ["--no-suite", "house"]),
+    ("clang asan+ubsan", "build-clang-asan", CLANG, ASAN, ["--no-suite", "house"]),
+    ("clang tsan, threads", "build-clang-tsan", CLANG, ["-Db_sanitize=thread"],
+     ["--suite", "threads"]),
+]
+
+POINT = re.compile(r"^(not )?ok\b[^#\n]*(#\s*skip\b)?", re.I | re.M)
+
+
+def count(test):
+    """(passed, failed, skipped) of one entry of meson's testlog.json."""
+    passed = failed = skipped = 0
+    for bad, skip in POINT.findall(test.get("stdout", "")):
+        if skip:
+            skipped += 1
+        elif bad:
+            failed += 1
+        else:
+            passed += 1
+    result = test["result"]
+    if result == "SKIP" and skipped == 0:
+        skipped = 1
+    elif result == "OK" and passed + skipped == 0:
+        passed = 1
+    elif result not in ("OK", "SKIP") and failed == 0:
+        failed = 1  # it crashed, hung, or printed fewer points than it planned
+    return passed, failed, skipped
+
+
+def show(test, words):
+    print(f"\n--- {words}: {test['name']} ({test['result']}, "
+          f"status {test.get('returncode')})")
+    lines = test.get("stdout", "").splitlines()
+    print("\n".join(line for line in lines if not line.startswith("ok ")))
+    print(test.get("stderr", "").rstrip(), flush=True)
+
+
+def configure(directory, compilers, options):
+    if os.path.exists(f"{directory}/build.ninja"):
+        built = open(f"{directory}/lade_config.h").read()
+        if f'"{compilers[0].split("-")[0]} ' not in built:
+            sys.exit(f"script/test: {directory}/ was not configured with {compilers[0]}: "
+                     "remove it")
+        return
+    ccache = "ccache " if shutil.which("ccache") else ""
+    env = dict(os.environ, CC=ccache + compilers[0], CXX=ccache + compilers[1])
+    run(["meson", "setup", directory, *options], env)
+
+
+def run(command, env=None):
+    """Runs a quiet step; its output is shown, and the run ends, when it fails."""
+    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        sys.stdout.write(done.stdout)
+        sys.exit(f"script/test: failed: {' '.join(command)}")
+
+
+def test(directory, options):
+    log = f"{directory}/meson-logs/testlog.json"
+    if os.path.exists(log):
+        os.remove(log)
+    env = dict(os.environ)
+    if "clang" in directory:
+        symbolizer = shutil.which("llvm-symbolizer-14") or ""
+        env.update(ASAN_SYMBOLIZER_PATH=symbolizer, TSAN_SYMBOLIZER_PATH=symbolizer)
+    done = subprocess.run(["meson", "test", "-C", directory, *options], env=env, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    tests = [json.loads(line) for line in open(log)] if os.path.exists(log) else []
+    if done.returncode != 0 and all(t["result"] in ("OK", "SKIP") for t in tests):
+        sys.stdout.write(done.stdout)
+        sys.exit(f"script/test: meson test failed in {directory}")
+    return tests
+
+
+def reasons(tests):
+    """The skipped points by what they say."""
+    found = {}
+    for t in tests:
+        for why in re.findall(r"#\s*skip\b:?\s*(.*)", t.get("stdout", ""), re.I):
+            found[why] = found.get(why, 0) + 1
+    return found
+
+
+def main():
+    full = "--full" in sys.argv[1:]
+    if set(sys.argv[1:]) - {"--full"}:
+        sys.exit("usage: script/test [--full]")
+    start = time.monotonic()
+    total = [0, 0, 0]
+    for name, directory, compilers, setup, options in CONFIGURATIONS:
+        begun = time.monotonic()
+        print(f"{name}: building", flush=True)
+        configure(directory, compilers, setup)
+        run(["ninja", "-C", directory, "-j", str(os.cpu_count())])
+        built = time.monotonic()
+        tests = test(directory, options + ([] if full else ["--no-suite", "full"]))
+        sums = [0, 0, 0]
+        for t in tests:
+            points = count(t)
+            sums = [a + b for a, b in zip(sums, points)]
+            if points[1]:
+                show(t, f"failed under {name}")
+        total = [a + b for a, b in zip(total, sums)]
+        now = time.monotonic()
+        print(f"{name}: {sums[0]} passed, {sums[1]} failed, {sums[2]} skipped in "
+              f"{len(tests)} programs (built {built - begun:.0f} s, tested "
+              f"{now - built:.0f} s, {now - start:.0f} s so far)")
+        for why, n in sorted(reasons(tests).items()):
+            print(f"  SKIP {n}: {why}")
+    print("{} passed, {} failed, {} skipped".format(*total))
+    return 1 if total[1] or not total[0] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
