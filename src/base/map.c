@@ -305,6 +305,7 @@ bool lade_map_sane(const struct lade_map *map)
 		if (map->old.slots[i].entry)
 			return false;
 	}
-	return map->len == now + old && map->len <= map->max && map->len <= table_limit(&map->now) &&
+	return map->len == now + old && map->len <= map->max &&
+	       map->len <= table_limit(&map->now) &&
 	       (!map->old.slots || map->old.mask < map->now.mask);
 }

@@ -222,10 +222,11 @@ static void an_insert_moves_only_a_few_entries(void)
 
 	lade_map_init(&map, thing_equal, KEYS);
 	for (unsigned i = 0; i < KEYS; i++) {
-		size_t slots = map.old.slots ? map.old.mask + 1 : 0, before = map.moved;
+		struct lade_map_slot *old = map.old.slots;
+		size_t before = map.moved;
 
 		CHECK_EQ(insert(&map, i), 0);
-		if (slots && map.old.slots && map.old.mask + 1 == slots && map.moved - before > most)
+		if (old && map.old.slots == old && map.moved - before > most)
 			most = map.moved - before;
 	}
 	CHECK_EQ(most, 8);
