@@ -9,6 +9,8 @@
 
 #include <lade/task.h>
 
+LADE_API_BEGIN
+
 #define LADE_MEMBERS_MAX 12
 
 /* LADE_HEADS_ - the heads of one to twelve tasks. */
@@ -93,24 +95,26 @@ struct lade_race_task {
 /* lade_join_task - a lazy task of several: lade_join(&a, &b) without the waiting.
  *
  * Its status is what lade_join would return.  Suspends: no. */
-#define lade_join_task(...) lade_join_task_of(LADE_MEMBERS_(__VA_ARGS__))
+#define lade_join_task(...) lade_join_task_at(LADE_MEMBERS_(__VA_ARGS__))
 __attribute__((warn_unused_result)) struct lade_join_task
-lade_join_task_of(struct lade_task *const *members, size_t count, const char *site);
+lade_join_task_at(struct lade_task *const *members, size_t count, const char *site);
 
 /* lade_race_ok_task - a lazy task of several: lade_race_ok(&a, &b) without the waiting.
  *
  * Its status is 0 and .winner the index when one succeeded; else the status that lade_race_ok
  * would return, and .winner is -1.  Suspends: no. */
-#define lade_race_ok_task(...) lade_race_ok_task_of(LADE_MEMBERS_(__VA_ARGS__))
+#define lade_race_ok_task(...) lade_race_ok_task_at(LADE_MEMBERS_(__VA_ARGS__))
 __attribute__((warn_unused_result)) struct lade_race_ok_task
-lade_race_ok_task_of(struct lade_task *const *members, size_t count, const char *site);
+lade_race_ok_task_at(struct lade_task *const *members, size_t count, const char *site);
 
 /* lade_race_task - a lazy task of several: lade_race(&a, &b) without the waiting.
  *
  * Its status is 0 and .winner the index when the winner succeeded; else the winner's status, and
  * .winner is -1.  Suspends: no. */
-#define lade_race_task(...) lade_race_task_of(LADE_MEMBERS_(__VA_ARGS__))
+#define lade_race_task(...) lade_race_task_at(LADE_MEMBERS_(__VA_ARGS__))
 __attribute__((warn_unused_result)) struct lade_race_task
-lade_race_task_of(struct lade_task *const *members, size_t count, const char *site);
+lade_race_task_at(struct lade_task *const *members, size_t count, const char *site);
+
+LADE_API_END
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <lade/time.h>
+#include <lade/version.h>
 
 /* lade_suspends marks a function that may suspend; its result must be looked at. */
 #if defined(__clang__)

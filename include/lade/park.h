@@ -5,17 +5,33 @@
 /* park.h - waiting for anything else: how a foreign library makes a task wait.
  *
  * A wait is a struct lade_op on the waiting task's stack. Start the foreign work, park on the op,
- * and let the library's callback complete it:
+ * and let the library's callback complete it.
  *
- *	struct lade_op op = LADE_OP("frame");
- *	camera_next_frame(camera, on_frame, &op);
- *	rc = lade_park(&op, abort_frame);
+ * Example:
+ *	struct camera;
+ *	void camera_next_frame(struct camera *camera, void (*done)(void *arg, int rc), void *arg);
+ *	enum lade_abort_result camera_forget(struct lade_op *op);
+ *
+ *	static void on_frame(void *op, int rc)
+ *	{
+ *		lade_complete(op, rc);
+ *	}
+ *
+ *	lade_suspends int next_frame(struct camera *camera)
+ *	{
+ *		struct lade_op op = LADE_OP("a frame");
+ *
+ *		camera_next_frame(camera, on_frame, &op);
+ *		return lade_park(&op, camera_forget);
+ *	}
  *
  * When the task is cancelled, abort() is called once. It must not suspend and answers ABORTED
  * (it will not happen), COMPLETED (it has: set op->result) or PENDING (lade_complete will follow;
  * until then the task stays parked and keeps what the work uses). */
 
 #include <lade/layout.h>
+
+LADE_API_BEGIN
 
 /* LADE_OP - an op that waits for something; @text names it in dumps. */
 #define LADE_OP(text) { .what = (text) }
@@ -34,5 +50,7 @@ lade_suspends int lade_park_at(struct lade_op *op,
  * A second completion is ignored.
  * Suspends: no.  Threads: the task's loop's. */
 void lade_complete(struct lade_op *op, int result);
+
+LADE_API_END
 
 #endif

@@ -6,6 +6,8 @@
 
 #include <lade/layout.h>
 
+LADE_API_BEGIN
+
 /* What a block does when a child fails. */
 enum lade_policy {
 	LADE_FAIL_FAST, /* the first failure cancels the other children and the body */
@@ -34,9 +36,18 @@ struct lade_scope_config {
 					 LADE_SITE);                                               \
 	     s##_open; s##_open = lade_scope_end(&s, LADE_SITE))
 
+/* lade_scope_open - how a lade_scope block begins.  Suspends: no.  Threads: inside a task only. */
 struct lade_scope *lade_scope_open(struct lade_scope *scope, const struct lade_scope_config *config,
 				   const char *site);
+
+/* lade_scope_end - how a lade_scope block ends when its body has reached the end.
+ *
+ * Suspends: yes, until the children have ended.  Threads: inside a task only. */
 struct lade_scope *lade_scope_end(struct lade_scope *scope, const char *site);
+
+/* lade_scope_leave - how a lade_scope block ends when it is left early; after lade_scope_end: nothing.
+ *
+ * Suspends: yes, until the children have ended.  Threads: inside a task only. */
 void lade_scope_leave(struct lade_scope *scope);
 
 /* lade_within - lade_within(duration, expression): a deadline round an expression of type int,
@@ -56,7 +67,14 @@ void lade_scope_leave(struct lade_scope *scope);
 	(lade_within_open(&(struct lade_node){ 0 }, (t), LADE_SITE),                               \
 	 lade_within_close((__VA_ARGS__)))
 
+/* lade_within_open - opens the deadline of lade_within.
+ *
+ * Suspends: no.  Threads: inside a task only. */
 void lade_within_open(struct lade_node *node, struct lade_instant deadline, const char *site);
+
+/* lade_within_close - closes the innermost deadline and turns its own -ECANCELED into -ETIME.
+ *
+ * Suspends: no.  Threads: inside a task only. */
 lade_suspends int lade_within_close(int rc);
 
 /* lade_shield - lade_shield(budget) { … }: defers requests from outside while the block runs.
@@ -72,8 +90,11 @@ lade_suspends int lade_within_close(int rc);
 	     *name##_open = lade_shield_open(&name, (__VA_ARGS__), LADE_SITE);                     \
 	     name##_open; name##_open = NULL)
 
+/* lade_shield_open - how a lade_shield block begins.  Suspends: no.  Threads: inside a task only. */
 struct lade_node *lade_shield_open(struct lade_node *node, struct lade_duration budget,
 				   const char *site);
+
+/* lade_shield_leave - how a lade_shield block ends.  Suspends: no.  Threads: inside a task only. */
 void lade_shield_leave(struct lade_node *node);
 
 /* A cleanup that waits for its block's end. */
@@ -91,6 +112,8 @@ struct lade_deferred {
 #define lade_defer(fn, ...)                                                                        \
 	__attribute__((cleanup(lade_deferred_run), unused)) struct lade_deferred LADE_GLUE(        \
 		lade_deferred_, __COUNTER__) = { (fn), (__VA_ARGS__), LADE_SITE }
+
+/* lade_deferred_run - runs a cleanup that lade_defer kept.  Suspends: as it does. */
 void lade_deferred_run(struct lade_deferred *deferred);
 
 /* LADE_CLEANUP - LADE_CLEANUP(type, fn), at file scope: makes fn(type *) a cleanup for
@@ -108,7 +131,10 @@ void lade_deferred_run(struct lade_deferred *deferred);
  * inside an implicit shield, as lade_defer does. */
 #define lade_cleanup(fn) __attribute__((cleanup(fn##_cleanup)))
 
+/* lade_cleanup_open - opens the shield round a cleanup; outside a task: nothing.  Suspends: no. */
 void lade_cleanup_open(struct lade_node *node, const char *site);
+
+/* lade_cleanup_close - closes the shield round a cleanup.  Suspends: no. */
 void lade_cleanup_close(struct lade_node *node);
 
 /* lade_no_suspend - lade_no_suspend { … }: a suspending call inside it ends the process, naming
@@ -122,7 +148,11 @@ void lade_cleanup_close(struct lade_node *node);
 		     lade_no_suspend_open(LADE_SITE),                                              \
 		     *name##_once = name;                                                          \
 	     name##_once; name##_once = NULL)
+
+/* lade_no_suspend_open - how a lade_no_suspend block begins.  Suspends: no. */
 const char *lade_no_suspend_open(const char *site);
+
+/* lade_no_suspend_leave - how a lade_no_suspend block ends.  Suspends: no. */
 void lade_no_suspend_leave(const char **site);
 
 /* lade_stopping - whether the running task is asked to end, softly or hard, from outside its
@@ -163,5 +193,7 @@ int lade_scope_set(struct lade_scope *scope, const struct lade_key *key, void *v
  *
  * Suspends: no.  Threads: inside a task only. */
 void *lade_scope_get(const struct lade_key *key);
+
+LADE_API_END
 
 #endif

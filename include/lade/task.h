@@ -7,16 +7,26 @@
  * Functions follow one convention: arguments first, the result last through a pointer that is
  * written on success only, an int status (0 or more: success; less: -errno). LADE_TASK makes of
  * such a function a struct that keeps the arguments and later the value, and a constructor with
- * the function's own parameter list:
+ * the function's own parameter list. Constructing starts nothing; lade_do is the same without a
+ * name.
  *
+ * Example:
+ *	struct pg;
+ *	struct user {
+ *		long id;
+ *	};
  *	int load_user(struct pg *db, long id, struct user *ret);
  *	LADE_TASK(load_user, struct user, (struct pg *, db), (long, id))
  *
- *	struct load_user_task t = load_user_task(db, 42);
- *
- * Constructing starts nothing. lade_do(load_user, db, 42, &user) is the same without a name. */
+ *	static inline struct load_user_task lazy(struct pg *db)
+ *	{
+ *		return load_user_task(db, 42);
+ *	}
+ */
 
 #include <lade/layout.h>
+
+LADE_API_BEGIN
 
 /* LADE_NARG counts one to sixteen macro arguments. */
 #define LADE_NARG(...)                                                                             \
@@ -353,5 +363,7 @@ lade_suspends int lade_sleep_until_at(struct lade_instant when, const char *site
  *
  * Suspends: no.  Threads: any. */
 const char *lade_task_name(void);
+
+LADE_API_END
 
 #endif

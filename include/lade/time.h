@@ -6,6 +6,10 @@
 
 #include <stdint.h>
 
+#include <lade/version.h>
+
+LADE_API_BEGIN
+
 /* A span of time. */
 struct lade_duration {
 	int64_t ns; /* nanoseconds, >= 0; INT64_MAX: for ever */
@@ -85,5 +89,7 @@ static inline struct lade_instant lade_in(struct lade_duration d)
 {
 	return lade_instant_after(lade_now(), d);
 }
+
+LADE_API_END
 
 #endif

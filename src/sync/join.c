@@ -237,7 +237,7 @@ static void keep_members(struct lade_task **kept, struct lade_task *const *membe
 		kept[i] = members[i];
 }
 
-struct lade_join_task lade_join_task_of(struct lade_task *const *members, size_t count,
+struct lade_join_task lade_join_task_at(struct lade_task *const *members, size_t count,
 					const char *site)
 {
 	struct lade_join_task c = { .head = { .type = &join_type, .site = site },
@@ -248,7 +248,7 @@ struct lade_join_task lade_join_task_of(struct lade_task *const *members, size_t
 	return c;
 }
 
-struct lade_race_ok_task lade_race_ok_task_of(struct lade_task *const *members, size_t count,
+struct lade_race_ok_task lade_race_ok_task_at(struct lade_task *const *members, size_t count,
 					      const char *site)
 {
 	struct lade_race_ok_task c = { .head = { .type = &race_ok_type, .site = site },
@@ -259,7 +259,7 @@ struct lade_race_ok_task lade_race_ok_task_of(struct lade_task *const *members, 
 	return c;
 }
 
-struct lade_race_task lade_race_task_of(struct lade_task *const *members, size_t count,
+struct lade_race_task lade_race_task_at(struct lade_task *const *members, size_t count,
 					const char *site)
 {
 	struct lade_race_task c = { .head = { .type = &race_type, .site = site },

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LADE_LADE_H
+#define LADE_LADE_H
+
+/* lade.h - the core library: everything that needs no foreign protocol. */
+
+#include <lade/join.h>
+#include <lade/park.h>
+#include <lade/scope.h>
+#include <lade/task.h>
+#include <lade/time.h>
+
+#endif
