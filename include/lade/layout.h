@@ -130,7 +130,7 @@ struct lade_scope {
 struct lade_task_type {
 	int (*run)(struct lade_task *);	       /* calls the function with the kept arguments */
 	bool (*dispose)(struct lade_task *);   /* gives an unclaimed value back; NULL: plain value */
-	void (*drop_args)(struct lade_task *); /* gives up the arguments of a task that never ran */
+	void (*drop_args)(struct lade_task *); /* gives up arguments of a task that never ran */
 	/* starts a composite as a child of the scope; NULL: a task with a stack */
 	void (*start)(struct lade_scope *, struct lade_task *);
 	const char *name;		       /* the function's name */
@@ -192,7 +192,7 @@ enum lade_abort_result {
 /* One wait of one task: everything that parks, parks on one of these. */
 struct lade_op {
 	struct lade_ctl *task;				    /* who is parked on it, or NULL */
-	enum lade_abort_result (*abort)(struct lade_op *);  /* NULL: cannot be cut short */
+	enum lade_abort_result (*abort)(struct lade_op *); /* NULL: cannot be cut short */
 	void (*soft)(struct lade_op *);			    /* told of a soft request, or NULL */
 	const char *what;				    /* what it waits for, for the dump */
 	const char *site;				    /* file:line of the wait */

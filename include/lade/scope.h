@@ -36,7 +36,9 @@ struct lade_scope_config {
 					 LADE_SITE);                                               \
 	     s##_open; s##_open = lade_scope_end(&s, LADE_SITE))
 
-/* lade_scope_open - how a lade_scope block begins.  Suspends: no.  Threads: inside a task only. */
+/* lade_scope_open - how a lade_scope block begins.
+ *
+ * Suspends: no.  Threads: inside a task only. */
 struct lade_scope *lade_scope_open(struct lade_scope *scope, const struct lade_scope_config *config,
 				   const char *site);
 
@@ -45,7 +47,7 @@ struct lade_scope *lade_scope_open(struct lade_scope *scope, const struct lade_s
  * Suspends: yes, until the children have ended.  Threads: inside a task only. */
 struct lade_scope *lade_scope_end(struct lade_scope *scope, const char *site);
 
-/* lade_scope_leave - how a lade_scope block ends when it is left early; after lade_scope_end: nothing.
+/* lade_scope_leave - how a lade_scope block ends when it is left early; else nothing is left to do.
  *
  * Suspends: yes, until the children have ended.  Threads: inside a task only. */
 void lade_scope_leave(struct lade_scope *scope);
@@ -90,7 +92,9 @@ lade_suspends int lade_within_close(int rc);
 	     *name##_open = lade_shield_open(&name, (__VA_ARGS__), LADE_SITE);                     \
 	     name##_open; name##_open = NULL)
 
-/* lade_shield_open - how a lade_shield block begins.  Suspends: no.  Threads: inside a task only. */
+/* lade_shield_open - how a lade_shield block begins.
+ *
+ * Suspends: no.  Threads: inside a task only. */
 struct lade_node *lade_shield_open(struct lade_node *node, struct lade_duration budget,
 				   const char *site);
 

@@ -57,7 +57,8 @@ LADE_API_BEGIN
 #define LADE_EACH_6(none, M, p1, p2, p3, p4, p5, end) M p1 M p2 M p3 M p4 M p5
 #define LADE_EACH_7(none, M, p1, p2, p3, p4, p5, p6, end) M p1 M p2 M p3 M p4 M p5 M p6
 #define LADE_EACH_8(none, M, p1, p2, p3, p4, p5, p6, p7, end) M p1 M p2 M p3 M p4 M p5 M p6 M p7
-#define LADE_EACH_9(none, M, p1, p2, p3, p4, p5, p6, p7, p8, end) M p1 M p2 M p3 M p4 M p5 M p6 M p7 M p8
+#define LADE_EACH_9(none, M, p1, p2, p3, p4, p5, p6, p7, p8, end)               \
+	M p1 M p2 M p3 M p4 M p5 M p6 M p7 M p8
 #define LADE_LIST_1(none, M, end) none
 #define LADE_LIST_2(none, M, p1, end) M p1
 #define LADE_LIST_3(none, M, p1, p2, end) M p1, M p2
@@ -65,8 +66,10 @@ LADE_API_BEGIN
 #define LADE_LIST_5(none, M, p1, p2, p3, p4, end) M p1, M p2, M p3, M p4
 #define LADE_LIST_6(none, M, p1, p2, p3, p4, p5, end) M p1, M p2, M p3, M p4, M p5
 #define LADE_LIST_7(none, M, p1, p2, p3, p4, p5, p6, end) M p1, M p2, M p3, M p4, M p5, M p6
-#define LADE_LIST_8(none, M, p1, p2, p3, p4, p5, p6, p7, end) M p1, M p2, M p3, M p4, M p5, M p6, M p7
-#define LADE_LIST_9(none, M, p1, p2, p3, p4, p5, p6, p7, p8, end) M p1, M p2, M p3, M p4, M p5, M p6, M p7, M p8
+#define LADE_LIST_8(none, M, p1, p2, p3, p4, p5, p6, p7, end)                   \
+	M p1, M p2, M p3, M p4, M p5, M p6, M p7
+#define LADE_LIST_9(none, M, p1, p2, p3, p4, p5, p6, p7, p8, end)               \
+	M p1, M p2, M p3, M p4, M p5, M p6, M p7, M p8
 
 /* The struct behind lade_do, which has no room for a value, and the named one. */
 #define LADE_STRUCTS_(fn, T, fields)                                                               \

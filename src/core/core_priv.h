@@ -93,10 +93,11 @@ struct lade_loop {
 	struct lade_context context;	   /* the loop's own, on the thread's stack */
 	struct lade_ctl *ready_head;	   /* tasks that can run, first in first out */
 	struct lade_ctl *ready_tail;	   /* valid when ready_head is not NULL */
-	uint32_t ready_len;		   /* entries in the ready queue */
-	uint32_t turn_left;		   /* switches until the loop looks at timers and I/O */
+	uint64_t taken;			   /* turns given so far: entries taken from the queue */
 	int inline_left;		   /* calls that may still complete without a switch */
 	int inline_budget;		   /* what inline_left starts from */
+	uint64_t queued;		   /* entries put into the queue so far */
+	uint64_t turn_end;		   /* value of taken at which the loop looks at I/O */
 	int64_t now_ns;			   /* the last clock reading */
 	uint64_t now_cycles;		   /* the cycle counter at that reading */
 	uint64_t timer_count;		   /* timers armed so far: the age that breaks ties */
@@ -108,7 +109,6 @@ struct lade_loop {
 	void *backend_data;		   /* the back end's own */
 	struct lade_scope root;		   /* parent of the tasks started on the loop */
 	uint64_t tasks_started;		   /* counts tasks, gives them numbers */
-	uint64_t switches;		   /* turns taken so far, in switches */
 	void (*report)(void *arg, const char *message);
 	void *report_arg;
 	void *san_thread;		   /* the sanitizer's handle, or end, of the thread's stack */
@@ -180,15 +180,12 @@ static inline void lade_ready(struct lade_ctl *ctl)
 	else
 		loop->ready_head = ctl;
 	loop->ready_tail = ctl;
-	loop->ready_len++;
+	loop->queued++;
 }
 
 /* lade_leave - switches from the running task to the next that can run, or to the loop; returns
  * when the task is run again. The caller has put it where it will be found. */
 void lade_leave(struct lade_ctl *ctl);
-
-/* lade_leave_for_ever - lade_leave for a task that has ended; gives its stack back. */
-__attribute__((noreturn)) void lade_leave_for_ever(struct lade_ctl *ctl);
 
 /* lade_enter_tasks - the loop's side: runs tasks until the queue is empty or the turn is over. */
 void lade_enter_tasks(struct lade_loop *loop);

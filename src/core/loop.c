@@ -143,7 +143,10 @@ static void turn(struct lade_loop *loop)
 {
 	if (loop->backend->poll(loop, poll_until(loop)) == -EDEADLK)
 		lade_misuse("all tasks wait and nothing can wake them");
-	loop->turn_left = loop->ready_len > TURN_SWITCHES ? loop->ready_len : TURN_SWITCHES;
+	/* All that is ready now has its turn, whatever else becomes ready meanwhile. */
+	loop->turn_end = loop->queued;
+	if (loop->turn_end - loop->taken < TURN_SWITCHES)
+		loop->turn_end = loop->taken + TURN_SWITCHES;
 	lade_enter_tasks(loop);
 	fire_timers(loop);
 }

@@ -7,7 +7,7 @@
  * knows nothing else: it asks abort(), and only ABORTED makes it -ECANCELED. Completion therefore
  * wins by construction: a completed op has no task that could be told to stop. */
 
-#include "core/core_priv.h"
+#include "core/switch.h"
 
 #include <errno.h>
 
@@ -39,20 +39,13 @@ int lade_yield_at(const char *site)
 	if (lade_unlikely(ctl->gate))
 		return lade_gate_closed(ctl, site);
 	lade_ready(ctl);
-	lade_leave(ctl);
+	lade_leave_inline(ctl);
 	return 0;
 }
 
 int lade_op_wait(struct lade_op *op)
 {
-	struct lade_ctl *ctl = lade_cur;
-
-	op->task = ctl;
-	op->since_ns = ctl->loop->now_ns;
-	op->state = OP_PARKED;
-	ctl->wait = op;
-	lade_leave(ctl);
-	return op->result;
+	return lade_op_wait_inline(op);
 }
 
 void lade_complete(struct lade_op *op, int result)
@@ -156,5 +149,5 @@ int lade_sleep_until_at(struct lade_instant when, const char *site)
 	if (when.mono_ns <= lade_cur->loop->now_ns)
 		return 0;
 	lade_timer_start(lade_cur->loop, &sleep.timer, when.mono_ns, TIMER_OP, sleep_over);
-	return lade_op_wait(&sleep.op);
+	return lade_op_wait_inline(&sleep.op);
 }

@@ -9,8 +9,7 @@
  * stack. A task that cannot run (cancelled scope, no stack) still ends like any other: its
  * arguments are given up, its parent and its waiters are told. */
 
-#include "core/core_priv.h"
-#include "core/sanitize.h"
+#include "core/switch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -80,14 +79,20 @@ void lade_ctl_end(struct lade_ctl *ctl, int status)
 
 __attribute__((noreturn)) static void run_task(void)
 {
-	struct lade_ctl *ctl;
+	struct lade_loop *loop;
+	struct lade_ctl *ctl, *next;
 	int status;
 
 	san_first_arrive();
 	ctl = lade_cur;
 	status = ctl->head->type->run(ctl->head);
 	lade_ctl_end(ctl, status);
-	lade_leave_for_ever(ctl);
+	loop = ctl->loop;
+	next = lade_next_ready(loop);
+	/* Nothing runs between here and the switch that could take this stack again. */
+	lade_stack_give(loop->stacks, ctl);
+	lade_switch_to(loop, &ctl->context, next, true);
+	__builtin_unreachable();
 }
 
 /* Gives a task a stack; @bytes > 0: and moves the struct to its top. */

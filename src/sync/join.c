@@ -13,7 +13,7 @@
  *
  * LIMITS  twelve members; more are an array of tasks in a scope. */
 
-#include "core/core_priv.h"
+#include "core/switch.h"
 
 #include <lade/join.h>
 
@@ -93,7 +93,7 @@ static void group_init(struct lade_scope *group, enum scope_policy policy,
 }
 
 /* Members that are never started still give up their arguments. */
-static int run_group(enum scope_policy policy, struct lade_task *const *members, size_t count,
+static inline __attribute__((always_inline)) int run_group(enum scope_policy policy, struct lade_task *const *members, size_t count,
 		     const char *what, const char *site)
 {
 	struct lade_ctl *ctl = lade_cur;
@@ -106,7 +106,10 @@ static int run_group(enum scope_policy policy, struct lade_task *const *members,
 	group_init(&group, policy, members, count);
 	start_members(&group, site);
 	while (group.live) {
-		lade_scope_await(&group, what, site);
+		struct lade_op op = { .what = what, .site = site };
+
+		group.waiter = &op;
+		(void)lade_op_wait_inline(&op);
 		if (is_race(&group) && winner < 0) {
 			winner = find_winner(&group);
 			if (winner >= 0)
