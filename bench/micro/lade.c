@@ -32,7 +32,8 @@ static void row(const char *work, const char *who, double ns, double count)
 static struct lade_context here, there;
 static char bare_stack[65536];
 
-static inline __attribute__((always_inline)) void bare_swap(struct lade_context *from, struct lade_context *to)
+static inline __attribute__((always_inline)) void bare_swap(struct lade_context *from,
+							    struct lade_context *to)
 {
 	__asm__ volatile("leaq 1f(%%rip), %%rax\n\tmovq %%rsp, 0(%0)\n\tmovq %%rax, 8(%0)\n\t"
 			 "movq %%rbp, 16(%0)\n\tmovq 0(%1), %%rsp\n\tmovq 16(%1), %%rbp\n\t"

@@ -129,7 +129,7 @@ struct lade_scope {
 /* What a task type is: made by LADE_TASK, constant. */
 struct lade_task_type {
 	int (*run)(struct lade_task *);	       /* calls the function with the kept arguments */
-	bool (*dispose)(struct lade_task *);   /* gives an unclaimed value back; NULL: plain value */
+	bool (*dispose)(struct lade_task *);   /* gives back an unclaimed value; NULL: plain */
 	void (*drop_args)(struct lade_task *); /* gives up arguments of a task that never ran */
 	/* starts a composite as a child of the scope; NULL: a task with a stack */
 	void (*start)(struct lade_scope *, struct lade_task *);
@@ -191,17 +191,19 @@ enum lade_abort_result {
 
 /* One wait of one task: everything that parks, parks on one of these. */
 struct lade_op {
-	struct lade_ctl *task;				    /* who is parked on it, or NULL */
-	enum lade_abort_result (*abort)(struct lade_op *); /* NULL: cannot be cut short */
-	void (*soft)(struct lade_op *);			    /* told of a soft request, or NULL */
-	const char *what;				    /* what it waits for, for the dump */
-	const char *site;				    /* file:line of the wait */
-	int64_t since_ns;				    /* loop time when it was parked */
-	struct lade_link link;				    /* place in the waited-for object's list */
-	int result;					    /* the outcome, once complete */
-	uint8_t state;					    /* enum op_state */
-	uint8_t reserved8[3];				    /* 0 */
-	uintptr_t reserved[2];				    /* 0 */
+	struct lade_ctl *task;					/* who is parked on it, or NULL */
+	enum lade_abort_result (*abort)(struct lade_op *);	/* NULL: cannot be cut short */
+	void (*soft)(struct lade_op *);				/* told of a soft request, or NULL */
+	const char *what;					/* what it waits for, for the dump */
+	const char *site;					/* file:line of the wait */
+	int64_t since_ns;					/* loop time when it was parked */
+	struct lade_link link;					/* place in the waited-for object's list */
+	struct lade_loop *loop;					/* home, for lade_complete_remote */
+	struct lade_op *mail_next;				/* next in the loop's mailbox */
+	int result;						/* the outcome, once complete */
+	uint8_t state;						/* enum op_state */
+	uint8_t reserved8[3];					/* 0 */
+	uintptr_t reserved[2];					/* 0 */
 };
 
 #endif

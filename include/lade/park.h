@@ -34,7 +34,12 @@
 LADE_API_BEGIN
 
 /* LADE_OP - an op that waits for something; @text names it in dumps. */
-#define LADE_OP(text) { .what = (text) }
+#define LADE_OP(text) { .what = (text), .loop = lade_loop_here() }
+
+/* lade_loop_here - the running task's loop, NULL outside any task.
+ *
+ * Suspends: no.  Threads: any. */
+struct lade_loop *lade_loop_here(void);
 
 /* lade_park - waits until the op is completed, or aborted because of a cancel.
  *
@@ -50,6 +55,12 @@ lade_suspends int lade_park_at(struct lade_op *op,
  * A second completion is ignored.
  * Suspends: no.  Threads: the task's loop's. */
 void lade_complete(struct lade_op *op, int result);
+
+/* lade_complete_remote - lade_complete from any thread, or from a signal handler.
+ *
+ * The loop is woken. What @result speaks of must be written before the call.
+ * Suspends: no.  Threads: any; async-signal-safe. */
+void lade_complete_remote(struct lade_op *op, int result);
 
 LADE_API_END
 

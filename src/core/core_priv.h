@@ -11,6 +11,8 @@
 #include "base/heap.h"
 #include "base/list.h"
 
+#include <stdatomic.h>
+
 #include <lade/layout.h>
 #include <lade/park.h>
 #include <lade/scope.h>
@@ -77,11 +79,12 @@ enum timer_class { TIMER_OP, TIMER_DEADLINE, TIMER_BUDGET };
 #define LADE_INLINE_BUDGET 64
 
 struct lade_backend;
+struct lade_io;
 struct lade_stacks;
 
 /* What a program may set about a loop; zeros are defaults. */
 struct lade_loop_config {
-	const char *backend;   /* "virtual"; NULL: LADE_BACKEND, else the best there is */
+	const char *backend;   /* "uring", "epoll", "virtual"; NULL: LADE_BACKEND, else the best */
 	uint32_t stacks_max;   /* tasks alive at once; 0: 2,000,000 */
 	int inline_budget;     /* calls that complete without a switch in a row; 0: 64 */
 	void (*report)(void *arg, const char *message); /* told of overruns; NULL: nobody */
@@ -106,12 +109,16 @@ struct lade_loop {
 	bool delivering;		   /* the list is being worked off */
 	struct lade_stacks *stacks;	   /* pool of task stacks */
 	const struct lade_backend *backend; /* clock and waiting */
+	int refused;			   /* -errno of a better back end that was refused, or 0 */
 	void *backend_data;		   /* the back end's own */
+	int wake_fd;			   /* eventfd that makes poll return; -1: no outside */
+	struct lade_op *_Atomic mailbox;   /* ops completed by other threads, latest first */
+	void (*on_wake)(struct lade_loop *); /* called after each wake-up from outside, or NULL */
 	struct lade_scope root;		   /* parent of the tasks started on the loop */
 	uint64_t tasks_started;		   /* counts tasks, gives them numbers */
 	void (*report)(void *arg, const char *message);
 	void *report_arg;
-	void *san_thread;		   /* the sanitizer's handle, or end, of the thread's stack */
+	void *san_thread;		   /* the sanitizer's handle, or end, of the thread */
 	size_t san_bytes;		   /* the thread's stack size, where a sanitizer asks */
 };
 
@@ -124,6 +131,10 @@ struct lade_backend {
 	/* Completes ops whose events have come; waits for one until @until_ns at the latest
 	 * (0: not at all, INT64_MAX: without limit). Returns 0, or -EDEADLK: nothing can come. */
 	int (*poll)(struct lade_loop *loop, int64_t until_ns);
+	/* Begins an operation: 0, and the op will be completed; -EOPNOTSUPP, -ENOMEM, -EBADF. */
+	int (*start)(struct lade_loop *loop, struct lade_io *io);
+	/* Calls it off, as abort() of an op does. */
+	enum lade_abort_result (*abort)(struct lade_loop *loop, struct lade_io *io);
 	bool exact; /* the clock moves only in poll: readings need no second look */
 };
 

@@ -8,7 +8,7 @@
  * before the deadline is (rule 6), and the clock is read once a turn: a reading costs as much as
  * twenty switches. */
 
-#include "core/core_priv.h"
+#include "core/io_priv.h"
 #include "core/sanitize.h"
 
 #include <errno.h>
@@ -81,32 +81,41 @@ static void fire_timers(struct lade_loop *loop)
 	}
 }
 
-static const struct lade_backend *find_backend(const char *name)
+static const struct lade_backend *const backends[] = { &lade_backend_uring, &lade_backend_epoll,
+							&lade_backend_virtual };
+
+/* Opens the wished back end, or the best that this system allows. */
+static int open_backend(struct lade_loop *loop, const char *wish)
 {
-	if (!name)
-		name = getenv("LADE_BACKEND");
-	if (!name || strcmp(name, lade_backend_virtual.name) == 0)
-		return &lade_backend_virtual;
-	return NULL;
+	int rc = -EINVAL;
+
+	for (size_t i = 0; i < sizeof(backends) / sizeof(*backends); i++) {
+		loop->backend = backends[i];
+		if (wish && strcmp(wish, loop->backend->name) != 0)
+			continue;
+		rc = loop->backend->open(loop);
+		/* Without a wish: epoll where io_uring is refused, and never a virtual clock. */
+		if (rc == 0 || wish || loop->backend == &lade_backend_epoll)
+			break;
+		loop->refused = rc;
+	}
+	return rc;
 }
 
 int lade_loop_new(const struct lade_loop_config *config, struct lade_loop **ret_loop)
 {
-	const struct lade_backend *backend = find_backend(config->backend);
-	struct lade_loop *loop;
+	const char *wish = config->backend ? config->backend : getenv("LADE_BACKEND");
+	struct lade_loop *loop = calloc(1, sizeof(*loop));
 	int rc;
 
-	if (!backend)
-		return -EINVAL;
-	loop = calloc(1, sizeof(*loop));
 	if (!loop)
 		return -ENOMEM;
-	loop->backend = backend;
+	loop->wake_fd = -1;
 	loop->inline_budget = config->inline_budget ? config->inline_budget : LADE_INLINE_BUDGET;
 	loop->report = config->report;
 	loop->report_arg = config->report_arg;
 	loop->stacks = lade_stacks_new(config->stacks_max);
-	rc = loop->stacks ? backend->open(loop) : -ENOMEM;
+	rc = loop->stacks ? open_backend(loop, wish && *wish ? wish : NULL) : -ENOMEM;
 	if (rc < 0) {
 		lade_stacks_free(loop->stacks);
 		free(loop);

@@ -4,7 +4,7 @@
  * Time is exact: two events a nanosecond apart never tie, two at the same instant always do. There
  * is no outside: when every task waits and no timer is armed, nothing can ever happen. */
 
-#include "core/core_priv.h"
+#include "core/io_priv.h"
 
 #include <errno.h>
 
@@ -26,6 +26,20 @@ static int64_t virtual_now(struct lade_loop *loop)
 	return loop->now_ns;
 }
 
+static int virtual_start(struct lade_loop *loop, struct lade_io *io)
+{
+	(void)loop;
+	(void)io;
+	return -EOPNOTSUPP;
+}
+
+static enum lade_abort_result virtual_abort(struct lade_loop *loop, struct lade_io *io)
+{
+	(void)loop;
+	(void)io;
+	return LADE_ABORTED;
+}
+
 static int virtual_poll(struct lade_loop *loop, int64_t until_ns)
 {
 	if (until_ns == INT64_MAX)
@@ -41,5 +55,7 @@ const struct lade_backend lade_backend_virtual = {
 	.close = virtual_close,
 	.now = virtual_now,
 	.poll = virtual_poll,
+	.start = virtual_start,
+	.abort = virtual_abort,
 	.exact = true,
 };

@@ -93,7 +93,8 @@ static void group_init(struct lade_scope *group, enum scope_policy policy,
 }
 
 /* Members that are never started still give up their arguments. */
-static inline __attribute__((always_inline)) int run_group(enum scope_policy policy, struct lade_task *const *members, size_t count,
+static inline __attribute__((always_inline)) int
+run_group(enum scope_policy policy, struct lade_task *const *members, size_t count,
 		     const char *what, const char *site)
 {
 	struct lade_ctl *ctl = lade_cur;

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LADE_CORE_IO_PRIV_H
+#define LADE_CORE_IO_PRIV_H
+
+/* io_priv.h - what a back end can do for a task that waits for the kernel.
+ *
+ * A back end waits for readiness; one that works by completion may also do the whole operation.
+ * The caller tries without blocking first, so a back end is asked only when there is a wait. */
+
+#include "core/core_priv.h"
+
+#include <sys/types.h>
+
+enum io_code { IO_POLL, IO_READ, IO_WRITE, IO_RECV, IO_SEND, IO_ACCEPT, IO_OPEN, IO_FSYNC };
+
+/* One operation of one task; on the task's stack until it is complete. */
+struct lade_io {
+	struct lade_op op;
+	enum io_code code;
+	int fd;		   /* descriptor; of IO_OPEN: the folder */
+	uint32_t events;   /* IO_POLL: POLLIN, POLLOUT */
+	int flags;	   /* IO_OPEN, IO_ACCEPT, IO_SEND: their flags; IO_FSYNC: 1 is data only */
+	mode_t mode;	   /* IO_OPEN */
+	void *buf;	   /* the bytes; IO_OPEN: the path */
+	uint32_t len;	   /* bytes */
+	int64_t offset;	   /* position in the file; -1: the current one */
+	uint32_t slot;	   /* the back end's: place in its table */
+};
+
+/* lade_io_wait - asks the back end for an operation and waits for its end.
+ *
+ * The entry test is done. Returns the operation's result; -ECANCELED: it did not happen;
+ * -EOPNOTSUPP: this back end cannot do it, or not with this descriptor; -ENOMEM. */
+int lade_io_wait(struct lade_io *io);
+
+/* lade_loop_wake - makes the loop's poll return; from any thread or signal handler. */
+void lade_loop_wake(struct lade_loop *loop);
+
+/* lade_mailbox_run - completes the ops that other threads have completed. */
+void lade_mailbox_run(struct lade_loop *loop);
+
+extern const struct lade_backend lade_backend_epoll;
+extern const struct lade_backend lade_backend_uring;
+
+#endif
