@@ -4,7 +4,10 @@
 
 /* lade.h - the core library: everything that needs no foreign protocol. */
 
+#include <lade/dump.h>
+#include <lade/io.h>
 #include <lade/join.h>
+#include <lade/main.h>
 #include <lade/park.h>
 #include <lade/scope.h>
 #include <lade/task.h>

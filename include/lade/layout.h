@@ -191,19 +191,19 @@ enum lade_abort_result {
 
 /* One wait of one task: everything that parks, parks on one of these. */
 struct lade_op {
-	struct lade_ctl *task;					/* who is parked on it, or NULL */
-	enum lade_abort_result (*abort)(struct lade_op *);	/* NULL: cannot be cut short */
-	void (*soft)(struct lade_op *);				/* told of a soft request, or NULL */
-	const char *what;					/* what it waits for, for the dump */
-	const char *site;					/* file:line of the wait */
-	int64_t since_ns;					/* loop time when it was parked */
-	struct lade_link link;					/* place in the waited-for object's list */
-	struct lade_loop *loop;					/* home, for lade_complete_remote */
-	struct lade_op *mail_next;				/* next in the loop's mailbox */
-	int result;						/* the outcome, once complete */
-	uint8_t state;						/* enum op_state */
-	uint8_t reserved8[3];					/* 0 */
-	uintptr_t reserved[2];					/* 0 */
+	struct lade_ctl *task;			/* who is parked on it, or NULL */
+	enum lade_abort_result (*abort)(struct lade_op *); /* NULL: cannot be cut short */
+	void (*soft)(struct lade_op *);		/* told of a soft request, or NULL */
+	const char *what;			/* what it waits for, for the dump */
+	const char *site;			/* file:line of the wait */
+	int64_t since_ns;			/* loop time when it was parked */
+	struct lade_link link;			/* place in the waited-for object's list */
+	struct lade_loop *loop;			/* home, for lade_complete_remote */
+	struct lade_op *mail_next;		/* next in the loop's mailbox */
+	int result;				/* the outcome, once complete */
+	uint8_t state;				/* enum op_state */
+	uint8_t reserved8[3];			/* 0 */
+	uintptr_t reserved[2];			/* 0 */
 };
 
 #endif

@@ -57,7 +57,7 @@ LADE_API_BEGIN
 #define LADE_EACH_6(none, M, p1, p2, p3, p4, p5, end) M p1 M p2 M p3 M p4 M p5
 #define LADE_EACH_7(none, M, p1, p2, p3, p4, p5, p6, end) M p1 M p2 M p3 M p4 M p5 M p6
 #define LADE_EACH_8(none, M, p1, p2, p3, p4, p5, p6, p7, end) M p1 M p2 M p3 M p4 M p5 M p6 M p7
-#define LADE_EACH_9(none, M, p1, p2, p3, p4, p5, p6, p7, p8, end)               \
+#define LADE_EACH_9(none, M, p1, p2, p3, p4, p5, p6, p7, p8, end)                                  \
 	M p1 M p2 M p3 M p4 M p5 M p6 M p7 M p8
 #define LADE_LIST_1(none, M, end) none
 #define LADE_LIST_2(none, M, p1, end) M p1
@@ -66,9 +66,9 @@ LADE_API_BEGIN
 #define LADE_LIST_5(none, M, p1, p2, p3, p4, end) M p1, M p2, M p3, M p4
 #define LADE_LIST_6(none, M, p1, p2, p3, p4, p5, end) M p1, M p2, M p3, M p4, M p5
 #define LADE_LIST_7(none, M, p1, p2, p3, p4, p5, p6, end) M p1, M p2, M p3, M p4, M p5, M p6
-#define LADE_LIST_8(none, M, p1, p2, p3, p4, p5, p6, p7, end)                   \
+#define LADE_LIST_8(none, M, p1, p2, p3, p4, p5, p6, p7, end)                                      \
 	M p1, M p2, M p3, M p4, M p5, M p6, M p7
-#define LADE_LIST_9(none, M, p1, p2, p3, p4, p5, p6, p7, p8, end)               \
+#define LADE_LIST_9(none, M, p1, p2, p3, p4, p5, p6, p7, p8, end)                                  \
 	M p1, M p2, M p3, M p4, M p5, M p6, M p7, M p8
 
 /* The struct behind lade_do, which has no room for a value, and the named one. */
@@ -99,12 +99,14 @@ LADE_API_BEGIN
 	};
 
 /* The thunks that read the options of LADE_TASK_WITH, each with its own types. */
-#define LADE_WITH_(fn, with)                                                                       \
+#define LADE_WITH_(fn, with, pass)                                                                 \
 	static inline void fn##_drop_kept(struct lade_task *lade_h)                                \
 	{                                                                                          \
+		struct fn##_task *lade_t = (struct fn##_task *)(void *)lade_h;                     \
 		const struct fn##_with lade_w = { LADE_OPEN_ with };                               \
+		(void)lade_t;                                                                      \
 		if (lade_w.drop_args)                                                              \
-			lade_w.drop_args((struct fn##_task *)(void *)lade_h);                      \
+			lade_w.drop_args(LADE_OPEN_ pass);                                         \
 	}                                                                                          \
 	static inline uint32_t fn##_stack_bytes(void)                                              \
 	{                                                                                          \
@@ -112,13 +114,13 @@ LADE_API_BEGIN
 		return lade_w.stack_bytes;                                                         \
 	}
 
-#define LADE_VALUE_WITH_(fn, T, with)                                                              \
+#define LADE_VALUE_WITH_(fn, T, with, params, last)                                                \
 	struct fn##_with {                                                                         \
 		void (*dispose)(T *);                                                              \
-		void (*drop_args)(struct fn##_task *);                                             \
+		void (*drop_args)(LADE_OPEN_ params);                                              \
 		uint32_t stack_bytes;                                                              \
 	};                                                                                         \
-	LADE_WITH_(fn, with)                                                                       \
+	LADE_WITH_(fn, with, last)                                                                 \
 	static inline bool fn##_dispose_value(struct lade_task *lade_h)                            \
 	{                                                                                          \
 		struct fn##_task *lade_t = (struct fn##_task *)(void *)lade_h;                     \
@@ -128,12 +130,12 @@ LADE_API_BEGIN
 		return lade_w.dispose;                                                             \
 	}
 
-#define LADE_VOID_WITH_(fn, with)                                                                  \
+#define LADE_VOID_WITH_(fn, with, params, last)                                                    \
 	struct fn##_with {                                                                         \
-		void (*drop_args)(struct fn##_task *);                                             \
+		void (*drop_args)(LADE_OPEN_ params);                                              \
 		uint32_t stack_bytes;                                                              \
 	};                                                                                         \
-	LADE_WITH_(fn, with)
+	LADE_WITH_(fn, with, last)
 
 #define LADE_TYPE_(fn, dispose_fn, drop_fn, stack_fn)                                              \
 	__attribute__((unused)) static const struct lade_task_type fn##_type = {                   \
@@ -204,9 +206,9 @@ LADE_API_BEGIN
 	LADE_TYPE_(fn, NULL, NULL, NULL)                                                           \
 	LADE_VALUE_MAKE_(fn, T, params, more, keep)
 
-#define LADE_TASK_WITH_ALL_(fn, T, with, fields, params, more, pass, keep)                         \
+#define LADE_TASK_WITH_ALL_(fn, T, with, fields, params, more, pass, last, keep)                   \
 	LADE_STRUCTS_(fn, T, fields)                                                               \
-	LADE_VALUE_WITH_(fn, T, with)                                                              \
+	LADE_VALUE_WITH_(fn, T, with, params, last)                                                \
 	LADE_VALUE_RUN_(fn, pass)                                                                  \
 	LADE_TYPE_(fn, fn##_dispose_value, fn##_drop_kept, fn##_stack_bytes)                       \
 	LADE_VALUE_MAKE_(fn, T, params, more, keep)
@@ -219,7 +221,7 @@ LADE_API_BEGIN
 
 #define LADE_TASK_VOID_WITH_ALL_(fn, with, fields, params, more, pass, keep)                       \
 	LADE_VOID_STRUCTS_(fn, fields)                                                             \
-	LADE_VOID_WITH_(fn, with)                                                                  \
+	LADE_VOID_WITH_(fn, with, params, pass)                                                    \
 	LADE_VOID_RUN_(fn, pass)                                                                   \
 	LADE_TYPE_(fn, NULL, fn##_drop_kept, fn##_stack_bytes)                                     \
 	LADE_VOID_MAKE_(fn, params, more, keep)
@@ -237,7 +239,7 @@ LADE_API_BEGIN
 #define LADE_TASK_WITH_(fn, T, with, ...)                                                          \
 	LADE_TASK_WITH_ALL_(fn, T, with, LADE_FIELDS_(__VA_ARGS__), LADE_PARAMS_(__VA_ARGS__),     \
 			    LADE_MORE_(__VA_ARGS__), LADE_PASSED_(__VA_ARGS__),                    \
-			    LADE_KEPT_(__VA_ARGS__))
+			    LADE_PASSED_LAST_(__VA_ARGS__), LADE_KEPT_(__VA_ARGS__))
 #define LADE_TASK_VOID_(fn, ...)                                                                   \
 	LADE_TASK_VOID_ALL_(fn, LADE_FIELDS_(__VA_ARGS__), LADE_PARAMS_(__VA_ARGS__),              \
 			    LADE_MORE_(__VA_ARGS__), LADE_PASSED_LAST_(__VA_ARGS__),               \
@@ -259,8 +261,8 @@ LADE_API_BEGIN
 /* LADE_TASK_WITH - LADE_TASK_WITH(function, result type, (options), (type, name)...).
  *
  * Options, each may be left out: .dispose = void (*)(type *): gives back a value that nobody
- * claims; .drop_args = void (*)(struct FUNCTION_task *): gives up ->args of a task that never
- * ran; .stack_bytes: the stack that this function needs. Neither callback may suspend. */
+ * claims; .drop_args = void (*)(the function's parameters): gives up the arguments of a task that
+ * never ran; .stack_bytes: the stack that this function needs. Neither callback may suspend. */
 #define LADE_TASK_WITH(...) LADE_TASK_WITH_(__VA_ARGS__, ~)
 
 /* LADE_TASK_VOID_WITH - LADE_TASK_WITH without a result: no .dispose. */

@@ -80,6 +80,7 @@ enum timer_class { TIMER_OP, TIMER_DEADLINE, TIMER_BUDGET };
 
 struct lade_backend;
 struct lade_io;
+struct lade_pool;
 struct lade_stacks;
 
 /* What a program may set about a loop; zeros are defaults. */
@@ -114,6 +115,9 @@ struct lade_loop {
 	int wake_fd;			   /* eventfd that makes poll return; -1: no outside */
 	struct lade_op *_Atomic mailbox;   /* ops completed by other threads, latest first */
 	void (*on_wake)(struct lade_loop *); /* called after each wake-up from outside, or NULL */
+	struct lade_pool *pool;		   /* threads for blocking calls, or NULL */
+	void (*pool_end)(struct lade_loop *); /* ends the pool; set by whoever made it */
+	_Atomic uint32_t lookups_left_behind; /* name look-ups whose tasks have gone */
 	struct lade_scope root;		   /* parent of the tasks started on the loop */
 	uint64_t tasks_started;		   /* counts tasks, gives them numbers */
 	void (*report)(void *arg, const char *message);
@@ -150,6 +154,11 @@ __attribute__((noreturn, format(printf, 1, 2))) void lade_misuse(const char *for
 /* lade_report - hands a message to the loop's report function, if it has one. */
 __attribute__((format(printf, 2, 3))) void lade_report(struct lade_loop *loop, const char *format,
 						       ...);
+
+/* dump.c */
+
+/* lade_dump_loop - lade_dump of a loop that is not running a task. */
+void lade_dump_loop(struct lade_loop *loop, int fd);
 
 /* loop.c */
 
@@ -248,6 +257,11 @@ void lade_node_init(struct lade_node *node, struct lade_node *outer, struct lade
 void lade_request(struct lade_loop *loop, struct lade_node *node, enum level level,
 		  enum lade_reason_kind kind, const char *site, const char *task);
 
+/* lade_request_with_grace - lade_request, softly at first, and hard after @grace. */
+void lade_request_with_grace(struct lade_loop *loop, struct lade_node *node,
+			     struct lade_duration grace, enum lade_reason_kind kind,
+			     const char *site);
+
 /* lade_gate_set - brings a task's gate up to date with its innermost scope. */
 static inline void lade_gate_set(struct lade_ctl *ctl)
 {
@@ -309,6 +323,9 @@ void lade_stack_check(const struct lade_ctl *ctl);
 
 /* lade_stack_guards - how the stacks are guarded: "madvise", "mprotect", "canary". */
 const char *lade_stack_guards(const struct lade_stacks *stacks);
+
+/* lade_stack_in_guard - whether an address lies in the guard of the running task's stack. */
+bool lade_stack_in_guard(const struct lade_ctl *ctl, const void *address);
 
 /* The control block and the task's own node, at the very top of each stack. */
 struct lade_top {

@@ -131,6 +131,8 @@ struct lade_loop *lade_loop_free(struct lade_loop *loop)
 {
 	if (!loop)
 		return NULL;
+	if (loop->pool)
+		loop->pool_end(loop);
 	loop->backend->close(loop);
 	lade_stacks_free(loop->stacks);
 	free(loop);

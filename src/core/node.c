@@ -236,14 +236,15 @@ static void grace_over(struct lade_timer *timer)
 		     node->reason.task);
 }
 
-static void cancel_node(struct lade_loop *loop, struct lade_node *node,
-			struct lade_duration grace, const char *site)
+void lade_request_with_grace(struct lade_loop *loop, struct lade_node *node,
+			     struct lade_duration grace, enum lade_reason_kind kind,
+			     const char *site)
 {
 	int64_t hard_ns;
 
 	if (node->level == LEVEL_HARD)
 		return;
-	lade_request(loop, node, grace.ns ? LEVEL_SOFT : LEVEL_HARD, LADE_REASON_USER, site,
+	lade_request(loop, node, grace.ns ? LEVEL_SOFT : LEVEL_HARD, kind, site,
 		     lade_task_name());
 	if (!grace.ns) {
 		lade_timer_stop(loop, &node->timer);
@@ -263,7 +264,7 @@ void lade_cancel_scope_at(struct lade_node *node, struct lade_duration grace, co
 	struct lade_scope *scope = LADE_CONTAINER(node, struct lade_scope, head);
 
 	if (scope->state == SCOPE_OPEN)
-		cancel_node(scope->loop, node, grace, site);
+		lade_request_with_grace(scope->loop, node, grace, LADE_REASON_USER, site);
 }
 
 void lade_cancel_task_at(struct lade_task *task, struct lade_duration grace, const char *site)
@@ -275,7 +276,8 @@ void lade_cancel_task_at(struct lade_task *task, struct lade_duration grace, con
 			    "at %s)",
 			    site, task->site);
 	else if (task->state == TASK_STARTED)
-		cancel_node(task->ctl->loop, task->ctl->root, grace, site);
+		lade_request_with_grace(task->ctl->loop, task->ctl->root, grace,
+					LADE_REASON_USER, site);
 }
 
 /* within */

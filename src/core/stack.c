@@ -272,3 +272,10 @@ void lade_stack_check(const struct lade_ctl *ctl)
 			    "suspends. Give it .stack_bytes.",
 			    ctl->head->type->name, ctl->head->site, ctl->stack_bytes);
 }
+
+bool lade_stack_in_guard(const struct lade_ctl *ctl, const void *address)
+{
+	const char *at = address;
+
+	return ctl->stack && at >= ctl->stack && at < ctl->stack + ctl->stack_bytes / 4;
+}

@@ -42,6 +42,10 @@ static enum lade_abort_result virtual_abort(struct lade_loop *loop, struct lade_
 
 static int virtual_poll(struct lade_loop *loop, int64_t until_ns)
 {
+	if (atomic_load(&loop->mailbox)) {
+		lade_mailbox_run(loop);
+		return 0;
+	}
 	if (until_ns == INT64_MAX)
 		return -EDEADLK;
 	if (until_ns > loop->now_ns)

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LADE_MAIN_H
+#define LADE_MAIN_H
+
+/* main.h - a way in: lade_main owns the process. */
+
+#include <lade/task.h>
+
+LADE_API_BEGIN
+
+/* lade_main - runs a task on a loop of its own until it and all that it started have ended.
+ *
+ * SIGINT and SIGTERM ask the task to end softly, with 30 s of grace; a second one asks hard; a
+ * third ends the process. SIGQUIT prints every task to stderr and goes on. SIGPIPE is ignored. A
+ * stack overflow ends the process with the task's name. Reports go to stderr.
+ * Returns an exit status: 0 if the task ended with 0 or more, 130 if a signal's cancel was its
+ * end, else 1 after a line on stderr; 2 if no loop can be had.
+ * Suspends: no.  Threads: once in a process, outside any task. */
+#define lade_main(...) lade_main_at(&(__VA_ARGS__)->head, LADE_SITE)
+int lade_main_at(struct lade_task *task, const char *site);
+
+/* lade_backend_name - "uring", "epoll" or "virtual": what the running loop waits with.
+ *
+ * Suspends: no.  Threads: inside a task only. */
+const char *lade_backend_name(void);
+
+/* lade_backend_probe - the back end that a loop would get now, and, when the better one is
+ * refused, why: "epoll (io_uring: Operation not permitted)".
+ *
+ * Returns the length of the text written to @text, or -errno.  Suspends: no.  Threads: any. */
+int lade_backend_probe(char *text, size_t len);
+
+LADE_API_END
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* main.c - a process that belongs to one task: signals, reports, exit status.
+ *
+ * DESIGN
+ * Signal handlers count and wake the loop; what the signal means happens there, in a turn, where
+ * nothing is half done. Only the third SIGINT or SIGTERM acts at once: by then the loop may be
+ * what hangs. The handler for a stack overflow runs on a stack of its own and can do no more than
+ * say whose it was. */
+
+#include "core/io_priv.h"
+
+#include <lade/main.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define GRACE_SECONDS 30
+#define EXIT_SIGNAL 130
+#define EXIT_NO_LOOP 2
+
+/* The loop that signals speak to: one process has one main. */
+static struct lade_loop *_Atomic main_loop;
+static struct lade_task *main_task;
+static atomic_int stops_asked, dumps_asked;
+static int stops_seen;
+
+static void on_stop(int number)
+{
+	struct lade_loop *loop = main_loop;
+
+	if (atomic_fetch_add(&stops_asked, 1) >= 2) {
+		signal(number, SIG_DFL);
+		raise(number);
+		return;
+	}
+	if (loop)
+		lade_loop_wake(loop);
+}
+
+static void on_quit(int number)
+{
+	struct lade_loop *loop = main_loop;
+
+	(void)number;
+	atomic_fetch_add(&dumps_asked, 1);
+	if (loop)
+		lade_loop_wake(loop);
+}
+
+static void say(const char *text)
+{
+	(void)!write(STDERR_FILENO, text, strlen(text));
+}
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+	const struct lade_ctl *ctl = lade_cur;
+	char text[512];
+
+	(void)context;
+	if (!lade_stack_in_guard(ctl, info->si_addr)) {
+		signal(number, SIG_DFL);
+		return; /* the faulting instruction runs again and ends the process */
+	}
+	snprintf(text, sizeof(text),
+		 "lade: misuse: task %s, started at %s, has overrun its stack of %zu bytes; "
+		 "give it .stack_bytes\n",
+		 ctl->head->type->name, ctl->head->site, ctl->stack_bytes);
+	say(text);
+	abort();
+}
+
+/* What the signals since the last turn ask for. */
+static void take_signals(struct lade_loop *loop)
+{
+	int stops = atomic_load(&stops_asked);
+
+	while (atomic_load(&dumps_asked) > 0) {
+		atomic_fetch_sub(&dumps_asked, 1);
+		lade_dump_loop(loop, STDERR_FILENO);
+	}
+	if (stops == stops_seen || main_task->state != TASK_STARTED)
+		return;
+	stops_seen = stops;
+	lade_request_with_grace(loop, main_task->ctl->root,
+				stops > 1 ? lade_ns(0) : lade_s(GRACE_SECONDS),
+				LADE_REASON_SHUTDOWN, "a signal");
+}
+
+static void install(int number, void (*handler)(int))
+{
+	struct sigaction action = { .sa_handler = handler, .sa_flags = SA_RESTART };
+
+	sigaction(number, &action, NULL);
+}
+
+static void install_handlers(void)
+{
+	static char fault_stack[16384];
+	struct sigaction fault = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	stack_t stack = { .ss_sp = fault_stack, .ss_size = sizeof(fault_stack) };
+
+	install(SIGINT, on_stop);
+	install(SIGTERM, on_stop);
+	install(SIGQUIT, on_quit);
+	signal(SIGPIPE, SIG_IGN);
+	sigaltstack(&stack, NULL);
+	sigaction(SIGSEGV, &fault, NULL);
+}
+
+static void report(void *arg, const char *message)
+{
+	(void)arg;
+	dprintf(STDERR_FILENO, "lade: %s\n", message);
+}
+
+static int exit_status(const struct lade_task *task)
+{
+	if (task->status >= 0)
+		return 0;
+	if (task->status == -ECANCELED && stops_seen)
+		return EXIT_SIGNAL;
+	dprintf(STDERR_FILENO, "lade: %s ended: %s\n", task->type->name, strerror(-task->status));
+	return 1;
+}
+
+int lade_main_at(struct lade_task *task, const char *site)
+{
+	struct lade_loop_config config = { .report = report };
+	struct lade_loop *loop;
+	int rc = lade_loop_new(&config, &loop);
+
+	if (rc < 0) {
+		dprintf(STDERR_FILENO, "lade: no loop can be had: %s%s%s\n", strerror(-rc),
+			getenv("LADE_BACKEND") ? "; LADE_BACKEND asks for " : "",
+			getenv("LADE_BACKEND") ? getenv("LADE_BACKEND") : "");
+		return EXIT_NO_LOOP;
+	}
+	main_task = task;
+	loop->on_wake = take_signals;
+	main_loop = loop;
+	install_handlers();
+	lade_loop_run(loop, task, site);
+	main_loop = NULL;
+	lade_loop_free(loop);
+	return exit_status(task);
+}
+
+const char *lade_backend_name(void)
+{
+	return lade_cur->loop ? lade_cur->loop->backend->name : "";
+}
+
+int lade_backend_probe(char *text, size_t len)
+{
+	struct lade_loop_config config = { 0 };
+	struct lade_loop *loop;
+	int rc = lade_loop_new(&config, &loop);
+
+	if (rc < 0)
+		return rc;
+	if (loop->refused)
+		rc = snprintf(text, len, "%s (io_uring: %s)", loop->backend->name,
+			      strerror(-loop->refused));
+	else
+		rc = snprintf(text, len, "%s", loop->backend->name);
+	lade_loop_free(loop);
+	return rc;
+}

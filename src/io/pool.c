@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/* pool.c - a bounded pool of threads for calls that block.
+ *
+ * DESIGN
+ * The pool belongs to a loop and grows to POOL_THREADS as calls queue up; a thread that has been
+ * idle for ten seconds ends. A task that waits for a call waits to its end: its arguments are on
+ * the task's stack. Only a call that has not begun can be taken back. Who may be abandoned (a name
+ * look-up) owns its memory and says so by completing nobody.
+ *
+ * With the virtual clock a call runs at once, on the loop's own thread: no second order of events.
+ *
+ * LIMITS  POOL_THREADS threads, JOBS_MAX calls queued; then tasks wait for a place. */
+
+#include "io/pool_priv.h"
+
+#include <lade/io.h>
+
+#include "base/alloc.h"
+#include "core/io_priv.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define POOL_THREADS 4
+#define JOBS_MAX 1024
+#define IDLE_SECONDS 10
+
+struct lade_pool {
+	pthread_mutex_t lock;
+	pthread_cond_t work;	 /* a job was queued, or the pool ends */
+	pthread_cond_t gone;	 /* the last thread has ended */
+	struct lade_link queue;	 /* jobs, oldest first */
+	uint32_t queued;	 /* jobs in the queue */
+	uint32_t threads;	 /* alive */
+	uint32_t idle;		 /* of them, waiting for a job */
+	bool ends;		 /* threads end when the queue is empty */
+	struct lade_link places; /* ops of tasks that wait for a place; the loop's own */
+	uint32_t inside;	 /* calls of tasks queued or running; the loop's own */
+};
+
+static struct timespec idle_until(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += IDLE_SECONDS;
+	return t;
+}
+
+/* Waits for a job.  Returns NULL when the thread shall end.  Called with the lock held. */
+static struct lade_job *next_job(struct lade_pool *pool)
+{
+	struct timespec until = idle_until();
+
+	while (lade_list_empty(&pool->queue)) {
+		int rc;
+
+		if (pool->ends)
+			return NULL;
+		pool->idle++;
+		rc = pthread_cond_timedwait(&pool->work, &pool->lock, &until);
+		pool->idle--;
+		if (rc == ETIMEDOUT && lade_list_empty(&pool->queue))
+			return NULL;
+	}
+	pool->queued--;
+	return LADE_CONTAINER(lade_list_pop(&pool->queue), struct lade_job, link);
+}
+
+static void *pool_thread(void *arg)
+{
+	struct lade_pool *pool = arg;
+	struct lade_job *job;
+
+	pthread_mutex_lock(&pool->lock);
+	while ((job = next_job(pool))) {
+		job->queued = false;
+		pthread_mutex_unlock(&pool->lock);
+		job->run(job);
+		pthread_mutex_lock(&pool->lock);
+	}
+	if (--pool->threads == 0)
+		pthread_cond_signal(&pool->gone);
+	pthread_mutex_unlock(&pool->lock);
+	return NULL;
+}
+
+/* Starts a thread with all signals blocked: they belong to the loop.  Called with the lock. */
+static int start_thread(struct lade_pool *pool)
+{
+	sigset_t all, before;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	rc = pthread_create(&thread, &attr, pool_thread, pool);
+	pthread_attr_destroy(&attr);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc == 0)
+		pool->threads++;
+	return -rc;
+}
+
+static void pool_end(struct lade_loop *loop)
+{
+	struct lade_pool *pool = loop->pool;
+
+	pthread_mutex_lock(&pool->lock);
+	pool->ends = true;
+	pthread_cond_broadcast(&pool->work);
+	while (pool->threads)
+		pthread_cond_wait(&pool->gone, &pool->lock);
+	pthread_mutex_unlock(&pool->lock);
+	pthread_cond_destroy(&pool->work);
+	pthread_cond_destroy(&pool->gone);
+	pthread_mutex_destroy(&pool->lock);
+	lade_free(pool);
+	loop->pool = NULL;
+}
+
+static struct lade_pool *pool_of(struct lade_loop *loop)
+{
+	pthread_condattr_t attr;
+	struct lade_pool *pool = loop->pool;
+
+	if (pool)
+		return pool;
+	pool = lade_calloc(1, sizeof(*pool));
+	if (!pool)
+		return NULL;
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&pool->work, &attr);
+	pthread_cond_init(&pool->gone, NULL);
+	pthread_condattr_destroy(&attr);
+	lade_list_init(&pool->queue);
+	lade_list_init(&pool->places);
+	loop->pool = pool;
+	loop->pool_end = pool_end;
+	return pool;
+}
+
+int lade_pool_add(struct lade_loop *loop, struct lade_job *job)
+{
+	struct lade_pool *pool;
+	int rc = 0;
+
+	if (loop->backend->exact) {
+		job->run(job);
+		return 0;
+	}
+	pool = pool_of(loop);
+	if (!pool)
+		return -EAGAIN;
+	pthread_mutex_lock(&pool->lock);
+	if (pool->idle <= pool->queued && pool->threads < POOL_THREADS) {
+		rc = start_thread(pool);
+		if (pool->threads)
+			rc = 0; /* fewer threads than wished still do the work */
+	}
+	if (rc == 0) {
+		lade_list_append(&pool->queue, &job->link);
+		job->queued = true;
+		pool->queued++;
+		pthread_cond_signal(&pool->work);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return rc ? -EAGAIN : 0;
+}
+
+bool lade_pool_take_back(struct lade_loop *loop, struct lade_job *job)
+{
+	struct lade_pool *pool = loop->pool;
+	bool queued;
+
+	pthread_mutex_lock(&pool->lock);
+	queued = job->queued;
+	if (queued) {
+		lade_list_remove(&job->link);
+		job->queued = false;
+		pool->queued--;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return queued;
+}
+
+/* A task's call. */
+struct call {
+	struct lade_job job;
+	struct lade_op op;
+	int (*fn)(void *);
+	void *arg;
+};
+
+static void run_call(struct lade_job *job)
+{
+	struct call *call = LADE_CONTAINER(job, struct call, job);
+
+	lade_complete_remote(&call->op, call->fn(call->arg));
+}
+
+static enum lade_abort_result call_abort(struct lade_op *op)
+{
+	struct call *call = LADE_CONTAINER(op, struct call, op);
+
+	return lade_pool_take_back(op->loop, &call->job) ? LADE_ABORTED : LADE_PENDING;
+}
+
+static enum lade_abort_result place_abort(struct lade_op *op)
+{
+	lade_list_remove(&op->link);
+	return LADE_ABORTED;
+}
+
+/* Takes one of the places for calls, which the one that leaves hands over. */
+static int take_place(struct lade_pool *pool, const char *site)
+{
+	struct lade_op op = { .what = "a place in the pool", .site = site, .abort = place_abort };
+
+	if (pool->inside < JOBS_MAX + POOL_THREADS) {
+		pool->inside++;
+		return 0;
+	}
+	lade_list_append(&pool->places, &op.link);
+	return lade_op_wait(&op);
+}
+
+static void leave_place(struct lade_pool *pool)
+{
+	struct lade_link *first = lade_list_pop(&pool->places);
+
+	if (first)
+		lade_complete(LADE_CONTAINER(first, struct lade_op, link), 0);
+	else
+		pool->inside--;
+}
+
+int lade_blocking_at(int (*fn)(void *), void *arg, const char *site)
+{
+	struct lade_loop *loop = lade_loop_here();
+	struct call call = { .job = { .run = run_call }, .fn = fn, .arg = arg };
+	struct lade_pool *pool;
+	int rc = lade_enter(site);
+
+	if (rc < 0)
+		return rc;
+	if (loop->backend->exact)
+		return fn(arg);
+	pool = pool_of(loop);
+	if (!pool)
+		return -EAGAIN;
+	rc = take_place(pool, site);
+	if (rc < 0)
+		return rc;
+	call.op = (struct lade_op){ .what = "a blocking call",
+				    .site = site,
+				    .abort = call_abort,
+				    .loop = loop };
+	rc = lade_pool_add(loop, &call.job);
+	if (rc == 0)
+		rc = lade_op_wait(&call.op);
+	leave_place(pool);
+	return rc;
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/* tcp.c - listen, accept, connect.
+ *
+ * A descriptor that arrives although a cancel was on its way is returned (rule 11): accept and
+ * connect look once more before they say -ECANCELED. */
+
+#include "core/io_priv.h"
+
+#include <lade/io.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define HOST_MAX 256
+
+/* Splits "host:port" or "[v6]:port".  Returns 0, or -EINVAL. */
+static int split_host_port(const char *text, char host[HOST_MAX], uint16_t *ret_port)
+{
+	const char *colon = strrchr(text, ':');
+	size_t len;
+	char *end;
+	long port;
+
+	if (!colon || colon[1] < '0' || colon[1] > '9')
+		return -EINVAL;
+	port = strtol(colon + 1, &end, 10);
+	if (*end || port > 65535)
+		return -EINVAL;
+	len = (size_t)(colon - text);
+	if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
+		text++;
+		len -= 2;
+	}
+	if (len >= HOST_MAX)
+		return -EINVAL;
+	memcpy(host, text, len);
+	host[len] = 0;
+	*ret_port = (uint16_t)port;
+	return 0;
+}
+
+/* Reads a numeric address.  Returns its length, or 0. */
+static uint8_t numeric_address(const char *host, uint16_t port, uint8_t bytes[28])
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+
+	if (inet_pton(AF_INET, *host ? host : "0.0.0.0", &v4.sin_addr) == 1) {
+		memcpy(bytes, &v4, sizeof(v4));
+		return sizeof(v4);
+	}
+	if (inet_pton(AF_INET6, host, &v6.sin6_addr) == 1) {
+		memcpy(bytes, &v6, sizeof(v6));
+		return sizeof(v6);
+	}
+	return 0;
+}
+
+int lade_listen(const char *address, int *ret_fd)
+{
+	_Alignas(struct sockaddr_in6) uint8_t bytes[28];
+	const struct sockaddr *where = (const void *)bytes;
+	const int on = 1;
+	char host[HOST_MAX];
+	uint16_t port;
+	uint8_t len;
+	int fd, rc;
+
+	if (split_host_port(address, host, &port) < 0)
+		return -EINVAL;
+	len = numeric_address(host, port, bytes);
+	if (!len)
+		return -EINVAL;
+	fd = socket(where->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, where, len) < 0 || listen(fd, SOMAXCONN) < 0) {
+		rc = -errno;
+		close(fd);
+		return rc;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int lade_local_port(int fd)
+{
+	struct sockaddr_storage s;
+	socklen_t len = sizeof(s);
+
+	if (getsockname(fd, (struct sockaddr *)&s, &len) < 0)
+		return -errno;
+	if (s.ss_family == AF_INET)
+		return ntohs(((struct sockaddr_in *)&s)->sin_port);
+	if (s.ss_family == AF_INET6)
+		return ntohs(((struct sockaddr_in6 *)&s)->sin6_port);
+	return -EAFNOSUPPORT;
+}
+
+/* A connection that the peer gave up while it was queued is none: the next is taken. */
+static bool passes(int error)
+{
+	return error == EINTR || error == ECONNABORTED || error == EPROTO;
+}
+
+static int try_accept(int listener)
+{
+	for (;;) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0)
+			return fd;
+		if (!passes(errno))
+			return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	}
+}
+
+static int wait_accept(int listener, const char *site)
+{
+	struct lade_io io = { .op = { .what = "accept", .site = site },
+			      .code = IO_ACCEPT,
+			      .fd = listener,
+			      .flags = SOCK_CLOEXEC | SOCK_NONBLOCK };
+	int rc = lade_io_wait(&io);
+
+	if (rc < 0 && passes(-rc))
+		return -EAGAIN;
+	if (rc != -EOPNOTSUPP)
+		return rc;
+	io = (struct lade_io){ .op = { .what = "accept", .site = site },
+			       .code = IO_POLL,
+			       .fd = listener,
+			       .events = POLLIN };
+	rc = lade_io_wait(&io);
+	return rc < 0 ? rc : -EAGAIN;
+}
+
+int lade_accept_at(int listener, int *ret_fd, const char *site)
+{
+	const int on = 1;
+	int rc = lade_enter(site), waited = -EAGAIN;
+
+	if (rc < 0)
+		return rc;
+	for (;;) {
+		rc = try_accept(listener);
+		if (rc != -EAGAIN || waited == -ECANCELED)
+			break;
+		waited = wait_accept(listener, site);
+		if (waited != -EAGAIN && waited != -ECANCELED) {
+			rc = waited;
+			break;
+		}
+	}
+	if (rc < 0)
+		return rc == -EAGAIN ? -ECANCELED : rc;
+	(void)setsockopt(rc, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	*ret_fd = rc;
+	return 0;
+}
+
+/* How a connect that was under way stands: 0, -EINPROGRESS, or the error. */
+static int connect_state(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(int), peer_len = sizeof(peer);
+	int error = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return -errno;
+	if (error)
+		return -error;
+	if (getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0)
+		return 0;
+	return errno == ENOTCONN ? -EINPROGRESS : -errno;
+}
+
+static int finish_connect(int fd, const char *site)
+{
+	for (;;) {
+		struct lade_io io = { .op = { .what = "connect", .site = site },
+				      .code = IO_POLL,
+				      .fd = fd,
+				      .events = POLLOUT };
+		int waited = lade_io_wait(&io), rc;
+
+		if (waited < 0 && waited != -ECANCELED)
+			return waited;
+		rc = connect_state(fd);
+		if (rc != -EINPROGRESS)
+			return rc;
+		if (waited < 0)
+			return waited;
+	}
+}
+
+int lade_connect_at(const struct lade_address *address, int *ret_fd, const char *site)
+{
+	_Alignas(struct sockaddr_in6) uint8_t bytes[28];
+	const struct sockaddr *where = (const void *)bytes;
+	const int on = 1;
+	int fd, rc = lade_enter(site);
+
+	if (rc < 0)
+		return rc;
+	memcpy(bytes, address->bytes, sizeof(bytes));
+	fd = socket(where->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	rc = connect(fd, where, address->len) < 0 ? -errno : 0;
+	if (rc == -EINPROGRESS || rc == -EINTR)
+		rc = finish_connect(fd, site);
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int lade_connect_to_at(const char *host_port, int *ret_fd, const char *site)
+{
+	struct lade_addresses found;
+	char host[HOST_MAX];
+	uint16_t port;
+	int rc;
+
+	if (split_host_port(host_port, host, &port) < 0 || !*host)
+		return -EINVAL;
+	rc = lade_resolve_at(host, port, &found, site);
+	if (rc < 0)
+		return rc;
+	rc = -ENOENT;
+	for (uint32_t i = 0; i < found.count; i++) {
+		rc = lade_connect_at(&found.list[i], ret_fd, site);
+		if (rc == 0 || rc == -ECANCELED)
+			break;
+	}
+	return rc;
+}
