@@ -65,6 +65,7 @@ static void the_limit_is_used_up_to_the_last_byte_and_not_exceeded(void)
 	CHECK(!lade_arena_alloc(&arena, 3001));
 	CHECK(!lade_arena_alloc(&arena, SIZE_MAX));
 	CHECK(!lade_arena_alloc(&arena, SIZE_MAX / 4));
+	CHECK(!lade_arena_alloc_aligned(&arena, SIZE_MAX, 64));
 	CHECK(!lade_arena_copy(&arena, "", SIZE_MAX));
 	while (lade_arena_alloc_aligned(&arena, 8, 8))
 		got += 8;
@@ -110,6 +111,36 @@ static void reset_of_an_empty_arena_is_harmless(void)
 	lade_arena_done(&arena);
 	lade_arena_done(&arena);
 	CHECK(lade_arena_alloc(&arena, 64));
+	lade_arena_done(&arena);
+}
+
+static void a_block_of_a_large_piece_is_not_kept(void)
+{
+	struct lade_arena arena;
+
+	lade_arena_init(&arena, 128, 10000);
+	CHECK(lade_arena_alloc(&arena, 5000));
+	lade_arena_reset(&arena);
+	CHECK_EQ(arena.held_bytes, 0);
+	CHECK(lade_arena_sane(&arena));
+	lade_arena_done(&arena);
+}
+
+static void large_pieces_are_aligned_too(void)
+{
+	struct lade_arena arena;
+
+	lade_arena_init(&arena, 256, 1000000);
+	for (size_t align = 1; align <= 4096; align *= 2) {
+		for (size_t bytes = 200; bytes < 1000; bytes += 300) {
+			char *piece = lade_arena_alloc_aligned(&arena, bytes, align);
+
+			CHECK(piece && (uintptr_t)piece % align == 0);
+			if (piece)
+				memset(piece, 1, bytes);
+		}
+	}
+	CHECK(lade_arena_sane(&arena));
 	lade_arena_done(&arena);
 }
 
@@ -165,6 +196,8 @@ int main(void)
 	TAP(the_limit_is_used_up_to_the_last_byte_and_not_exceeded);
 	TAP(reset_keeps_one_block_and_a_repeated_batch_allocates_nothing);
 	TAP(reset_of_an_empty_arena_is_harmless);
+	TAP(a_block_of_a_large_piece_is_not_kept);
+	TAP(large_pieces_are_aligned_too);
 	TAP(a_copy_ends_with_a_nul);
 	TAP(memory_that_runs_out_at_any_block_is_null_and_can_be_tried_again);
 	return tap_done();

@@ -81,6 +81,39 @@ static void printing_grows_the_buffer_and_fits_exactly(void)
 	lade_buf_done(&buf);
 }
 
+/* The storage begins with 128 bytes: prints what just fits, and what just does not. */
+static void printing_over_the_end_of_the_storage_loses_nothing(void)
+{
+	for (int len = 100; len < 160; len++) {
+		struct lade_buf buf;
+
+		lade_buf_init(&buf, 1000);
+		CHECK_EQ(lade_buf_append(&buf, "x", 1), 0);
+		CHECK_EQ(lade_buf_printf(&buf, "%0*d", len, 7), 0);
+		CHECK_EQ(lade_buf_len(&buf), len + 1);
+		CHECK_EQ(strspn(lade_buf_str(&buf) + 1, "0"), len - 1);
+		CHECK_EQ(lade_buf_bytes(&buf)[len], '7');
+		lade_buf_done(&buf);
+	}
+}
+
+static void the_room_of_consumed_bytes_is_used_again(void)
+{
+	struct lade_buf buf;
+	char chunk[40] = "chunk";
+
+	lade_buf_init(&buf, 100000);
+	CHECK_EQ(lade_buf_append(&buf, chunk, sizeof(chunk)), 0);
+	lade_alloc_fail_at(1);
+	for (int i = 0; i < 1000; i++) {
+		CHECK_EQ(lade_buf_append(&buf, chunk, sizeof(chunk)), 0);
+		lade_buf_consume(&buf, sizeof(chunk));
+		CHECK_STR(lade_buf_str(&buf), "chunk");
+	}
+	CHECK_EQ(lade_alloc_fail_at(0), 1);
+	lade_buf_done(&buf);
+}
+
 static void printing_without_memory_changes_nothing(void)
 {
 	struct lade_buf buf;
@@ -185,6 +218,8 @@ int main(void)
 	TAP(what_does_not_fit_is_emsgsize_and_changes_nothing);
 	TAP(room_that_was_reserved_holds_what_is_committed);
 	TAP(printing_grows_the_buffer_and_fits_exactly);
+	TAP(printing_over_the_end_of_the_storage_loses_nothing);
+	TAP(the_room_of_consumed_bytes_is_used_again);
 	TAP(printing_without_memory_changes_nothing);
 	TAP(growth_that_finds_no_memory_leaves_the_bytes);
 	TAP(a_full_buffer_is_not_moved_for_each_byte);

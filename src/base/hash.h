@@ -4,17 +4,21 @@
 
 /* hash.h - 64-bit hashes of bytes that strangers may have chosen.
  *
- * SipHash-1-3 (Aumasson and Bernstein; the variant of the Rust, Ruby and Python tables)
- * under a key of each table's own: who does not know the key cannot choose keys that
- * collide.  Threads: any. */
+ * Under a key of each table's own, which nobody else knows: whoever chooses the bytes
+ * cannot choose them to collide.  Threads: any. */
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* The key of one table: drawn once, never shown. */
+/* Words of input that are hashed the fast way: inputs of up to 256 bytes. */
+#define LADE_HASH_WORDS 32
+
+/* The key of one table: 128-bit numbers, drawn once, never shown. */
 struct lade_hash_key {
-	uint64_t k0;	/* first half of SipHash's key */
-	uint64_t k1;	/* second half */
+	struct {
+		uint64_t low;	/* bits 0 to 63 */
+		uint64_t high;	/* bits 64 to 127 */
+	} factor[LADE_HASH_WORDS + 2];	/* [0] is added, [1] is the length's, then the words' */
 };
 
 /* lade_hash_key_random - draws a key from the kernel.
@@ -24,6 +28,9 @@ int lade_hash_key_random(struct lade_hash_key *ret_key);
 
 /* lade_hash - the hash of @len bytes under @key; all 64 bits are good. */
 uint64_t lade_hash(const struct lade_hash_key *key, const void *bytes, size_t len);
+
+/* lade_hash_sip - SipHash-1-3 under the key @k0, @k1: what lade_hash() uses for long input. */
+uint64_t lade_hash_sip(uint64_t k0, uint64_t k1, const void *bytes, size_t len);
 
 /* lade_hash_u64 - mixes a number that no stranger chose: a descriptor, an id of our own.
  *

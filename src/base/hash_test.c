@@ -1,62 +1,102 @@
 /* SPDX-License-Identifier: MIT */
-/* hash_test.c - SipHash-1-3 gives what other implementations give, and mixes well. */
+/* hash_test.c - the hashes give what other implementations give, and mix well. */
 
 #include "base/hash.h"
 
 #include "tap.h"
 
+struct vector {
+	size_t len;	/* of the input */
+	uint64_t hash;	/* that it must give */
+};
+
 /* What Rust's DefaultHasher and Python's hash() under PYTHONHASHSEED=0 give for the bytes
  * 0, 1, 2, … under a key of zeros. */
-static const struct {
-	size_t len;
-	uint64_t hash;
-} vectors[] = {
+static const struct vector sip_vectors[] = {
 	{ 0, 0xd1fba762150c532c },  { 1, 0x68a914128e01e473 },  { 7, 0x2f098ab0c751325a },
 	{ 8, 0xead411e67ebe2eea },  { 9, 0x75927f9d95124362 },  { 15, 0xf30eb725bb91c9ea },
 	{ 16, 0x8972188433a5c5b7 }, { 63, 0x385d3e39e5f37359 }, { 64, 0x75e05fd5bbc870c6 },
 	{ 65, 0x9551550c825974c6 },
 };
 
-static void the_hash_is_siphash_1_3(void)
+/* Computed from the definition with Python's integers, for the bytes 1, 8, 15, … and the
+ * key of test_key(). */
+static const struct vector multilinear_vectors[] = {
+	{ 0, 0x1f57513b96f10ce3 }, { 1, 0xba4c422186b274fc }, { 2, 0x679dabc6dcfd0d93 },
+	{ 3, 0x69f796bbfbba4066 }, { 4, 0xa0e21afd13bc9791 }, { 7, 0xf165554e2a634f81 },
+	{ 8, 0xcb4be33449e27edd }, { 9, 0x3a34050737dccb62 }, { 15, 0xff6ec7aa059b808d },
+	{ 16, 0x008db4187293088b }, { 63, 0x2cf428a03d0a7ec6 }, { 64, 0xf94e968a71d3311f },
+	{ 65, 0x67d0c95692c5ca88 }, { 255, 0xffabac726d68e848 }, { 256, 0xb7072aea6c2cbbfd },
+};
+
+static struct lade_hash_key test_key(void)
 {
-	const struct lade_hash_key zero = { 0, 0 };
-	unsigned char bytes[65];
+	struct lade_hash_key key;
+
+	for (uint64_t i = 0; i < LADE_HASH_WORDS + 2; i++) {
+		key.factor[i].low = lade_hash_u64(i + 1);
+		key.factor[i].high = lade_hash_u64(i + 1000);
+	}
+	return key;
+}
+
+static void short_input_is_hashed_by_multilinear(void)
+{
+	const struct lade_hash_key key = test_key();
+	unsigned char bytes[256];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (unsigned char)(i * 7 + 1);
+	for (size_t i = 0; i < sizeof(multilinear_vectors) / sizeof(struct vector); i++) {
+		const struct vector *v = &multilinear_vectors[i];
+
+		CHECK(lade_hash(&key, bytes, v->len) == v->hash);
+	}
+}
+
+static void long_input_is_hashed_by_siphash_1_3(void)
+{
+	const struct lade_hash_key key = test_key();
+	unsigned char bytes[300];
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (unsigned char)i;
-	for (size_t i = 0; i < sizeof(vectors) / sizeof(*vectors); i++)
-		CHECK(lade_hash(&zero, bytes, vectors[i].len) == vectors[i].hash);
+	for (size_t i = 0; i < sizeof(sip_vectors) / sizeof(struct vector); i++)
+		CHECK(lade_hash_sip(0, 0, bytes, sip_vectors[i].len) == sip_vectors[i].hash);
+	for (size_t len = 257; len <= sizeof(bytes); len++) {
+		CHECK(lade_hash(&key, bytes, len) == lade_hash_sip(key.factor[0].low,
+								   key.factor[0].high, bytes, len));
+	}
 }
 
 static void the_hash_does_not_depend_on_alignment(void)
 {
-	const struct lade_hash_key key = { 1, 2 };
+	const struct lade_hash_key key = test_key();
 	char bytes[64] = "0123456789abcdefghijklmnopqrstuvwxyz", moved[72];
-	uint64_t want = lade_hash(&key, bytes, 36);
 
 	for (size_t by = 0; by < 8; by++) {
 		memcpy(moved + by, bytes, 36);
-		CHECK(lade_hash(&key, moved + by, 36) == want);
+		for (size_t len = 0; len <= 36; len++)
+			CHECK(lade_hash(&key, moved + by, len) == lade_hash(&key, bytes, len));
 	}
 }
 
-/* Each of the 64 bits should change half of the time; 4,096 trials, five sigma: 160. */
-static void each_bit_of_input_and_key_changes_half_of_the_output(void)
+/* Over random keys each bit of the hashes' difference is set half of the time, whichever
+ * byte differs and at whatever length; 4,096 trials, five sigma: 160. */
+static void each_byte_changes_half_of_the_output(void)
 {
 	int changed[64] = { 0 };
 
 	for (int trial = 0; trial < 4096; trial++) {
-		struct lade_hash_key key = { (uint64_t)trial * 0x9e3779b97f4a7c15u, 77 };
-		unsigned char bytes[16] = { (unsigned char)trial, (unsigned char)(trial >> 8) };
-		uint64_t before = lade_hash(&key, bytes, sizeof(bytes)), diff;
+		unsigned char bytes[300] = { (unsigned char)trial };
+		size_t len = (size_t)trial % sizeof(bytes) + 1;
+		struct lade_hash_key key = { 0 };
+		uint64_t diff;
 
-		if (trial % 4 == 0)
-			key.k0 ^= (uint64_t)1 << trial / 4 % 64;
-		else if (trial % 4 == 1)
-			key.k1 ^= (uint64_t)1 << trial / 4 % 64;
-		else
-			bytes[trial / 4 % 16] ^= (unsigned char)(1 << trial / 64 % 8);
-		diff = before ^ lade_hash(&key, bytes, sizeof(bytes));
+		CHECK_EQ(lade_hash_key_random(&key), 0);
+		diff = lade_hash(&key, bytes, len);
+		bytes[(size_t)trial / 7 % len] ^= (unsigned char)(1 << trial % 8);
+		diff ^= lade_hash(&key, bytes, len);
 		for (int bit = 0; bit < 64; bit++)
 			changed[bit] += (int)(diff >> bit & 1);
 	}
@@ -64,9 +104,28 @@ static void each_bit_of_input_and_key_changes_half_of_the_output(void)
 		CHECK(changed[bit] > 2048 - 160 && changed[bit] < 2048 + 160);
 }
 
+/* Numbered names, the usual keys: 100,000 into 65,536 slots by the low bits must collide as
+ * often as dice do (88,000 pairs are expected to share; the bound is 20 sigma wide). */
+static void numbered_keys_spread_like_dice(void)
+{
+	static unsigned slots[65536];
+	struct lade_hash_key key = { 0 };
+	long pairs = 0, expected = 100000L * 99999 / 2 / 65536;
+
+	CHECK_EQ(lade_hash_key_random(&key), 0);
+	memset(slots, 0, sizeof(slots));
+	for (int i = 0; i < 100000; i++) {
+		char name[40];
+		int len = snprintf(name, sizeof(name), "http://host/path/%d", i);
+
+		pairs += slots[lade_hash(&key, name, (size_t)len) % 65536]++;
+	}
+	CHECK(pairs > expected - 6000 && pairs < expected + 6000);
+}
+
 static void bytes_that_differ_only_in_length_differ_in_hash(void)
 {
-	const struct lade_hash_key key = { 3, 4 };
+	const struct lade_hash_key key = test_key();
 	static const char zeros[300];
 	uint64_t seen[300];
 
@@ -79,11 +138,14 @@ static void bytes_that_differ_only_in_length_differ_in_hash(void)
 
 static void two_random_keys_differ(void)
 {
-	struct lade_hash_key a = { 0, 0 }, b = { 0, 0 };
+	struct lade_hash_key a = { 0 }, b = { 0 };
 
 	CHECK_EQ(lade_hash_key_random(&a), 0);
 	CHECK_EQ(lade_hash_key_random(&b), 0);
-	CHECK(a.k0 != b.k0 && a.k1 != b.k1);
+	for (size_t i = 0; i < LADE_HASH_WORDS + 2; i++) {
+		CHECK(a.factor[i].low != b.factor[i].low);
+		CHECK(a.factor[i].high != b.factor[i].high);
+	}
 }
 
 /* The first outputs of splitmix64 begun at 0, whose finaliser this is. */
@@ -95,9 +157,11 @@ static void numbers_are_mixed_as_splitmix64_does(void)
 
 int main(void)
 {
-	TAP(the_hash_is_siphash_1_3);
+	TAP(short_input_is_hashed_by_multilinear);
+	TAP(long_input_is_hashed_by_siphash_1_3);
 	TAP(the_hash_does_not_depend_on_alignment);
-	TAP(each_bit_of_input_and_key_changes_half_of_the_output);
+	TAP(each_byte_changes_half_of_the_output);
+	TAP(numbered_keys_spread_like_dice);
 	TAP(bytes_that_differ_only_in_length_differ_in_hash);
 	TAP(two_random_keys_differ);
 	TAP(numbers_are_mixed_as_splitmix64_does);

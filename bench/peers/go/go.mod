@@ -1,0 +1,3 @@
+module lade/bench/peers/go
+
+go 1.22
