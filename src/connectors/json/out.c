@@ -7,9 +7,9 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "connectors/json/engine_priv.h"
 #include "connectors/json/string_priv.h"
 
@@ -22,7 +22,7 @@ void lade_json_out_init(struct lade_json_out *out, size_t max)
 
 void lade_json_out_done(struct lade_json_out *out)
 {
-	free(out->data);
+	lade_free(out->data);
 	lade_json_out_init(out, out->max);
 }
 
@@ -54,7 +54,7 @@ static char *reserve(struct lade_json_out *out, size_t more)
 		out->status = -EMSGSIZE;
 		return NULL;
 	}
-	data = realloc(out->data, cap_for(out, out->len + more));
+	data = lade_realloc(out->data, cap_for(out, out->len + more));
 	if (!data) {
 		out->status = -ENOMEM;
 		return NULL;

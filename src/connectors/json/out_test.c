@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <math.h>
 
+#include "base/alloc.h"
 #include "tap.h"
 
 static struct lade_json_reader *reader;
@@ -263,6 +264,26 @@ static void what_was_written_can_be_read(void)
 		  "\"i\":-1,\"ts\":\"2001-02-03T04:05:06.000001Z\"}}");
 }
 
+static void memory_that_is_out_leaves_the_text_as_it_was(void)
+{
+	struct lade_json_out fresh;
+
+	lade_json_out_init(&fresh, 1 << 20);
+	lade_alloc_fail_at(1);
+	lade_json_out_raw(&fresh, "abc", 3);
+	CHECK_EQ(fresh.status, -ENOMEM);
+	CHECK_EQ(fresh.len, 0);
+	lade_json_out_reset(&fresh);
+	lade_json_out_raw(&fresh, "abc", 3);
+	CHECK_EQ(fresh.status, 0);
+	CHECK_EQ(fresh.len, 3);
+	lade_json_out_done(&fresh);
+	lade_alloc_fail_at(1);
+	CHECK(!lade_json_overlay_new());
+	lade_alloc_fail_at(2);
+	CHECK(!lade_json_overlay_new());
+}
+
 int main(void)
 {
 	if (lade_json_reader_new(&reader) < 0)
@@ -284,6 +305,7 @@ int main(void)
 	TAP(a_name_cannot_break_out_of_its_quotes);
 	TAP(a_document_that_is_none_is_refused);
 	TAP(what_was_written_can_be_read);
+	TAP(memory_that_is_out_leaves_the_text_as_it_was);
 	lade_json_overlay_free(overlay);
 	lade_json_out_done(&out);
 	lade_json_reader_free(reader);

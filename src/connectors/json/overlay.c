@@ -11,8 +11,9 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "base/alloc.h"
 
 struct lade_json_overlay {
 	struct lade_json_paths *paths;	/* the tree */
@@ -196,7 +197,7 @@ static int copy_value(struct copy *c, uint32_t token, uint32_t next, uint32_t no
 
 struct lade_json_overlay *lade_json_overlay_new(void)
 {
-	struct lade_json_overlay *overlay = calloc(1, sizeof(*overlay));
+	struct lade_json_overlay *overlay = lade_calloc(1, sizeof(*overlay));
 
 	if (!overlay)
 		return NULL;
@@ -209,7 +210,7 @@ struct lade_json_overlay *lade_json_overlay_free(struct lade_json_overlay *overl
 	if (!overlay)
 		return NULL;
 	lade_json_paths_free(overlay->paths);
-	free(overlay);
+	lade_free(overlay);
 	return NULL;
 }
 

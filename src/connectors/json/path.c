@@ -13,9 +13,9 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "connectors/json/string_priv.h"
 
 #define ITEM_MAX 1000000
@@ -215,10 +215,10 @@ static int table_grow(struct lade_json_paths *paths, uint32_t node)
 
 	if ((n->children + 1) * 2 <= n->buckets)
 		return 0;
-	table = calloc(buckets, sizeof(*table));
+	table = lade_calloc(buckets, sizeof(*table));
 	if (!table)
 		return -ENOMEM;
-	free(n->table);
+	lade_free(n->table);
 	n->table = table;
 	n->buckets = buckets;
 	for (uint32_t i = n->child; i; i = paths->nodes[i].next)
@@ -234,7 +234,7 @@ static int nodes_grow(struct lade_json_paths *paths)
 
 	if (paths->n < paths->cap)
 		return 0;
-	nodes = realloc(paths->nodes, cap * sizeof(*nodes));
+	nodes = lade_realloc(paths->nodes, cap * sizeof(*nodes));
 	if (!nodes)
 		return -ENOMEM;
 	paths->nodes = nodes;
@@ -268,7 +268,7 @@ static int add_child(struct lade_json_paths *paths, uint32_t node, const struct 
 	if (rc < 0)
 		return rc;
 	if (step->name) {
-		fresh.name = malloc(step->len + (size_t)1);
+		fresh.name = lade_malloc(step->len + (size_t)1);
 		if (!fresh.name)
 			return -ENOMEM;
 		memcpy(fresh.name, step->name, step->len);
@@ -310,7 +310,7 @@ static int add_steps(struct lade_json_paths *paths, struct path_text *t, uint32_
 
 struct lade_json_paths *lade_json_paths_new(void)
 {
-	struct lade_json_paths *paths = calloc(1, sizeof(*paths));
+	struct lade_json_paths *paths = lade_calloc(1, sizeof(*paths));
 
 	if (!paths || nodes_grow(paths) < 0)
 		return lade_json_paths_free(paths);
@@ -324,11 +324,11 @@ struct lade_json_paths *lade_json_paths_free(struct lade_json_paths *paths)
 	if (!paths)
 		return NULL;
 	for (uint32_t i = 0; i < paths->n; i++) {
-		free(paths->nodes[i].name);
-		free(paths->nodes[i].table);
+		lade_free(paths->nodes[i].name);
+		lade_free(paths->nodes[i].table);
 	}
-	free(paths->nodes);
-	free(paths);
+	lade_free(paths->nodes);
+	lade_free(paths);
 	return NULL;
 }
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "base/alloc.h"
 #include "tap.h"
 
 static struct lade_json_error error;
@@ -213,6 +214,39 @@ static void a_hundred_paths_each_find_their_own_value(void)
 	lade_json_paths_free(paths);
 }
 
+/* Makes a set of paths; with memory that fails, whatever there is stays whole. */
+static int scenario(void)
+{
+	struct lade_json_paths *paths = lade_json_paths_new();
+	char name[16];
+	int rc = paths ? 0 : -ENOMEM;
+
+	for (int i = 0; rc >= 0 && i < 20; i++) {
+		snprintf(name, sizeof(name), ".n%d.x[3]", i);
+		rc = add(paths, name);
+	}
+	if (paths)
+		rc = rc < 0 ? add(paths, ".again") < 0 ? -EIO : rc : 0;
+	lade_json_paths_free(paths);
+	return rc;
+}
+
+static void memory_that_is_out_is_reported_and_leaves_the_set_usable(void)
+{
+	long n = 1;
+
+	for (;; n++) {
+		int rc;
+
+		lade_alloc_fail_at(n);
+		rc = scenario();
+		if (lade_alloc_fail_at(0) > 0)
+			break;
+		CHECK_EQ(rc, -ENOMEM);
+	}
+	CHECK(n > 50);
+}
+
 int main(void)
 {
 	TAP(a_path_names_members_items_and_odd_names);
@@ -225,5 +259,6 @@ int main(void)
 	TAP(the_number_of_paths_is_limited);
 	TAP(a_path_that_is_added_twice_keeps_its_slot);
 	TAP(a_hundred_paths_each_find_their_own_value);
+	TAP(memory_that_is_out_is_reported_and_leaves_the_set_usable);
 	return tap_done();
 }

@@ -18,9 +18,9 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "connectors/json/string_priv.h"
 
 /* One pass over one document. */
@@ -449,10 +449,10 @@ int lade_json_reader_round(struct lade_json_reader *reader, const struct lade_js
 	uint32_t *seen;
 
 	if (paths && paths->n > reader->seen_cap) {
-		seen = calloc(paths->n, sizeof(*seen));
+		seen = lade_calloc(paths->n, sizeof(*seen));
 		if (!seen)
 			return -ENOMEM;
-		free(reader->seen);
+		lade_free(reader->seen);
 		reader->seen = seen;
 		reader->seen_cap = paths->n;
 		reader->round = 0;
@@ -511,7 +511,7 @@ int lade_json_member_next(struct lade_json_reader *reader, uint32_t *cursor,
 
 int lade_json_reader_new(struct lade_json_reader **ret)
 {
-	struct lade_json_reader *reader = calloc(1, sizeof(*reader));
+	struct lade_json_reader *reader = lade_calloc(1, sizeof(*reader));
 
 	if (!reader)
 		return -ENOMEM;
@@ -525,8 +525,8 @@ struct lade_json_reader *lade_json_reader_free(struct lade_json_reader *reader)
 	if (!reader)
 		return NULL;
 	lade_json_index_done(&reader->index);
-	free(reader->seen);
-	free(reader);
+	lade_free(reader->seen);
+	lade_free(reader);
 	return NULL;
 }
 

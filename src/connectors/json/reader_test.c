@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "base/alloc.h"
 #include "tap.h"
 
 static struct lade_json_reader *reader;
@@ -330,6 +331,24 @@ static void one_reader_serves_many_sets_of_paths(void)
 	lade_json_paths_free(large);
 }
 
+static void memory_that_is_out_is_reported(void)
+{
+	struct lade_json_paths *paths = lade_json_paths_new();
+	struct lade_json_reader *fresh = NULL;
+	struct lade_json_span span;
+	unsigned slot;
+
+	CHECK_EQ(lade_json_paths_add(paths, ".a", 2, &slot, &error), 0);
+	lade_alloc_fail_at(1);
+	CHECK_EQ(lade_json_reader_new(&fresh), -ENOMEM);
+	CHECK_EQ(lade_json_reader_new(&fresh), 0);
+	lade_alloc_fail_at(1);
+	CHECK_EQ(lade_json_read(fresh, paths, "{}", 2, 0, &span, &error), -ENOMEM);
+	CHECK_EQ(lade_json_read(fresh, paths, "{}", 2, 0, &span, &error), 0);
+	lade_json_reader_free(fresh);
+	lade_json_paths_free(paths);
+}
+
 int main(void)
 {
 	if (lade_json_reader_new(&reader) < 0)
@@ -349,6 +368,7 @@ int main(void)
 	TAP(every_single_changed_byte_leaves_a_verdict_and_no_crash);
 	TAP(the_members_of_the_outermost_object_can_be_walked);
 	TAP(one_reader_serves_many_sets_of_paths);
+	TAP(memory_that_is_out_is_reported);
 	lade_json_reader_free(reader);
 	return tap_done();
 }
