@@ -11,7 +11,7 @@
  *            the first block, or are both NULL.
  * LIMITS     max_bytes of usable memory; the blocks' headers come on top. */
 
-#include "base/arena.h"
+#include <lade/arena.h>
 
 #include <string.h>
 

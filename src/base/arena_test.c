@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* arena_test.c - pieces, limits and reset of the arena. */
 
-#include "base/arena.h"
+#include <lade/arena.h>
 
 #include "base/alloc.h"
 #include "tap.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef LADE_BASE_ARENA_H
-#define LADE_BASE_ARENA_H
+#ifndef LADE_ARENA_H
+#define LADE_ARENA_H
 
 /* arena.h - memory that is taken piece by piece and given back all at once.
  *
@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <lade/version.h>
+
 struct lade_arena_block;
 
 struct lade_arena {
@@ -22,6 +24,8 @@ struct lade_arena {
 	size_t held_bytes;			/* usable bytes of all blocks */
 	size_t max_bytes;			/* held_bytes at most */
 };
+
+LADE_API_BEGIN
 
 /* lade_arena_init - makes an arena of blocks of @block_bytes, @max_bytes in all.
  *
@@ -65,5 +69,7 @@ static inline void *lade_arena_alloc(struct lade_arena *arena, size_t bytes)
 
 /* lade_arena_copy - a copy of @len bytes with a NUL behind it; NULL as above. */
 char *lade_arena_copy(struct lade_arena *arena, const void *bytes, size_t len);
+
+LADE_API_END
 
 #endif

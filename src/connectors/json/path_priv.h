@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LADE_JSON_PATH_PRIV_H
+#define LADE_JSON_PATH_PRIV_H
+
+/* path_priv.h - sets of paths as trees.
+ *
+ * A tree serves two masters: reading (which node does this key lead to?) and overlays (which
+ * new values does this object get?).  Nodes live in one array and name one another by
+ * number, so that the array may move while it grows. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <lade/json.h>
+
+#define LADE_JSON_NO_NODE 0u	/* the root is nobody's child */
+#define LADE_JSON_NO_SLOT (-1)
+
+struct lade_json_node {
+	char *name;		/* its key, unescaped, or NULL for an index; owned */
+	uint32_t len;		/* bytes of the name, or the index */
+	uint32_t parent;	/* the node above; 0 for the root itself */
+	uint32_t child;		/* the first child, LADE_JSON_NO_NODE for none */
+	uint32_t last;		/* the last child */
+	uint32_t next;		/* the next child of the parent */
+	uint32_t children;	/* how many there are */
+	uint32_t buckets;	/* a power of two: children by hash begin at .table */
+	uint32_t *table;	/* open addressing, LADE_JSON_NO_NODE for free; NULL: list only */
+	int slot;		/* the path that ends here, or LADE_JSON_NO_SLOT */
+};
+
+struct lade_json_paths {
+	struct lade_json_node *nodes;	/* [0] is the root */
+	uint32_t n;			/* nodes in use */
+	uint32_t cap;			/* nodes that fit */
+	uint32_t slots;			/* paths in the set */
+};
+
+/* lade_json_child - the child of @node for an object's key, or LADE_JSON_NO_NODE. */
+uint32_t lade_json_child(const struct lade_json_paths *paths, uint32_t node, const char *name,
+			 size_t len);
+
+/* lade_json_item - the child of @node for an array's index, or LADE_JSON_NO_NODE. */
+uint32_t lade_json_item(const struct lade_json_paths *paths, uint32_t node, uint32_t index);
+
+/* lade_json_node_of - the node at which the path of @slot ends. */
+uint32_t lade_json_node_of(const struct lade_json_paths *paths, unsigned slot);
+
+#endif
