@@ -4,12 +4,15 @@
 
 /* lade.h - the core library: everything that needs no foreign protocol. */
 
+#include <lade/channel.h>
 #include <lade/dump.h>
+#include <lade/event.h>
 #include <lade/io.h>
 #include <lade/join.h>
 #include <lade/main.h>
 #include <lade/park.h>
 #include <lade/scope.h>
+#include <lade/select.h>
 #include <lade/task.h>
 #include <lade/time.h>
 

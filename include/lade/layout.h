@@ -194,6 +194,7 @@ struct lade_op {
 	struct lade_ctl *task;			/* who is parked on it, or NULL */
 	enum lade_abort_result (*abort)(struct lade_op *); /* NULL: cannot be cut short */
 	void (*soft)(struct lade_op *);		/* told of a soft request, or NULL */
+	void (*done)(struct lade_op *);		/* part of a larger wait: called when complete */
 	const char *what;			/* what it waits for, for the dump */
 	const char *site;			/* file:line of the wait */
 	int64_t since_ns;			/* loop time when it was parked */

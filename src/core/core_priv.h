@@ -108,6 +108,7 @@ struct lade_loop {
 	struct lade_heap timers;	   /* armed timers */
 	struct lade_ctl *deliver;	   /* tasks to be told of a request */
 	bool delivering;		   /* the list is being worked off */
+	bool deadlines_waited;		   /* due deadlines have let a turn pass */
 	struct lade_stacks *stacks;	   /* pool of task stacks */
 	const struct lade_backend *backend; /* clock and waiting */
 	int refused;			   /* -errno of a better back end that was refused, or 0 */
@@ -120,6 +121,7 @@ struct lade_loop {
 	_Atomic uint32_t lookups_left_behind; /* name look-ups whose tasks have gone */
 	struct lade_scope root;		   /* parent of the tasks started on the loop */
 	uint64_t tasks_started;		   /* counts tasks, gives them numbers */
+	uint64_t random;		   /* state of the generator for fair selects; not 0 */
 	void (*report)(void *arg, const char *message);
 	void *report_arg;
 	void *san_thread;		   /* the sanitizer's handle, or end, of the thread */

@@ -67,14 +67,28 @@ void lade_timer_start(struct lade_loop *loop, struct lade_timer *timer, int64_t 
 	lade_heap_insert(&loop->timers, timer);
 }
 
+static bool is_deadline(const struct lade_timer *timer)
+{
+	return timer->order >> 60 != TIMER_OP;
+}
+
+/* Fires what is due, earliest first. A deadline that comes after a sleep of the same phase lets
+ * the tasks that the sleep woke run before it: what they send is there in time. */
 static void fire_timers(struct lade_loop *loop)
 {
 	struct lade_timer *first = lade_heap_first(&loop->timers);
+	bool woke = false, waited = loop->deadlines_waited;
 
+	loop->deadlines_waited = false;
 	if (!first)
 		return;
 	read_clock(loop);
 	while (first && first->at_ns <= loop->now_ns) {
+		if (is_deadline(first) && woke && !waited) {
+			loop->deadlines_waited = true;
+			return;
+		}
+		woke |= !is_deadline(first);
 		lade_heap_remove(&loop->timers, first);
 		first->fire(first);
 		first = lade_heap_first(&loop->timers);
@@ -111,6 +125,7 @@ int lade_loop_new(const struct lade_loop_config *config, struct lade_loop **ret_
 	if (!loop)
 		return -ENOMEM;
 	loop->wake_fd = -1;
+	loop->random = UINT64_C(0x9e3779b97f4a7c15);
 	loop->inline_budget = config->inline_budget ? config->inline_budget : LADE_INLINE_BUDGET;
 	loop->report = config->report;
 	loop->report_arg = config->report_arg;

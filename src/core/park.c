@@ -61,6 +61,8 @@ void lade_complete(struct lade_op *op, int result)
 		lade_ready(ctl);
 	}
 	op->state = OP_DONE;
+	if (op->done)
+		op->done(op);
 }
 
 void lade_deliver(struct lade_ctl *ctl)

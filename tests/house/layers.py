@@ -9,6 +9,7 @@ import re
 
 import tap
 
+TEST_HEADERS = ("tap.h", "run.h", "backend.h")
 GENERATED = {"lade_config.h", "build_info.h"}
 FOREIGN_TO_SERVICES = re.compile(
     r"\b(\w*epoll\w*|(lib|io_|LADE_)?uring\w*|IORING\w*|pthread\w*|curl_multi_poll|"
@@ -57,7 +58,7 @@ def complaints(path, text, order, public):
             target = public.get(header)
             if header == "lade.h":
                 target = whole_library(order)[-1]
-        elif header in ("tap.h", "run.h", "backend.h") and path.endswith("_test.c") or header in GENERATED:
+        elif header in TEST_HEADERS and path.endswith("_test.c") or header in GENERATED:
             continue
         elif header.startswith("lade/"):
             complain(number, f'write <{header}>, not "{header}"')
