@@ -61,7 +61,7 @@ struct lade_case lade_channel_recv_case(struct lade_channel *channel, void *ret_
  *
  *  name_channel_new(capacity, &channel)   0, -ENOMEM, -EOVERFLOW
  *  name_channel_free(channel)             NULL
- *  name_close(channel)
+ *  name_channel_close(channel)
  *  name_send(channel, item)               0; -EPIPE: closed; -ECANCELED: the item stays yours
  *  name_recv(channel, &item)              0; -EPIPE: closed and empty; -ECANCELED: none was taken
  *  name_try_send, name_try_recv           the same without waiting: -EAGAIN
@@ -104,7 +104,8 @@ struct lade_case lade_channel_recv_case(struct lade_channel *channel, void *ret_
 		lade_channel_free(name##_channel_raw(channel));                                    \
 		return NULL;                                                                       \
 	}                                                                                          \
-	__attribute__((unused)) static inline void name##_close(struct name##_channel *channel)    \
+	__attribute__((unused)) static inline void name##_channel_close(                           \
+		struct name##_channel *channel)                                                    \
 	{                                                                                          \
 		lade_channel_close(name##_channel_raw(channel));                                   \
 	}                                                                                          \

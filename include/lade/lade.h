@@ -13,6 +13,7 @@
 #include <lade/park.h>
 #include <lade/scope.h>
 #include <lade/select.h>
+#include <lade/stream.h>
 #include <lade/task.h>
 #include <lade/time.h>
 

@@ -30,6 +30,8 @@ struct lade_case {
 	lade_select_at((struct lade_case[]){ __VA_ARGS__ },                                        \
 		       sizeof((struct lade_case[]){ __VA_ARGS__ }) / sizeof(struct lade_case),     \
 		       false, LADE_SITE)
+lade_suspends int lade_select_at(struct lade_case *cases, size_t count, bool fair,
+				 const char *site);
 
 /* lade_select_fair - lade_select that looks at the cases from a random one on, so that none of
  * several that are always ready is served for ever.
@@ -39,8 +41,6 @@ struct lade_case {
 	lade_select_at((struct lade_case[]){ __VA_ARGS__ },                                        \
 		       sizeof((struct lade_case[]){ __VA_ARGS__ }) / sizeof(struct lade_case),     \
 		       true, LADE_SITE)
-lade_suspends int lade_select_at(struct lade_case *cases, size_t count, bool fair,
-				 const char *site);
 
 /* lade_at - a case that is possible from an instant on.  Suspends: no. */
 struct lade_case lade_at(struct lade_instant when);

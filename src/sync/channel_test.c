@@ -18,7 +18,7 @@ static int send_numbers(struct number_channel *ch, long count, bool close_it)
 	for (long i = 0; rc == 0 && i < count; i++)
 		rc = number_send(ch, i);
 	if (close_it)
-		number_close(ch);
+		number_channel_close(ch);
 	return rc;
 }
 LADE_TASK_VOID(send_numbers, (struct number_channel *, ch), (long, count), (bool, close_it))
@@ -187,7 +187,7 @@ static void select_body(void)
 	CHECK_EQ(rc, 0);
 	CHECK_EQ(lade_status(&t), 0);
 	CHECK_EQ(lade_value(&t), 6);
-	number_close(a);
+	number_channel_close(a);
 	CHECK_EQ(select_two(a, b, &n), -EPIPE);
 	number_channel_free(a);
 	number_channel_free(b);
