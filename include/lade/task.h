@@ -165,6 +165,8 @@ LADE_API_BEGIN
 		struct fn##_task lade_it, *lade_t = &lade_it;                                      \
 		lade_t->head = (struct lade_task){ .type = &fn##_type };                           \
 		lade_t->ret = NULL;                                                                \
+		/* No instruction: the value may be left unset, whatever the compiler suspects. */ \
+		__asm__("" : "=m"(lade_t->value));                                                 \
 		LADE_OPEN_ keep                                                                    \
 		return lade_it;                                                                    \
 	}                                                                                          \

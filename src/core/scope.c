@@ -53,10 +53,21 @@ static void hand_over_place(struct lade_scope *scope)
 	lade_complete(LADE_CONTAINER(first, struct lade_op, link), 0);
 }
 
+/* Whether a child's end counts against its parent. An -ECANCELED does not where it is the answer
+ * to a request on the child alone or on this very scope, by name or by leaving it early; nor does
+ * that of a daemon, which is cancelled in any case and has no result of its own. */
+static bool has_failed(const struct lade_scope *scope, const struct lade_task *task)
+{
+	if (task->status != -ECANCELED)
+		return task->status < 0;
+	return !(task->flags & (TASK_SELF_CANCELLED | TASK_DAEMON)) &&
+	       !(scope->head.flags & NODE_FIRED);
+}
+
 void lade_child_ended(struct lade_scope *scope, struct lade_task *task)
 {
 	int status = task->status;
-	bool failed = status < 0 && !(task->flags & TASK_SELF_CANCELLED);
+	bool failed = has_failed(scope, task);
 	bool won = false;
 
 	if (task->flags & TASK_DAEMON)
@@ -110,15 +121,16 @@ static void cancel_daemons(struct lade_scope *scope, const char *site)
 	}
 }
 
-/* Waits for every child; children may go on starting children meanwhile. */
+/* Waits for every child; children, cancelled daemons too, may go on starting others meanwhile. */
 static void await_children(struct lade_scope *scope, const char *site)
 {
 	while (scope->live || scope->daemons) {
-		while (scope->live)
+		if (scope->live) {
 			lade_scope_await(scope, "children", site);
-		cancel_daemons(scope, site);
-		while (scope->daemons && !scope->live)
+		} else {
+			cancel_daemons(scope, site);
 			lade_scope_await(scope, "daemon children", site);
+		}
 	}
 }
 
@@ -163,15 +175,24 @@ static void close_scope(struct lade_scope *scope, const char *site)
 	lade_node_close(lade_cur, &scope->head, site);
 }
 
-struct lade_scope *lade_scope_end(struct lade_scope *scope, const char *site)
+/* The body counts as a child.  Returns whether it is the first to fail. */
+static bool body_failed(struct lade_scope *scope)
 {
 	int rc = *scope->rc;
 
-	if (rc < 0 && scope->policy == POLICY_FAIL_FAST && !scope->first) {
-		scope->first = rc;
+	if (rc >= 0 || scope->first || scope->policy != POLICY_FAIL_FAST)
+		return false;
+	if (rc == -ECANCELED && (scope->head.flags & NODE_FIRED))
+		return false;
+	scope->first = rc;
+	return true;
+}
+
+struct lade_scope *lade_scope_end(struct lade_scope *scope, const char *site)
+{
+	if (body_failed(scope))
 		lade_request(scope->loop, &scope->head, LEVEL_HARD, LADE_REASON_SIBLING, site,
 			     lade_task_name());
-	}
 	close_scope(scope, site);
 	return NULL;
 }
@@ -180,6 +201,7 @@ void lade_scope_leave(struct lade_scope *scope)
 {
 	if (scope->state == SCOPE_CLOSED)
 		return;
+	(void)body_failed(scope);
 	lade_request(scope->loop, &scope->head, LEVEL_HARD, LADE_REASON_PARENT, scope->head.site,
 		     lade_task_name());
 	close_scope(scope, scope->head.site);

@@ -15,8 +15,13 @@
  *   canary    a word at the stack's end, checked when the task suspends: finds an overflow late,
  *             and its message says so.
  *
+<<<<<<< HEAD
  * LIMITS  stacks_max stacks at once (2,000,000 unless set); then no stack can be had. Slots are
  * 64 KiB, and up by factors of four to 16 MiB. */
+=======
+ * LIMITS  stacks_max stacks in use at once (2,000,000 unless set); then no stack can be had. Slots
+ * are 64 KiB, and up by factors of four to 16 MiB. */
+>>>>>>> law
 
 #include "core/core_priv.h"
 #include "core/sanitize.h"
@@ -64,8 +69,8 @@ struct lade_stacks {
 	struct slot_class classes[CLASSES];
 	enum guard guard;	  /* how the next slot is guarded */
 	uint32_t guarded;	  /* slots guarded by mprotect */
-	uint32_t max;		  /* limit on slots cut */
-	uint32_t slots;		  /* slots cut in all classes */
+	uint32_t max;		  /* limit on stacks in use */
+	uint32_t in_use;	  /* stacks taken and not given back */
 	size_t page_bytes;	  /* the system's */
 };
 
@@ -189,15 +194,12 @@ static struct lade_ctl *cut_slot(struct lade_stacks *stacks, struct slot_class *
 	struct lade_ctl *ctl;
 	char *slot;
 
-	if (stacks->slots >= stacks->max)
-		return NULL;
 	if ((!class->reservations || class->cut_bytes == class->reservations->bytes) &&
 	    !reserve(class))
 		return NULL;
 	slot = class->reservations->start + class->cut_bytes;
 	class->cut_bytes += class->slot_bytes;
 	class->slots++;
-	stacks->slots++;
 	ctl = (void *)(slot + class->slot_bytes - sizeof(struct lade_top) / 64 * 64 - 64 - colour);
 	ctl->flags = set_guard(stacks, slot, class->slot_bytes);
 	ctl->stack = slot;
@@ -220,13 +222,18 @@ struct lade_ctl *lade_stack_take(struct lade_stacks *stacks, size_t bytes)
 	struct slot_class *class = class_of(stacks, bytes);
 	struct lade_ctl *ctl;
 
-	if (lade_unlikely(!class))
+	if (lade_unlikely(!class || stacks->in_use >= stacks->max))
 		return NULL;
 	ctl = class->free;
-	if (lade_unlikely(!ctl))
-		return cut_slot(stacks, class);
-	class->free = ctl->ready_next;
-	ctl->flags &= CTL_CANARY;
+	if (lade_likely(ctl)) {
+		class->free = ctl->ready_next;
+		ctl->flags &= CTL_CANARY;
+	} else {
+		ctl = cut_slot(stacks, class);
+		if (!ctl)
+			return NULL;
+	}
+	stacks->in_use++;
 	return ctl;
 }
 
@@ -237,6 +244,7 @@ void lade_stack_give(struct lade_stacks *stacks, struct lade_ctl *ctl)
 	san_stack_free(ctl);
 	ctl->ready_next = class->free;
 	class->free = ctl;
+	stacks->in_use--;
 }
 
 /* Gives back the pages of a free slot that lie deeper than what every task touches. */

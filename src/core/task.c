@@ -103,7 +103,12 @@ static bool give_stack(struct lade_scope *scope, struct lade_task *task, size_t 
 	struct lade_ctl *ctl;
 	char *top;
 
-	ctl = lade_stack_take(scope->loop->stacks, wanted ? wanted : LADE_STACK_BYTES_DEFAULT);
+	if (!wanted)
+		wanted = LADE_STACK_BYTES_DEFAULT;
+	/* Large arguments lie on the stack twice: as kept, and as the function gets them. */
+	if (lade_unlikely(bytes > wanted / 8))
+		wanted += 2 * bytes;
+	ctl = lade_stack_take(scope->loop->stacks, wanted);
 	if (lade_unlikely(!ctl))
 		return false;
 	top = (char *)ctl;
@@ -208,14 +213,20 @@ int lade_spawn_at(struct lade_scope *scope, struct lade_task *task, size_t bytes
 	return rc;
 }
 
+/* A struct may move when its task has ended, or before it is started; not while it runs. */
+static void check_in_place(const struct lade_task *task, const char *site)
+{
+	if (lade_unlikely(task->state == TASK_STARTED && task->self != task))
+		lade_misuse("%s: task %s, started at %s, was moved or freed while it ran", site,
+			    task->type->name, task->site);
+}
+
 static void check_alive(const struct lade_task *task, const char *site)
 {
 	if (lade_unlikely(task->state == TASK_LAZY))
 		lade_misuse("%s: task %s is awaited but was never started", site,
 			    task->type ? task->type->name : "(no task)");
-	if (lade_unlikely(task->self != task))
-		lade_misuse("%s: a task that was moved or freed while it ran (started at %s)",
-			    site, task->site);
+	check_in_place(task, site);
 }
 
 int lade_wait_at(struct lade_task *task, const char *site)
@@ -233,7 +244,7 @@ int lade_wait_at(struct lade_task *task, const char *site)
 
 int lade_status_at(const struct lade_task *task, const char *site)
 {
-	(void)site;
+	check_in_place(task, site);
 	return task->state == TASK_ENDED ? task->status : -EINPROGRESS;
 }
 

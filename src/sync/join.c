@@ -54,6 +54,17 @@ static void cancel_losers(struct lade_scope *group, int winner)
 			     m->site, m->type->name);
 }
 
+/* The winner so far, or -1; the moment it is known, the others are cancelled. */
+static int decide(struct lade_scope *group, int winner)
+{
+	if (!is_race(group) || winner >= 0)
+		return winner;
+	winner = find_winner(group);
+	if (winner >= 0)
+		cancel_losers(group, winner);
+	return winner;
+}
+
 static int dispose_all_but(struct lade_scope *group, int winner, int rc)
 {
 	for (int i = 0; i < group->member_count; i++)
@@ -92,10 +103,26 @@ static void group_init(struct lade_scope *group, enum scope_policy policy,
 	group->member_count = (uint16_t)count;
 }
 
+<<<<<<< HEAD
 /* Members that are never started still give up their arguments. */
 static inline __attribute__((always_inline)) int
 run_group(enum scope_policy policy, struct lade_task *const *members, size_t count,
 		     const char *what, const char *site)
+=======
+/* Counts a call whose members could not even be run against the inline budget: a loop of such
+ * calls must not keep the others from their turn. */
+static void count_inline(struct lade_ctl *ctl, const char *site)
+{
+	if (--ctl->loop->inline_left < 0)
+		(void)lade_take_turn(ctl, site);
+}
+
+/* Starts the members also when a cancel is pending: they then give up their arguments. */
+static inline __attribute__((always_inline)) int run_group(enum scope_policy policy,
+							   struct lade_task *const *members,
+							   size_t count, const char *what,
+							   const char *site)
+>>>>>>> law
 {
 	struct lade_ctl *ctl = lade_cur;
 	struct lade_scope group;
@@ -106,16 +133,17 @@ run_group(enum scope_policy policy, struct lade_task *const *members, size_t cou
 	lade_node_open(ctl, &group.head, NODE_GROUP, site);
 	group_init(&group, policy, members, count);
 	start_members(&group, site);
+	if (lade_unlikely(group.live < count)) { /* who could not be run has ended already */
+		winner = decide(&group, -1);
+		if (!group.live)
+			count_inline(ctl, site);
+	}
 	while (group.live) {
 		struct lade_op op = { .what = what, .site = site };
 
 		group.waiter = &op;
 		(void)lade_op_wait_inline(&op);
-		if (is_race(&group) && winner < 0) {
-			winner = find_winner(&group);
-			if (winner >= 0)
-				cancel_losers(&group, winner);
-		}
+		winner = decide(&group, winner);
 	}
 	group.state = SCOPE_CLOSED;
 	lade_node_close(ctl, &group.head, site);
@@ -177,11 +205,7 @@ static void composite_ready(struct lade_ctl *ctl)
 	struct composite *c = LADE_CONTAINER(ctl, struct composite, ctl);
 
 	ctl->flags &= ~(uint32_t)CTL_QUEUED;
-	if (is_race(&c->group) && c->winner < 0) {
-		c->winner = find_winner(&c->group);
-		if (c->winner >= 0)
-			cancel_losers(&c->group, c->winner);
-	}
+	c->winner = decide(&c->group, c->winner);
 	if (!c->group.live)
 		composite_end(c);
 }
