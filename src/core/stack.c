@@ -15,13 +15,8 @@
  *   canary    a word at the stack's end, checked when the task suspends: finds an overflow late,
  *             and its message says so.
  *
-<<<<<<< HEAD
- * LIMITS  stacks_max stacks at once (2,000,000 unless set); then no stack can be had. Slots are
- * 64 KiB, and up by factors of four to 16 MiB. */
-=======
  * LIMITS  stacks_max stacks in use at once (2,000,000 unless set); then no stack can be had. Slots
  * are 64 KiB, and up by factors of four to 16 MiB. */
->>>>>>> law
 
 #include "core/core_priv.h"
 #include "core/sanitize.h"

@@ -312,8 +312,7 @@ IN_TASK(a_task_may_be_copied_after_it_has_ended)
 
 static int dropped;
 
-struct owner_task;
-static void drop(struct owner_task *task);
+static void drop(int id);
 
 static int owner(int id)
 {
@@ -322,10 +321,10 @@ static int owner(int id)
 }
 LADE_TASK_VOID_WITH(owner, (.drop_args = drop), (int, id))
 
-static void drop(struct owner_task *task)
+static void drop(int id)
 {
 	dropped++;
-	write_down("dropped:%d", task->args.id);
+	write_down("dropped:%d", id);
 }
 
 IN_TASK(a_task_started_in_a_cancelled_scope_does_not_run_and_gives_up_its_arguments)
@@ -407,13 +406,12 @@ static int huge(int id)
 {
 	return id;
 }
-struct huge_task;
-static void drop_huge(struct huge_task *task);
+static void drop_huge(int id);
 LADE_TASK_VOID_WITH(huge, (.stack_bytes = 1u << 30, .drop_args = drop_huge), (int, id))
 
-static void drop_huge(struct huge_task *task)
+static void drop_huge(int id)
 {
-	write_down("dropped:%d", task->args.id);
+	write_down("dropped:%d", id);
 }
 
 IN_TASK(a_task_for_which_no_stack_can_be_had_ends_with_enomem)

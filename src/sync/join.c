@@ -103,12 +103,6 @@ static void group_init(struct lade_scope *group, enum scope_policy policy,
 	group->member_count = (uint16_t)count;
 }
 
-<<<<<<< HEAD
-/* Members that are never started still give up their arguments. */
-static inline __attribute__((always_inline)) int
-run_group(enum scope_policy policy, struct lade_task *const *members, size_t count,
-		     const char *what, const char *site)
-=======
 /* Counts a call whose members could not even be run against the inline budget: a loop of such
  * calls must not keep the others from their turn. */
 static void count_inline(struct lade_ctl *ctl, const char *site)
@@ -122,7 +116,6 @@ static inline __attribute__((always_inline)) int run_group(enum scope_policy pol
 							   struct lade_task *const *members,
 							   size_t count, const char *what,
 							   const char *site)
->>>>>>> law
 {
 	struct lade_ctl *ctl = lade_cur;
 	struct lade_scope group;

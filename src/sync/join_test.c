@@ -14,8 +14,7 @@ static void give_back(long *value)
 	write_down("disposed:%ld", *value);
 }
 
-struct make_task;
-static void drop(struct make_task *task);
+static void drop(int64_t ms, long value);
 
 static int make(int64_t ms, long value, long *ret)
 {
@@ -29,10 +28,11 @@ static int make(int64_t ms, long value, long *ret)
 }
 LADE_TASK_WITH(make, long, (.dispose = give_back, .drop_args = drop), (int64_t, ms), (long, value))
 
-static void drop(struct make_task *task)
+static void drop(int64_t ms, long value)
 {
+	(void)ms;
 	args_dropped++;
-	write_down("dropped:%ld", task->args.value);
+	write_down("dropped:%ld", value);
 }
 
 static int name_after(int64_t ms, const char *name, const char **ret)

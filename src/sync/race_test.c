@@ -10,8 +10,7 @@ static void give_back(long *value)
 	write_down("disposed:%ld", *value);
 }
 
-struct make_task;
-static void drop(struct make_task *task);
+static void drop(int64_t ms, long value);
 
 /* Completes after @ms whatever it is asked, with a value that must be given back. */
 static int make(int64_t ms, long value, long *ret)
@@ -23,9 +22,10 @@ static int make(int64_t ms, long value, long *ret)
 }
 LADE_TASK_WITH(make, long, (.dispose = give_back, .drop_args = drop), (int64_t, ms), (long, value))
 
-static void drop(struct make_task *task)
+static void drop(int64_t ms, long value)
 {
-	write_down("dropped:%ld", task->args.value);
+	(void)ms;
+	write_down("dropped:%ld", value);
 }
 
 static int huge(int64_t ms, int status)
