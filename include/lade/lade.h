@@ -4,6 +4,7 @@
 
 /* lade.h - the core library: everything that needs no foreign protocol. */
 
+#include <lade/cache.h>
 #include <lade/channel.h>
 #include <lade/dump.h>
 #include <lade/event.h>

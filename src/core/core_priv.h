@@ -52,7 +52,7 @@ enum task_state { TASK_LAZY, TASK_STARTED, TASK_ENDED };
 enum {
 	TASK_CANCELLED = 1,	 /* cancelled before it was started */
 	TASK_DAEMON = 2,	 /* a daemon child */
-	TASK_SELF_CANCELLED = 4, /* ended with -ECANCELED because of a request on itself alone */
+	TASK_FORGIVEN = 4,	 /* its failure is not its parent's: cancelled by itself alone */
 };
 
 enum {

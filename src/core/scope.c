@@ -60,7 +60,7 @@ static bool has_failed(const struct lade_scope *scope, const struct lade_task *t
 {
 	if (task->status != -ECANCELED)
 		return task->status < 0;
-	return !(task->flags & (TASK_SELF_CANCELLED | TASK_DAEMON)) &&
+	return !(task->flags & (TASK_FORGIVEN | TASK_DAEMON)) &&
 	       !(scope->head.flags & NODE_FIRED);
 }
 

@@ -68,7 +68,7 @@ void lade_ctl_end(struct lade_ctl *ctl, int status)
 	lade_timer_stop(ctl->loop, &root->timer);
 	lade_list_remove(&ctl->sibling);
 	if (status == -ECANCELED && root->level == LEVEL_HARD && scope->head.eff != LEVEL_HARD)
-		task->flags |= TASK_SELF_CANCELLED;
+		task->flags |= TASK_FORGIVEN;
 	task->status = status;
 	task->state = TASK_ENDED;
 	task->ctl = NULL;
@@ -158,7 +158,7 @@ void lade_task_start(struct lade_scope *scope, struct lade_task *task, size_t by
 				    site);
 		task->type->start(scope, task);
 	} else if (lade_unlikely(task->flags & TASK_CANCELLED)) {
-		task->flags |= TASK_SELF_CANCELLED;
+		task->flags |= TASK_FORGIVEN;
 		end_unrun(scope, task, -ECANCELED);
 	} else if (lade_unlikely(scope->head.eff == LEVEL_HARD)) {
 		end_unrun(scope, task, -ECANCELED);

@@ -71,7 +71,7 @@ void lade_worker_start(struct lade_worker *w, struct lade_scope *scope, const ch
 
 	w->loop = scope->loop;
 	w->running = true;
-	lade_task_start(scope, &task.head, sizeof(task), TASK_DAEMON, site);
+	lade_task_start(scope, &task.head, sizeof(task), TASK_DAEMON | TASK_FORGIVEN, site);
 }
 
 void lade_worker_close(struct lade_worker *w)

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+/* flight.c - loads: children of the cache's scope, which callers join and leave.
+ *
+ * DESIGN
+ * A flight's end is one step without a suspension: store, detach from the key, answer everybody.
+ * Until then a caller finds the flight, afterwards the value, never neither. A caller is a waiter
+ * in the flight's list; its cancel takes that waiter out and touches nothing else.
+ *
+ * The flight's deadline is a timer of its own beside the deadline that cancels the load: a loader
+ * that does not stop keeps its task, but no longer its key. What such a load still brings is stored
+ * if nothing newer has begun, else thrown away and counted.
+ *
+ * A loader that returns without a value, or is cancelled, ends like any other: lade_flight_end is
+ * the only way out of its task. */
+
+#include "cache/cache_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define BACKOFF_FIRST_NS INT64_C(100000000)
+#define BACKOFF_MAX_NS INT64_C(30000000000)
+
+struct flight *lade_flight_new(struct lade_cache *c, struct entry *e, const void *key, size_t len)
+{
+	struct flight *f = lade_calloc(1, sizeof(*f) + len);
+
+	if (!f)
+		return NULL;
+	f->cache = c;
+	f->entry = e;
+	f->shared = e != NULL;
+	f->generation = ++c->generation;
+	f->key_len = (uint32_t)len;
+	if (len)
+		memcpy(f->key, key, len);
+	lade_list_init(&f->waiters);
+	lade_list_append(&c->flights, &f->link);
+	c->stats.flights++;
+	if (e) {
+		e->flight = f;
+		e->generation = f->generation;
+	}
+	return f;
+}
+
+void lade_flight_detach(struct flight *f)
+{
+	if (f->entry && f->entry->flight == f)
+		f->entry->flight = NULL;
+	f->entry = NULL;
+	f->shared = false;
+}
+
+static void free_flight(struct flight *f)
+{
+	struct lade_cache *c = f->cache;
+
+	lade_timer_stop(c->loop, &f->deadline);
+	lade_timer_stop(c->loop, &f->linger);
+	lade_list_remove(&f->link);
+	c->stats.flights--;
+	lade_free(f);
+	lade_event_set(&c->landed);
+}
+
+void lade_flight_drop(struct flight *f)
+{
+	struct entry *e = f->entry;
+
+	lade_flight_detach(f);
+	if (e)
+		lade_entry_tidy(f->cache, e);
+	free_flight(f);
+}
+
+/* Waiters */
+
+static void answer(struct waiter *w, int rc, struct lade_cache_record *record)
+{
+	w->flight = NULL;
+	w->rc = rc;
+	w->record = rc == 0 ? record : NULL;
+	if (w->record)
+		w->record->refs++;
+	if (--w->waiting->left == 0)
+		lade_complete(&w->waiting->op, 0);
+}
+
+void lade_flight_wake(struct flight *f, int rc, struct lade_cache_record *record)
+{
+	struct lade_link *it;
+
+	while ((it = lade_list_pop(&f->waiters))) {
+		f->waiting--;
+		answer(LADE_CONTAINER(it, struct waiter, link), rc, record);
+	}
+}
+
+void lade_flight_join(struct flight *f, struct waiter *w)
+{
+	lade_timer_stop(f->cache->loop, &f->linger);
+	w->flight = f;
+	lade_list_append(&f->waiters, &w->link);
+	f->waiting++;
+}
+
+void lade_flight_cancel(struct flight *f, const char *site)
+{
+	struct lade_node *node = f->batch ? NULL : f->node;
+	struct entry *e = f->entry;
+
+	f->cancelled = true;
+	lade_flight_detach(f);
+	if (e)
+		lade_entry_tidy(f->cache, e);
+	if (node)
+		lade_request(f->cache->loop, node, LEVEL_HARD, LADE_REASON_USER, site,
+			     lade_task_name());
+}
+
+static void linger_over(struct lade_timer *timer)
+{
+	lade_flight_cancel(LADE_CONTAINER(timer, struct flight, linger), "an abandoned load");
+}
+
+/* The last waiter has left. */
+static void abandoned(struct flight *f)
+{
+	struct lade_cache *c = f->cache;
+
+	if (f->refresh)
+		return;
+	c->stats.abandoned++;
+	if (c->config.on_abandon == LADE_ABANDON_CANCEL)
+		lade_flight_cancel(f, "an abandoned load");
+	else if (c->config.on_abandon == LADE_ABANDON_LINGER)
+		lade_timer_start(c->loop, &f->linger,
+				 lade_instant_after((struct lade_instant){ c->loop->now_ns },
+						    c->config.abandon_linger)
+					 .mono_ns,
+				 TIMER_DEADLINE, linger_over);
+}
+
+static void leave(struct waiter *w)
+{
+	struct flight *f = w->flight;
+
+	if (!f)
+		return;
+	w->flight = NULL;
+	lade_list_remove(&w->link);
+	if (--f->waiting == 0)
+		abandoned(f);
+}
+
+static enum lade_abort_result waiting_abort(struct lade_op *op)
+{
+	struct waiting *w = LADE_CONTAINER(op, struct waiting, op);
+
+	for (uint32_t i = 0; i < w->count; i++) {
+		leave(&w->waiters[i]);
+		lade_record_unref(w->waiters[i].record);
+		w->waiters[i].record = NULL;
+	}
+	return LADE_ABORTED;
+}
+
+int lade_waiting_wait(struct waiting *w, const char *site)
+{
+	if (w->left == 0)
+		return 0;
+	w->op = (struct lade_op){ .what = "a load", .site = site, .abort = waiting_abort };
+	return lade_op_wait(&w->op);
+}
+
+bool lade_flight_is_mine(const struct flight *f)
+{
+	const struct lade_node *wanted = f->batch ? f->batch->node : f->node;
+
+	for (const struct lade_node *n = lade_cur->scope; wanted && n; n = n->outer)
+		if (n == wanted)
+			return true;
+	return false;
+}
+
+/* The end of a load */
+
+static struct lade_cache_record *take_value(struct lade_cache *c, struct lade_cache_load *load)
+{
+	struct lade_cache_record *r = lade_record_new(c, load->value, load->bytes, load->ttl);
+
+	if (!r && c->config.drop && load->value)
+		c->config.drop(load->value);
+	return r;
+}
+
+/* The key that a load may be stored under: its own entry, or, when it is late, one that nothing
+ * newer has touched. */
+static struct entry *place_for(struct flight *f)
+{
+	struct entry *e = f->entry;
+
+	if (e || f->cancelled || !f->shared)
+		return e;
+	e = lade_entry_make(f->cache, f->key, f->key_len);
+	if (e && (e->generation > f->generation || e->record)) {
+		lade_entry_tidy(f->cache, e);
+		e = NULL;
+	}
+	return e;
+}
+
+static void note_uncacheable(struct flight *f)
+{
+	struct lade_cache *c = f->cache;
+	struct entry *e = f->entry;
+
+	c->stats.uncacheable++;
+	if (!e)
+		return;
+	lade_entry_forget(c, e);
+	e->unshared_until_ns = lade_cache_later(c, c->config.unshared_ttl);
+	lade_flight_detach(f);
+	lade_entry_tidy(c, e);
+}
+
+/* Gives an uncacheable value to the first waiter; the others load for themselves. */
+static void wake_first(struct flight *f, struct lade_cache_record *record)
+{
+	struct lade_link *it = lade_list_pop(&f->waiters);
+
+	if (it) {
+		f->waiting--;
+		answer(LADE_CONTAINER(it, struct waiter, link), 0, record);
+	}
+	lade_flight_wake(f, RC_RETRY, NULL);
+}
+
+static void end_well(struct flight *f, struct lade_cache_load *load)
+{
+	struct lade_cache *c = f->cache;
+	struct lade_cache_record *r = take_value(c, load);
+	struct entry *e;
+
+	if (!r) {
+		lade_flight_wake(f, -ENOMEM, NULL);
+		return;
+	}
+	if (load->uncacheable) {
+		note_uncacheable(f);
+		wake_first(f, r);
+		lade_record_unref(r);
+		return;
+	}
+	e = place_for(f);
+	if (!lade_cache_fits(c, load->bytes)) {
+		c->stats.too_large++;
+	} else if (e && load->ttl.ns) {
+		lade_entry_store(c, e, r);
+		e = lade_entry_find(c, f->key, f->key_len);
+	} else if (!e) {
+		c->stats.late++;
+	}
+	if (e && e->flight == f) {
+		lade_flight_detach(f);
+		lade_entry_tidy(c, e);
+	} else if (e && !f->entry) {
+		lade_entry_tidy(c, e);
+	}
+	lade_flight_wake(f, 0, r);
+	lade_record_unref(r);
+}
+
+static bool stale_allowed(const struct lade_cache *c, const struct lade_cache_record *r)
+{
+	return r && c->config.stale_if_error.ns &&
+	       lade_instant_after((struct lade_instant){ r->fresh_until_ns },
+				  c->config.stale_if_error)
+			       .mono_ns > c->loop->now_ns;
+}
+
+static void back_off(struct lade_cache *c, struct entry *e)
+{
+	e->backoff_ns = e->backoff_ns ? 2 * e->backoff_ns : BACKOFF_FIRST_NS;
+	if (e->backoff_ns > BACKOFF_MAX_NS)
+		e->backoff_ns = BACKOFF_MAX_NS;
+	e->backoff_until_ns = lade_cache_later(c, (struct lade_duration){ e->backoff_ns });
+}
+
+/* A failed load: who waits gets the stale value where that is allowed, else the error, once. */
+static void end_badly(struct flight *f, int rc)
+{
+	struct lade_cache *c = f->cache;
+	struct entry *e = f->entry;
+	struct lade_cache_record *stale = NULL;
+
+	c->stats.failed++;
+	if (rc == -ECANCELED)
+		rc = c->closed || c->scope->head.eff == LEVEL_HARD ? -ESHUTDOWN : -EIO;
+	if (e) {
+		if (stale_allowed(c, e->record))
+			stale = e->record;
+		if (e->record)
+			back_off(c, e);
+		else if (c->config.negative_ttl.ns && rc != -ESHUTDOWN) {
+			e->negative_rc = rc;
+			e->negative_until_ns = lade_cache_later(c, c->config.negative_ttl);
+		}
+	}
+	if (stale)
+		stale->refs++;
+	lade_flight_detach(f);
+	if (e)
+		lade_entry_tidy(c, e);
+	lade_flight_wake(f, stale ? 0 : rc, stale);
+	lade_record_unref(stale);
+}
+
+static void flight_end(struct flight *f, int rc, struct lade_cache_load *load)
+{
+	if (rc < 0)
+		end_badly(f, rc);
+	else
+		end_well(f, load);
+	free_flight(f);
+}
+
+/* The deadline has passed and the loader has not ended: the key is free again. */
+static void flight_overdue(struct lade_timer *timer)
+{
+	struct flight *f = LADE_CONTAINER(timer, struct flight, deadline);
+	struct entry *e = f->entry;
+
+	if (f->entry && f->entry->flight == f)
+		f->entry->flight = NULL;
+	f->entry = NULL; /* still shared: place_for may find its key free */
+	if (e)
+		lade_entry_tidy(f->cache, e);
+	f->cache->stats.expired += f->waiting;
+	lade_flight_wake(f, -ETIME, NULL);
+}
+
+static void arm_deadline(struct flight *f)
+{
+	struct lade_cache *c = f->cache;
+
+	/* After the deadline that cancels the load, so that a load that stops in time ends. */
+	lade_timer_start(c->loop, &f->deadline,
+			 lade_instant_after((struct lade_instant){ lade_loop_now(c->loop) },
+					    c->config.load_timeout)
+				 .mono_ns,
+			 TIMER_BUDGET, flight_overdue);
+}
+
+static int run_load(struct flight *f, struct lade_cache_load *load)
+{
+	struct lade_cache *c = f->cache;
+	struct lade_cache_key key = { f->key, f->key_len };
+	int rc;
+
+	rc = lade_sem_acquire(&c->turns, 1);
+	if (rc < 0)
+		return rc;
+	c->stats.loads++;
+	rc = c->config.load(c->config.arg, &key, load);
+	lade_sem_release(&c->turns, 1);
+	return rc;
+}
+
+static int cache_load(struct flight *f)
+{
+	struct lade_cache_load load = { .ttl = f->cache->config.ttl };
+	int rc;
+
+	f->node = lade_cur->root;
+	rc = f->cancelled ? -ECANCELED
+			  : lade_within(f->cache->config.load_timeout, run_load(f, &load));
+	f->node = NULL;
+	flight_end(f, rc, &load);
+	return 0;
+}
+
+static void cache_load_drop(struct flight *f)
+{
+	flight_end(f, -ECANCELED, NULL);
+}
+LADE_TASK_VOID_WITH(cache_load, (.drop_args = cache_load_drop), (struct flight *, f))
+
+void lade_flight_start(struct flight *f)
+{
+	struct cache_load_task task = cache_load_task(f);
+
+	arm_deadline(f);
+	lade_task_start(f->cache->scope, &task.head, sizeof(task), TASK_FORGIVEN, "a cache's load");
+}
+
+/* Several keys by one load */
+
+static void free_batch(struct batch *b)
+{
+	lade_free(b->flights);
+	lade_free(b->keys);
+	lade_free(b->loads);
+	lade_free(b);
+}
+
+static void batch_end(struct batch *b, int rc)
+{
+	for (uint32_t i = 0; i < b->count; i++) {
+		int own = rc < 0 ? rc : b->loads[i].rc;
+
+		flight_end(b->flights[i], own, &b->loads[i]);
+	}
+	free_batch(b);
+}
+
+static int run_load_many(struct batch *b)
+{
+	struct lade_cache *c = b->cache;
+	int rc = lade_sem_acquire(&c->turns, 1);
+
+	if (rc < 0)
+		return rc;
+	c->stats.loads++;
+	rc = c->config.load_many(c->config.arg, b->keys, b->loads, b->count);
+	lade_sem_release(&c->turns, 1);
+	return rc;
+}
+
+static int cache_load_many(struct batch *b)
+{
+	int rc;
+
+	b->node = lade_cur->root;
+	rc = lade_within(b->cache->config.load_timeout, run_load_many(b));
+	b->node = NULL;
+	batch_end(b, rc);
+	return 0;
+}
+
+static void cache_load_many_drop(struct batch *b)
+{
+	batch_end(b, -ECANCELED);
+}
+LADE_TASK_VOID_WITH(cache_load_many, (.drop_args = cache_load_many_drop), (struct batch *, b))
+
+int lade_flights_start(struct lade_cache *c, struct flight **flights, uint32_t count)
+{
+	struct batch *b = lade_calloc(1, sizeof(*b));
+	struct cache_load_many_task task = cache_load_many_task(b);
+
+	if (!b)
+		return -ENOMEM;
+	b->cache = c;
+	b->count = count;
+	b->flights = lade_calloc(count, sizeof(struct flight *));
+	b->keys = lade_calloc(count, sizeof(*b->keys));
+	b->loads = lade_calloc(count, sizeof(*b->loads));
+	if (!b->flights || !b->keys || !b->loads) {
+		free_batch(b);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		struct flight *f = flights[i];
+
+		b->flights[i] = f;
+		b->keys[i] = (struct lade_cache_key){ f->key, f->key_len };
+		b->loads[i].ttl = c->config.ttl;
+		f->batch = b;
+		f->index = i;
+		arm_deadline(f);
+	}
+	lade_task_start(c->scope, &task.head, sizeof(task), TASK_FORGIVEN, "a cache's load_many");
+	return 0;
+}
