@@ -74,7 +74,8 @@ static int read_meta(const char *text, size_t len, size_t at, struct lade_pipe_r
 	if (left >= sizeof(header) - 1 && memcmp(text + at + 1, header, sizeof(header) - 1) == 0)
 		return read_header(text, len, at + sizeof(header), ref, error);
 	for (size_t i = 0; i < sizeof(metas) / sizeof(*metas); i++) {
-		if (strlen(metas[i].name) != left || memcmp(metas[i].name, text + at + 1, left) != 0)
+		if (strlen(metas[i].name) != left ||
+		    memcmp(metas[i].name, text + at + 1, left) != 0)
 			continue;
 		ref->kind = metas[i].kind;
 		ref->name = text + at;

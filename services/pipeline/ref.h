@@ -25,7 +25,7 @@ struct lade_pipe_ref {
 	enum lade_pipe_ref_kind kind;
 	struct lade_want want;		/* the type it is asked for */
 	unsigned slot;			/* PATH: its place among the paths */
-	const char *name;		/* the path, or the header's name; in the text that was read */
+	const char *name;		/* the path, or the header; in the text that was read */
 	size_t name_len;		/* bytes */
 };
 

@@ -49,7 +49,8 @@ static void the_same_path_with_two_types_is_looked_for_once(void)
 
 static void what_is_known_about_a_message_has_its_names(void)
 {
-	static const char *const names[] = { "@key", "integer @offset", "@line", "timestamp @timestamp",
+	static const char *const names[] = { "@key",   "integer @offset",
+					     "@line",  "timestamp @timestamp",
 					     "@topic", "@partition" };
 
 	for (size_t i = 0; i < 6; i++) {

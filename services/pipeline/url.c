@@ -59,8 +59,9 @@ static int read_origin(struct reading *r)
 	first = r->at;
 	while (r->at < r->len && r->text[r->at] != '/' && r->text[r->at] != '?') {
 		if (r->text[r->at] == '{')
-			return refuse(r, "the host cannot come from a message: only a segment of the"
-					 " path, or the query");
+			return refuse(r,
+				      "the host cannot come from a message: only a segment of the"
+				      " path, or the query");
 		if (!literal(r->text[r->at]))
 			return refuse(r, "this byte does not belong into a host's name");
 		r->at++;
@@ -95,8 +96,9 @@ static int read_literal(struct reading *r, size_t first, bool *in_query)
 			return refuse(r, "a fragment (#) is not sent to servers; write %23 for the"
 					 " character");
 		if (!literal(r->text[r->at]))
-			return refuse(r, "this byte must be percent-encoded in an address, as %20 for"
-					 " a blank");
+			return refuse(r,
+				      "this byte must be percent-encoded in an address, as %20 for"
+				      " a blank");
 		*in_query = *in_query || r->text[r->at] == '?';
 	}
 	if (r->at == first)
@@ -201,10 +203,12 @@ static int end_segment(struct rendering *r)
 	int rc = 0;
 
 	if (is_dots(r->to + r->segment, len))
-		rc = fail(r->error, -EBADMSG, r->segment, "a segment of the address would be . or ..,"
-							 " which means another address");
+		rc = fail(r->error, -EBADMSG, r->segment,
+			  "a segment of the address would be . or ..,"
+			  " which means another address");
 	else if (r->hole && len == 0)
-		rc = fail(r->error, -EBADMSG, r->segment, "a segment of the address would be empty");
+		rc = fail(r->error, -EBADMSG, r->segment,
+			  "a segment of the address would be empty");
 	r->segment = r->len + 1;
 	r->hole = false;
 	return rc;

@@ -37,7 +37,8 @@ static const char *filled(const char *text, const char *value)
 static void a_value_fills_a_segment_or_the_query(void)
 {
 	CHECK_STR(filled("http://weather/at/{.origin}", "SFO"), "http://weather/at/SFO");
-	CHECK_STR(filled("https://w:8080/a/{.b}/c?d={.e}&f=1", "x"), "https://w:8080/a/x/c?d=x&f=1");
+	CHECK_STR(filled("https://w:8080/a/{.b}/c?d={.e}&f=1", "x"),
+		  "https://w:8080/a/x/c?d=x&f=1");
 	CHECK_STR(filled("http://w/{.a}-{.a}", "x"), "http://w/x-x");
 	CHECK_STR(filled("http://w/", "x"), "http://w/");
 	CHECK_STR(filled("HTTP://[::1]:80/a", ""), "HTTP://[::1]:80/a");
@@ -51,7 +52,8 @@ static void a_value_cannot_leave_its_place(void)
 	CHECK_STR(filled(url, "a/b"), "http://w/at/a%2Fb/x?q=a%2Fb");
 	CHECK_STR(filled(url, "?x=1#y&z"), "http://w/at/%3Fx%3D1%23y%26z/x?q=%3Fx%3D1%23y%26z");
 	CHECK_STR(filled(url, "@evil.example"), "http://w/at/%40evil.example/x?q=%40evil.example");
-	CHECK_STR(filled(url, "a\r\nHost: b"), "http://w/at/a%0D%0AHost%3A%20b/x?q=a%0D%0AHost%3A%20b");
+	CHECK_STR(filled(url, "a\r\nHost: b"),
+		  "http://w/at/a%0D%0AHost%3A%20b/x?q=a%0D%0AHost%3A%20b");
 	CHECK_STR(filled(url, "%2e%2e"), "http://w/at/%252e%252e/x?q=%252e%252e");
 	CHECK_STR(filled(url, "gr\xc3\xb6\xc3\x9f""e+1"),
 		  "http://w/at/gr%C3%B6%C3%9Fe%2B1/x?q=gr%C3%B6%C3%9Fe%2B1");

@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: MIT */
+/* config_check.c - refuses what no run could keep, with the reason.
+ *
+ * DESIGN
+ * The table says what a value may be by itself; here is what values may not be together.
+ * A guarantee that cannot be kept is refused before the first message, not explained after
+ * the first loss. */
+
+#include "services/pipeline/config.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include <lade/json.h>
+
+#include "services/pipeline/config_table.h"
+#include "services/pipeline/ref.h"
+#include "services/pipeline/url.h"
+
+#define NAME_MAX_LEN 64
+#define SQLITE_PREFIX "sqlite:"
+
+struct checking {
+	struct lade_pipe_config *config;
+	struct lade_json_paths *paths;		/* every path of the file: are they paths? */
+	struct lade_json_overlay *overlay;	/* what the steps set: do they collide? */
+};
+
+const char *lade_pipe_step_type(int kind)
+{
+	static const char *const names[] = { "", "sql", "http", "transform" };
+
+	return names[kind];
+}
+
+static const struct lade_yaml_node *element(const struct lade_yaml_node *node, int i)
+{
+	if (node->kind != LADE_YAML_LIST)
+		return node;
+	return i < node->n ? node->pairs[i].value : node;
+}
+
+const struct lade_yaml_node *lade_pipe_config_node(const struct lade_pipe_config *config,
+						   const char *list, int i, const char *path)
+{
+	const struct lade_yaml_node *node = config->root, *next = node;
+
+	if (node && list)
+		next = lade_yaml_get(node, list, strlen(list));
+	if (next && list)
+		next = element(next, i);
+	while (next) {
+		size_t len = strcspn(path, ".");
+
+		node = next;
+		next = len ? lade_yaml_get(node, path, len) : NULL;
+		path += len + (path[len] == '.');
+	}
+	return node;
+}
+
+/* A problem at a place of the file. */
+__attribute__((format(printf, 5, 6)))
+static void refuse(struct checking *c, const char *list, int i, const char *path,
+		   const char *format, ...)
+{
+	const struct lade_yaml_node *at = lade_pipe_config_node(c->config, list, i, path);
+	char text[800];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	lade_pipe_problem(&c->config->problems, at->line, at->col, "%s", text);
+}
+
+__attribute__((format(printf, 5, 6)))
+static void note(struct checking *c, const char *list, int i, const char *path,
+		 const char *format, ...)
+{
+	const struct lade_yaml_node *at = lade_pipe_config_node(c->config, list, i, path);
+	char text[800];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	lade_pipe_problem(&c->config->notes, at->line, at->col, "%s", text);
+}
+
+/* A problem within the text of an entry, at its byte @at. */
+static void refuse_text(struct checking *c, const struct lade_pipe_entry *e, size_t at,
+			const char *reason)
+{
+	lade_pipe_problem(&c->config->problems, e->line, e->col, "%.100s \"%.100s\", character %zu:"
+			  " %s", e->name, e->shown, at + 1, reason);
+}
+
+/* A problem with an entry as a whole. */
+static void refuse_entry(struct checking *c, const struct lade_pipe_entry *e, const char *reason)
+{
+	lade_pipe_problem(&c->config->problems, e->line, e->col, "\"%.100s\": %s", e->name, reason);
+}
+
+static bool name_char(char c, bool first)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+	       (!first && c >= '0' && c <= '9');
+}
+
+static bool is_identifier(const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < len; i++)
+		if (!name_char(name[i], i == 0))
+			return false;
+	return len > 0 && len <= NAME_MAX_LEN;
+}
+
+static bool is_label(const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < len; i++)
+		if (!name_char(name[i], false) && name[i] != '-' && (name[i] != '.' || i == 0))
+			return false;
+	return len > 0 && len <= NAME_MAX_LEN;
+}
+
+const char *lade_pipe_database_file(const struct lade_pipe_config *config, const char *name)
+{
+	for (int i = 0; i < config->databases.n; i++)
+		if (strcmp(config->databases.at[i].name, name) == 0)
+			return config->databases.at[i].text + strlen(SQLITE_PREFIX);
+	return NULL;
+}
+
+static void check_databases(struct checking *c)
+{
+	for (int i = 0; i < c->config->databases.n; i++) {
+		const struct lade_pipe_entry *e = &c->config->databases.at[i];
+		char path[96];
+
+		snprintf(path, sizeof(path), "databases.%.80s", e->name);
+		if (!is_label(e->name))
+			refuse(c, NULL, 0, "databases",
+			       "databases: the name \"%.60s\" must consist of"
+			       " letters, digits, _ and -",
+			       e->name);
+		else if (strncmp(e->text, "postgres", 8) == 0)
+			refuse(c, NULL, 0, path, "databases.%s: PostgreSQL is designed, but not in"
+			       " this version; use sqlite:FILE", e->name);
+		else if (strncmp(e->text, SQLITE_PREFIX, strlen(SQLITE_PREFIX)) != 0 ||
+			 !e->text[strlen(SQLITE_PREFIX)])
+			refuse(c, NULL, 0, path, "databases.%s: expected sqlite:FILE, as"
+			       " sqlite:airports.db", e->name);
+	}
+}
+
+static void check_db(struct checking *c, const char *list, int i, const char *path,
+		     const char *name)
+{
+	if (!lade_pipe_database_file(c->config, name))
+		refuse(c, list, i, path, "there is no database \"%.60s\"; add it to databases, as"
+		       " databases: { %.60s: \"sqlite:FILE\" }", name, name);
+}
+
+/* What a source knows about a message beside its bytes. */
+static bool known(const struct lade_pipe_config *config, int kind)
+{
+	bool file = config->source.kind == LADE_SOURCE_FILE;
+
+	switch (kind) {
+	case LADE_REF_PATH:
+	case LADE_REF_OFFSET:
+	case LADE_REF_LINE:
+		return true;
+	case LADE_REF_TOPIC:
+	case LADE_REF_PARTITION:
+		return file;
+	default:
+		return false;
+	}
+}
+
+static void check_ref(struct checking *c, const struct lade_pipe_entry *e)
+{
+	struct lade_json_error error;
+	struct lade_pipe_ref ref;
+	int rc = lade_pipe_ref_parse(e->text, strlen(e->text), c->paths, &ref, &error);
+
+	if (rc == -ENOMEM)
+		c->config->problems.out_of_memory = true;
+	else if (rc < 0)
+		refuse_text(c, e, error.at, error.reason);
+	else if (!known(c->config, (int)ref.kind))
+		refuse_entry(c, e, c->config->source.kind == LADE_SOURCE_FILE ?
+			     "lines of a file have no such thing; they have @offset, @line, @topic"
+			     " (the file's name) and @partition (0)" :
+			     "lines of standard input have no such thing; they have @offset and"
+			     " @line");
+}
+
+/* Columns of the relation `batch`. */
+static void check_columns(struct checking *c, const struct lade_pipe_map *map)
+{
+	for (int i = 0; i < map->n; i++) {
+		const struct lade_pipe_entry *e = &map->at[i];
+
+		if (!is_identifier(e->name))
+			refuse_entry(c, e, "a column of batch is named with letters, digits"
+							" and _, up to 64 of them");
+		else if (strcasecmp(e->name, "i") == 0 || strcasecmp(e->name, "m") == 0)
+			refuse_entry(c, e, "batch has a column of that name already: i is"
+							" the message's number, m is the message");
+		for (int j = 0; j < i; j++)
+			if (strcasecmp(e->name, map->at[j].name) == 0)
+				refuse_entry(c, e,
+					     "two columns have this name, because SQL does"
+					     " not tell small letters from capitals");
+		check_ref(c, e);
+	}
+}
+
+static void check_into(struct checking *c, int i, const char *path)
+{
+	const struct lade_pipe_step *step = &c->config->steps[i];
+	size_t before = lade_json_overlay_count(c->overlay), len = strlen(step->into);
+	struct lade_json_error error;
+	unsigned slot;
+	int rc = lade_json_overlay_add(c->overlay, step->into, len, &slot, &error);
+
+	if (rc == -ENOMEM)
+		c->config->problems.out_of_memory = true;
+	else if (rc < 0)
+		refuse(c, "steps", i, path, "into \"%.100s\", character %zu: %s", step->into,
+		       error.at + 1, error.reason);
+	else if (slot < before)
+		refuse(c, "steps", i, path,
+		       "into \"%.100s\": an earlier step sets this path; choose"
+		       " another one",
+		       step->into);
+}
+
+static bool is_token(const char *name)
+{
+	for (const char *p = name; *p; p++)
+		if (!name_char(*p, false) && !strchr("!#$%&'*+-.^`|~", *p))
+			return false;
+	return *name && strlen(name) <= 256;
+}
+
+static void check_headers(struct checking *c, const struct lade_pipe_map *headers)
+{
+	static const char *const ours = "content-length|transfer-encoding|connection|te|trailer"
+					"|upgrade|idempotency-key";
+
+	for (int i = 0; i < headers->n; i++) {
+		const struct lade_pipe_entry *e = &headers->at[i];
+		char lower[64];
+		size_t n = 0;
+
+		for (; e->name[n] && n < sizeof(lower) - 1; n++)
+			lower[n] = (char)(e->name[n] |
+					  (e->name[n] >= 'A' && e->name[n] <= 'Z' ? 32 : 0));
+		lower[n] = '\0';
+		if (!is_token(e->name))
+			lade_pipe_problem(&c->config->problems, e->line, e->col,
+					  "\"%.60s\" is no header's name", e->name);
+		else if (lade_pipe_word_number(ours, lower) >= 0)
+			lade_pipe_problem(&c->config->problems, e->line, e->col,
+					  "the header %s is set by lade; leave it out", e->name);
+		if (strpbrk(e->text, "\r\n"))
+			lade_pipe_problem(&c->config->problems, e->line, e->col,
+					  "the header %.60s holds a line break", e->name);
+	}
+}
+
+static void check_get(struct checking *c, int i)
+{
+	const char *get = c->config->steps[i].get;
+	const struct lade_yaml_node *node = lade_pipe_config_node(c->config, "steps", i,
+								  "http.get");
+	struct lade_pipe_entry e = { "get", get, node->shown, node->line, node->col };
+	struct lade_json_error error;
+	struct lade_pipe_url url;
+	int rc = lade_pipe_url_parse(get, strlen(get), c->paths, &url, &error);
+
+	if (rc == -ENOMEM)
+		c->config->problems.out_of_memory = true;
+	else if (rc < 0)
+		refuse_text(c, &e, error.at, error.reason);
+	for (unsigned k = 0; rc == 0 && k < url.n; k++)
+		if (!url.parts[k].text && !known(c->config, (int)url.parts[k].ref.kind))
+			refuse_entry(c, &e, "the messages of this source have no such @name");
+}
+
+static int default_name(struct checking *c, int i)
+{
+	struct lade_pipe_step *step = &c->config->steps[i];
+	char name[32];
+
+	snprintf(name, sizeof(name), "%s%d", lade_pipe_step_type(step->kind), i + 1);
+	step->name = lade_arena_copy(&c->config->arena, name, strlen(name));
+	if (!step->name)
+		c->config->problems.out_of_memory = true;
+	return step->name ? 0 : -ENOMEM;
+}
+
+static void check_step_name(struct checking *c, int i)
+{
+	const struct lade_pipe_step *steps = c->config->steps;
+
+	if (!steps[i].name && default_name(c, i) < 0)
+		return;
+	if (!is_label(steps[i].name))
+		refuse(c, "steps", i, "name", "the step's name \"%.60s\" must consist of letters,"
+		       " digits, _ and -", steps[i].name);
+	for (int j = 0; j < i; j++)
+		if (steps[j].name && strcmp(steps[i].name, steps[j].name) == 0)
+			refuse(c, "steps", i, "name", "two steps are named \"%.60s\"",
+			       steps[i].name);
+}
+
+/* Behind a transform the message is another one: what was set before is part of it. */
+static void new_overlay(struct checking *c)
+{
+	lade_json_overlay_free(c->overlay);
+	c->overlay = lade_json_overlay_new();
+	if (!c->overlay)
+		c->config->problems.out_of_memory = true;
+}
+
+static void check_step(struct checking *c, int i)
+{
+	const struct lade_pipe_step *step = &c->config->steps[i];
+
+	check_step_name(c, i);
+	switch (step->kind) {
+	case LADE_STEP_SQL:
+		check_db(c, "steps", i, "sql.db", step->db);
+		check_columns(c, &step->keys);
+		check_into(c, i, "sql.into");
+		break;
+	case LADE_STEP_HTTP:
+		check_get(c, i);
+		check_headers(c, &step->keys);
+		check_into(c, i, "http.into");
+		break;
+	default:
+		check_columns(c, &step->keys);
+		new_overlay(c);
+	}
+}
+
+/* The file of a SQLite sink's database. */
+static const char *sink_file(const struct checking *c, const struct lade_pipe_sink *sink)
+{
+	const char *file = sink->db ? lade_pipe_database_file(c->config, sink->db) : sink->path;
+
+	while (file && strncmp(file, "./", 2) == 0)
+		file += 2;
+	return file;
+}
+
+static bool listed(const struct lade_pipe_map *list, const char *name)
+{
+	for (int i = 0; i < list->n; i++)
+		if (strcasecmp(list->at[i].name ? list->at[i].name : list->at[i].text, name) == 0)
+			return true;
+	return false;
+}
+
+static void check_table_columns(struct checking *c, int i)
+{
+	const struct lade_pipe_sink *s = &c->config->sinks[i];
+
+	for (int k = 0; k < s->columns.n; k++) {
+		check_ref(c, &s->columns.at[k]);
+		for (int j = 0; j < k; j++)
+			if (strcasecmp(s->columns.at[k].name, s->columns.at[j].name) == 0)
+				refuse_entry(
+					c, &s->columns.at[k],
+					"the column is here twice, because SQL does not tell small"
+					" letters from capitals");
+	}
+	for (int k = 0; s->columns.n && k < s->key.n; k++)
+		if (!listed(&s->columns, s->key.at[k].text))
+			refuse(c, "sink", i, "sqlite.key", "the key column \"%.60s\" is not among"
+			       " columns, so it would never have a value", s->key.at[k].text);
+	if (s->version && s->columns.n && !listed(&s->columns, s->version))
+		refuse(c, "sink", i, "sqlite.version", "the column \"%.60s\" is not among columns,"
+		       " so it would never have a value", s->version);
+}
+
+static void check_sqlite_sink(struct checking *c, int i)
+{
+	const struct lade_pipe_sink *s = &c->config->sinks[i];
+
+	if (!s->db == !s->path)
+		refuse(c, "sink", i, "sqlite", "give either db (a name of databases) or path (a"
+		       " file)");
+	else if (s->db)
+		check_db(c, "sink", i, "sqlite.db", s->db);
+	if (strncasecmp(s->table, "sqlite_", 7) == 0 || strcasecmp(s->table, "lade_offsets") == 0)
+		refuse(c, "sink", i, "sqlite.table", "the table \"%.60s\" belongs to %s", s->table,
+		       *s->table == 's' || *s->table == 'S' ? "SQLite" : "lade");
+	if (s->on_conflict != LADE_CONFLICT_ERROR && !s->key.n)
+		refuse(c, "sink", i, "sqlite.on_conflict", "on_conflict needs key: the columns that"
+		       " make two rows the same row");
+	if (s->version && s->on_conflict != LADE_CONFLICT_UPDATE)
+		refuse(c, "sink", i, "sqlite.version", "version needs on_conflict: update");
+	if (s->create && !s->columns.n)
+		refuse(c, "sink", i, "sqlite.create", "create needs columns: they name the table's"
+		       " columns and their types");
+	check_table_columns(c, i);
+}
+
+static bool same_file(const char *a, const char *b)
+{
+	while (a && strncmp(a, "./", 2) == 0)
+		a += 2;
+	while (b && strncmp(b, "./", 2) == 0)
+		b += 2;
+	return a && b && strcmp(a, b) == 0;
+}
+
+/* Two sinks in one file, or on standard output, would write through one another. */
+static void check_sink_pair(struct checking *c, int i, int j)
+{
+	const struct lade_pipe_sink *a = &c->config->sinks[i], *b = &c->config->sinks[j];
+
+	if (a->kind == LADE_SINK_STDOUT && b->kind == LADE_SINK_STDOUT)
+		refuse(c, "sink", i, "stdout", "two sinks write to standard output; leave one out");
+	else if (a->kind == LADE_SINK_FILE && b->kind == LADE_SINK_FILE &&
+		 same_file(a->path, b->path))
+		refuse(c, "sink", i, "file", "two sinks write to the file %.200s; leave one out",
+		       a->path);
+	else if (a->kind == LADE_SINK_SQLITE && b->kind == LADE_SINK_SQLITE &&
+		 same_file(sink_file(c, a), sink_file(c, b)) && strcasecmp(a->table, b->table) == 0)
+		refuse(c, "sink", i, "sqlite.table", "two sinks write to the table %.60s; leave one"
+		       " out", a->table);
+}
+
+static void check_sink(struct checking *c, int i)
+{
+	const struct lade_pipe_sink *s = &c->config->sinks[i];
+
+	if (s->kind == LADE_SINK_SQLITE)
+		check_sqlite_sink(c, i);
+	if (s->kind == LADE_SINK_FILE && same_file(s->path, c->config->source.path))
+		refuse(c, "sink", i, "file",
+		       "the sink is the file that is read: it would never end");
+	if (s->kind == LADE_SINK_FILE && s->fsync == LADE_FSYNC_NONE)
+		note(c, "sink", i, "file.fsync",
+		     "fsync: none: after a power cut lines may be missing"
+		     " that were counted as written");
+	for (int j = 0; j < i; j++)
+		check_sink_pair(c, i, j);
+}
+
+/* The one database of the SQLite sinks, or NULL when there is none or more than one. */
+static const char *only_database(const struct checking *c)
+{
+	const char *file = NULL;
+
+	for (int i = 0; i < c->config->n_sinks; i++) {
+		const struct lade_pipe_sink *s = &c->config->sinks[i];
+
+		if (s->kind != LADE_SINK_SQLITE)
+			continue;
+		if (file && !same_file(file, sink_file(c, s)))
+			return NULL;
+		file = sink_file(c, s);
+	}
+	return file;
+}
+
+static void check_dead_letter(struct checking *c)
+{
+	const struct lade_pipe_errors *e = &c->config->errors;
+
+	if (e->dead_kind == LADE_DEAD_NONE)
+		note(c, NULL, 0, "errors",
+		     "there is no dead letter: the first rejected message stops"
+		     " the pipeline (exit 4); errors: { dead_letter: { file: rejected.ndjson } }"
+		     " would keep it and go on");
+	if (e->dead_kind == LADE_DEAD_TABLE && !only_database(c))
+		refuse(c, NULL, 0, "errors.dead_letter.table", "dead_letter: a table needs SQLite"
+		       " sinks in exactly one database, to be in the same");
+	for (int i = 0; i < c->config->n_sinks; i++) {
+		const struct lade_pipe_sink *s = &c->config->sinks[i];
+
+		if ((s->kind == LADE_SINK_SQLITE && e->dead_kind == LADE_DEAD_TABLE &&
+		     strcasecmp(s->table, e->dead_table) == 0) ||
+		    (s->kind == LADE_SINK_FILE && same_file(s->path, e->dead_file)))
+			refuse(c, NULL, 0, "errors.dead_letter",
+			       "dead_letter: this is a sink as well;"
+			       " choose another one");
+	}
+	if (same_file(e->dead_file, c->config->source.path))
+		refuse(c, NULL, 0, "errors.dead_letter",
+		       "dead_letter: this is the file that is read");
+}
+
+static void check_exactly_once(struct checking *c)
+{
+	const struct lade_pipe_config *config = c->config;
+
+	if (config->source.kind != LADE_SOURCE_FILE)
+		refuse(c, NULL, 0, "delivery", "exactly_once: standard input cannot be read again"
+		       " after a crash, so nothing can be promised; read a file, or choose"
+		       " at_least_once");
+	if (config->order != LADE_ORDER_PARTITION)
+		refuse(c, NULL, 0, "order",
+		       "exactly_once moves one offset forward with the rows, so it"
+		       " needs order: partition");
+	for (int i = 0; i < config->n_sinks; i++)
+		if (config->sinks[i].kind != LADE_SINK_SQLITE)
+			refuse(c, "sink", i, "", "exactly_once: this sink cannot take part in a"
+			       " transaction with the offsets; use SQLite sinks only, or"
+			       " at_least_once");
+	if (!only_database(c))
+		refuse(c, NULL, 0, "sink", "exactly_once: all sinks must be tables of ONE SQLite"
+		       " database, so that one transaction holds rows and offsets");
+	if (config->errors.dead_kind == LADE_DEAD_FILE)
+		refuse(c, NULL, 0, "errors.dead_letter",
+		       "exactly_once: a file cannot take part in the"
+		       " transaction; use dead_letter: { table: NAME } in the sink's database");
+	for (int i = 0; i < config->n_steps; i++)
+		if (config->steps[i].kind == LADE_STEP_HTTP)
+			note(c, "steps", i, "http",
+			     "exactly_once covers what is written; this request"
+			     " may be made more than once");
+}
+
+static void check_limits(struct checking *c)
+{
+	struct lade_pipe_config *config = c->config;
+	int64_t ten = 10 * config->batch.messages_max;
+
+	if (!config->in_flight_max)
+		config->in_flight_max = ten;
+	if (!config->transaction_max)
+		config->transaction_max = ten;
+	if (config->in_flight_max < config->batch.messages_max)
+		refuse(c, NULL, 0, "max_in_flight",
+		       "max_in_flight is below batch.max_messages, so no"
+		       " batch could ever be full");
+	if (config->transaction_max < config->batch.messages_max)
+		refuse(c, NULL, 0, "max_transaction", "max_transaction is below batch.max_messages,"
+		       " so no whole batch could be written");
+	if (config->memory_bytes_max < config->source.message_bytes_max)
+		refuse(c, NULL, 0, "max_memory", "max_memory is below source.max_message_bytes, so"
+		       " the longest message could never be read");
+	if (config->memory_bytes_max < config->batch.bytes_max)
+		refuse(c, NULL, 0, "max_memory", "max_memory is below batch.max_bytes, so no batch"
+		       " could ever be full");
+}
+
+static void check_all(struct checking *c)
+{
+	struct lade_pipe_config *config = c->config;
+
+	if (!is_label(config->name))
+		refuse(c, NULL, 0, "pipeline",
+		       "pipeline: the name must consist of up to 64 letters,"
+		       " digits, _, - and . (not first)");
+	check_databases(c);
+	for (int i = 0; i < config->n_steps && c->overlay; i++)
+		check_step(c, i);
+	for (int i = 0; i < config->n_sinks; i++)
+		check_sink(c, i);
+	check_dead_letter(c);
+	check_limits(c);
+	if (config->delivery == LADE_EXACTLY_ONCE)
+		check_exactly_once(c);
+	else if (config->source.kind == LADE_SOURCE_STDIN)
+		note(c, NULL, 0, "source.stdin",
+		     "standard input cannot be read again: after a crash"
+		     " what was read and not yet written is lost (at most once)");
+}
+
+int lade_pipe_config_check(struct lade_pipe_config *config)
+{
+	struct checking c = { config, lade_json_paths_new(), lade_json_overlay_new() };
+
+	if (c.paths && c.overlay)
+		check_all(&c);
+	else
+		config->problems.out_of_memory = true;
+	lade_json_paths_free(c.paths);
+	lade_json_overlay_free(c.overlay);
+	if (config->problems.out_of_memory || config->notes.out_of_memory)
+		return -ENOMEM;
+	return config->problems.n ? -EINVAL : 0;
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/* config_table.c - every key of a pipeline's file, and how to find one by what was meant. */
+
+#include "services/pipeline/config_table.h"
+
+#include <string.h>
+
+#include "services/pipeline/config.h"
+
+#define NS_MS INT64_C(1000000)
+#define NS_S (1000 * NS_MS)
+#define NS_H (3600 * NS_S)
+#define NS_D (24 * NS_H)
+#define KIB INT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+#define NEAR_MAX 40	/* longer names are not compared */
+
+/* Where a row's field is. */
+#define IN_CONFIG(field) \
+	.base = LADE_BASE_CONFIG, .offset = offsetof(struct lade_pipe_config, field)
+#define IN_STEP(field) .base = LADE_BASE_STEP, .offset = offsetof(struct lade_pipe_step, field)
+#define IN_SINK(field) .base = LADE_BASE_SINK, .offset = offsetof(struct lade_pipe_sink, field)
+#define NOWHERE .flags = LADE_ROW_NOWHERE
+#define LATER .flags = LADE_ROW_NOWHERE | LADE_ROW_LATER
+
+const struct lade_pipe_row lade_pipe_rows[] = {
+{ "config", LADE_ROW_COUNT, IN_CONFIG(config), .unset = "1", .min = 1, .max = 1,
+  .help = "The version of this format." },
+{ "pipeline", LADE_ROW_TEXT, IN_CONFIG(name), .flags = LADE_ROW_REQUIRED,
+  .help = "The pipeline's name: offsets are stored under it, so a renamed pipeline begins anew." },
+{ "databases", LADE_ROW_MAP, IN_CONFIG(databases), .max = 16,
+  .help = "Names for databases, each with its address: sqlite:FILE." },
+
+{ "source", LADE_ROW_SECTION, NOWHERE | LADE_ROW_REQUIRED,
+  .help = "Where messages come from: file or stdin." },
+{ "source.file", LADE_ROW_CHOICE, IN_CONFIG(source.kind), .min = LADE_SOURCE_FILE,
+  .help = "A file of one JSON object per line (NDJSON)." },
+{ "source.file.path", LADE_ROW_TEXT, IN_CONFIG(source.path),
+  .flags = LADE_ROW_REQUIRED | LADE_ROW_SHORT, .help = "The file's name." },
+{ "source.file.on_truncate", LADE_ROW_WORD, IN_CONFIG(source.on_truncate), .unset = "stop",
+  .words = "stop|restart",
+  .help = "When the file is not the one that was begun: stop, or read it from its start." },
+{ "source.file.follow", LADE_ROW_BOOL, LATER,
+  .help = "Wait for more at the end of the file." },
+{ "source.stdin", LADE_ROW_CHOICE, IN_CONFIG(source.kind), .min = LADE_SOURCE_STDIN,
+  .help = "Standard input, one JSON object per line; cannot be read again after a crash." },
+{ "source.kafka", LADE_ROW_CHOICE, LATER, .help = "Topics of a Kafka cluster." },
+{ "source.postgres", LADE_ROW_CHOICE, LATER, .help = "A table of a PostgreSQL database." },
+{ "source.max_message_bytes", LADE_ROW_BYTES, IN_CONFIG(source.message_bytes_max),
+  .unset = "1MiB", .min = 64, .max = 64 * MIB, .help = "A longer line is rejected." },
+{ "source.format", LADE_ROW_WORD, NOWHERE, .unset = "json", .words = "json",
+  .later = "text|bytes|csv|avro", .help = "What a message is." },
+
+{ "batch", LADE_ROW_SECTION, NOWHERE,
+  .help = "A batch closes at the first of these; it is never empty." },
+{ "batch.max_messages", LADE_ROW_COUNT, IN_CONFIG(batch.messages_max), .unset = "500", .min = 1,
+  .max = 100000, .help = "Messages of a batch." },
+{ "batch.max_bytes", LADE_ROW_BYTES, IN_CONFIG(batch.bytes_max), .unset = "1MiB", .min = KIB,
+  .max = GIB, .help = "Bytes of a batch's messages; one longer message is a batch of its own." },
+{ "batch.linger", LADE_ROW_DURATION, IN_CONFIG(batch.linger_ns), .unset = "50ms", .min = 0,
+  .max = NS_H,
+  .help = "Time after the batch's FIRST message; 0 takes what is there and does not wait." },
+{ "batch.idle", LADE_ROW_DURATION, IN_CONFIG(batch.idle_ns), .unset = "0", .min = 0, .max = NS_H,
+  .help = "Time after the batch's LAST message; 0: off." },
+{ "batch.ahead", LADE_ROW_COUNT, IN_CONFIG(batch.ahead), .unset = "2", .min = 1, .max = 100,
+  .help = "Batches that form while earlier ones are processed." },
+
+{ "order", LADE_ROW_WORD, IN_CONFIG(order), .unset = "partition", .words = "partition|none",
+  .later = "key",
+  .help = "partition: out in the order of the source; none: as they are done." },
+{ "concurrency", LADE_ROW_COUNT, IN_CONFIG(concurrency), .unset = "4", .min = 1, .max = 256,
+  .help = "Batches that go through the steps at once." },
+
+{ "steps", LADE_ROW_SECTIONS, IN_CONFIG(n_steps), .max = LADE_PIPE_STEPS_MAX,
+  .help = "What is done with each batch, in this order." },
+{ "steps[].name", LADE_ROW_TEXT, IN_STEP(name),
+  .help = "The step's name in reports; by default its type and place: sql1." },
+{ "steps[].sql", LADE_ROW_CHOICE, IN_STEP(kind), .min = LADE_STEP_SQL,
+  .help = "ONE query for the whole batch, which is a table: batch(i, m, KEYS)." },
+{ "steps[].sql.db", LADE_ROW_TEXT, IN_STEP(db), .flags = LADE_ROW_REQUIRED,
+  .help = "The database, by its name in databases." },
+{ "steps[].sql.keys", LADE_ROW_MAP, IN_STEP(keys), .flags = LADE_ROW_REQUIRED, .min = 1,
+  .max = 64, .help = "Columns of batch: a name, and a type and path: origin: text .origin." },
+{ "steps[].sql.query", LADE_ROW_TEXT, IN_STEP(query), .flags = LADE_ROW_REQUIRED,
+  .help = "A SELECT that returns b.i and the columns that the message gets." },
+{ "steps[].sql.into", LADE_ROW_TEXT, IN_STEP(into), .flags = LADE_ROW_REQUIRED,
+  .help = "The path that gets the row as an object." },
+{ "steps[].sql.many", LADE_ROW_BOOL, IN_STEP(many), .unset = "false",
+  .help = "Several rows of one message make an array; else they are an error." },
+{ "steps[].sql.on_missing", LADE_ROW_WORD, IN_STEP(on_missing), .unset = "keep",
+  .words = "keep|reject", .help = "What happens to a message without a row." },
+{ "steps[].sql.timeout", LADE_ROW_DURATION, IN_STEP(timeout_ns), .unset = "5s", .min = NS_MS,
+  .max = NS_H, .help = "Time for the query of one batch." },
+{ "steps[].sql.cache", LADE_ROW_SECTION, IN_STEP(cache.on),
+  .help = "Rows are kept by all of their keys; without this there is no cache." },
+{ "steps[].sql.cache.ttl", LADE_ROW_DURATION, IN_STEP(cache.ttl_ns), .flags = LADE_ROW_REQUIRED,
+  .min = NS_MS, .max = 30 * NS_D, .help = "How long a row is used." },
+{ "steps[].sql.cache.negative_ttl", LADE_ROW_DURATION, IN_STEP(cache.negative_ttl_ns),
+  .unset = "0", .min = 0, .max = 30 * NS_D, .help = "How long \"no row\" is used; 0: not at all." },
+{ "steps[].sql.cache.max_bytes", LADE_ROW_BYTES, IN_STEP(cache.bytes_max), .unset = "16MiB",
+  .min = 64 * KIB, .max = 64 * GIB, .help = "Memory for rows and their keys." },
+{ "steps[].http", LADE_ROW_CHOICE, IN_STEP(kind), .min = LADE_STEP_HTTP,
+  .help = "One GET per message, equal ones at once, concurrent, cached and timed out." },
+{ "steps[].http.get", LADE_ROW_TEXT, IN_STEP(get), .flags = LADE_ROW_REQUIRED,
+  .help = "The address; {.path} in a segment or in the query is percent-encoded." },
+{ "steps[].http.headers", LADE_ROW_MAP, IN_STEP(keys), .flags = LADE_ROW_SECRET, .max = 32,
+  .help = "Request headers with their values." },
+{ "steps[].http.into", LADE_ROW_TEXT, IN_STEP(into), .flags = LADE_ROW_REQUIRED,
+  .help = "The path that gets the answer, which is JSON." },
+{ "steps[].http.concurrency", LADE_ROW_COUNT, IN_STEP(concurrency), .unset = "32", .min = 1,
+  .max = 1024, .help = "Requests at once, counted over all batches." },
+{ "steps[].http.timeout", LADE_ROW_DURATION, IN_STEP(timeout_ns), .unset = "5s", .min = NS_MS,
+  .max = NS_H, .help = "Time for one request." },
+{ "steps[].http.retries", LADE_ROW_COUNT, IN_STEP(retries), .unset = "2", .min = 0, .max = 100,
+  .help = "Further attempts inside of the step, then on_error." },
+{ "steps[].http.on_missing", LADE_ROW_WORD, IN_STEP(on_missing), .unset = "keep",
+  .words = "keep|reject", .help = "What happens to a message whose answer is 404." },
+{ "steps[].http.on_error", LADE_ROW_WORD, IN_STEP(on_error), .unset = "retry",
+  .words = "retry|keep|reject",
+  .help = "After the retries: try the message again later, pass it on without, or reject it." },
+{ "steps[].http.cache", LADE_ROW_SECTION, IN_STEP(cache.on),
+  .help = "Answers are kept by address and headers; without this there is no cache." },
+{ "steps[].http.cache.ttl", LADE_ROW_DURATION, IN_STEP(cache.ttl_ns),
+  .flags = LADE_ROW_REQUIRED, .min = NS_MS, .max = 30 * NS_D,
+  .help = "How long an answer is used." },
+{ "steps[].http.cache.negative_ttl", LADE_ROW_DURATION, IN_STEP(cache.negative_ttl_ns),
+  .unset = "0", .min = 0, .max = 30 * NS_D, .help = "How long a 404 is used; 0: not at all." },
+{ "steps[].http.cache.stale_while_revalidate", LADE_ROW_DURATION, IN_STEP(cache.stale_ns),
+  .unset = "0", .min = 0, .max = 30 * NS_D,
+  .help = "How much longer an answer is used while it is fetched anew." },
+{ "steps[].http.cache.max_bytes", LADE_ROW_BYTES, IN_STEP(cache.bytes_max), .unset = "16MiB",
+  .min = 64 * KIB, .max = 64 * GIB, .help = "Memory for answers and their addresses." },
+{ "steps[].http.post", LADE_ROW_TEXT, LATER, .help = "A POST instead of a GET." },
+{ "steps[].http.batch", LADE_ROW_BOOL, LATER, .help = "One request for the whole batch." },
+{ "steps[].http.match", LADE_ROW_TEXT, LATER, .help = "How answers of a batch are matched." },
+{ "steps[].transform", LADE_ROW_CHOICE, IN_STEP(kind), .min = LADE_STEP_TRANSFORM,
+  .help = "SQL over the batch: with i and value per message, without i an aggregate." },
+{ "steps[].transform.fields", LADE_ROW_MAP, IN_STEP(keys), .max = 64,
+  .help = "Columns of batch: a name, and a type and path: delay: integer .delay." },
+{ "steps[].transform.query", LADE_ROW_TEXT, IN_STEP(query), .flags = LADE_ROW_REQUIRED,
+  .help = "A SELECT from batch; a message without a row is dropped." },
+{ "steps[].transform.timeout", LADE_ROW_DURATION, IN_STEP(timeout_ns), .unset = "5s",
+  .min = NS_MS, .max = NS_H, .help = "Time for the query of one batch." },
+{ "steps[].plugin", LADE_ROW_CHOICE, LATER, .help = "A shared library with a step in C." },
+
+{ "sink", LADE_ROW_SECTIONS, IN_CONFIG(n_sinks), .flags = LADE_ROW_REQUIRED,
+  .max = LADE_PIPE_SINKS_MAX, .help = "Where messages go; a message is done when all have it." },
+{ "sink[].sqlite", LADE_ROW_CHOICE, IN_SINK(kind), .min = LADE_SINK_SQLITE,
+  .help = "A table of an SQLite database." },
+{ "sink[].sqlite.db", LADE_ROW_TEXT, IN_SINK(db),
+  .help = "The database, by its name in databases; or else path." },
+{ "sink[].sqlite.path", LADE_ROW_TEXT, IN_SINK(path), .help = "The database's file; or else db." },
+{ "sink[].sqlite.table", LADE_ROW_TEXT, IN_SINK(table), .flags = LADE_ROW_REQUIRED,
+  .help = "The table; its columns are read at the start." },
+{ "sink[].sqlite.columns", LADE_ROW_MAP, IN_SINK(columns), .max = LADE_PIPE_NAMES_MAX,
+  .help = "A column, and a type and path; without this, members are matched by name." },
+{ "sink[].sqlite.key", LADE_ROW_TEXTS, IN_SINK(key), .max = 16,
+  .help = "The columns that make two rows the same row." },
+{ "sink[].sqlite.on_conflict", LADE_ROW_WORD, IN_SINK(on_conflict), .unset = "error",
+  .words = "error|update|nothing", .help = "What happens to a row whose key is there." },
+{ "sink[].sqlite.version", LADE_ROW_TEXT, IN_SINK(version),
+  .help = "With update: only a row with a higher value in this column replaces one." },
+{ "sink[].sqlite.extra", LADE_ROW_WORD, IN_SINK(extra), .unset = "reject",
+  .words = "reject|ignore", .help = "What happens to members that are no column." },
+{ "sink[].sqlite.create", LADE_ROW_BOOL, IN_SINK(create), .unset = "false",
+  .help = "Make the table from columns and key where it is missing." },
+{ "sink[].file", LADE_ROW_CHOICE, IN_SINK(kind), .min = LADE_SINK_FILE,
+  .help = "A file, one message per line." },
+{ "sink[].file.path", LADE_ROW_TEXT, IN_SINK(path), .flags = LADE_ROW_REQUIRED | LADE_ROW_SHORT,
+  .help = "The file's name." },
+{ "sink[].file.fsync", LADE_ROW_WORD, IN_SINK(fsync), .unset = "batch", .words = "batch|none",
+  .help = "batch: on the disk before a batch is done; none: a power cut may lose lines." },
+{ "sink[].stdout", LADE_ROW_CHOICE, IN_SINK(kind), .min = LADE_SINK_STDOUT,
+  .help = "Standard output, one message per line." },
+{ "sink[].kafka", LADE_ROW_CHOICE, LATER, .help = "A topic of a Kafka cluster." },
+{ "sink[].postgres", LADE_ROW_CHOICE, LATER, .help = "A table of a PostgreSQL database." },
+
+{ "delivery", LADE_ROW_WORD, IN_CONFIG(delivery), .unset = "at_least_once",
+  .words = "at_least_once|exactly_once",
+  .help = "exactly_once: from a file into one SQLite database, offsets in the same transaction." },
+
+{ "errors", LADE_ROW_SECTION, NOWHERE, .help = "What happens when something fails." },
+{ "errors.max_attempts", LADE_ROW_COUNT, IN_CONFIG(errors.attempts_max), .unset = "5", .min = 1,
+  .max = 1000, .help = "Attempts before a passing error counts against a message." },
+{ "errors.backoff", LADE_ROW_RANGE, IN_CONFIG(errors.backoff_min_ns), .unset = "100ms..10s",
+  .min = NS_MS, .max = NS_H, .help = "The pause between attempts: it doubles from .. to." },
+{ "errors.max_reject_rate", LADE_ROW_PERCENT, IN_CONFIG(errors.reject_rate_max), .unset = "10%",
+  .min = 0, .max = 10000,
+  .help = "Above this share of the last 1,000 messages reading stops: 100% never stops." },
+{ "errors.dead_letter", LADE_ROW_SECTION, NOWHERE,
+  .help = "Where rejected messages go; without one the first stops the pipeline (exit 4)." },
+{ "errors.dead_letter.file", LADE_ROW_CHOICE, IN_CONFIG(errors.dead_kind), .min = LADE_DEAD_FILE,
+  .help = "A file, one rejected message with its reason per line." },
+{ "errors.dead_letter.file.path", LADE_ROW_TEXT, IN_CONFIG(errors.dead_file),
+  .flags = LADE_ROW_REQUIRED | LADE_ROW_SHORT, .help = "The file's name." },
+{ "errors.dead_letter.table", LADE_ROW_CHOICE, IN_CONFIG(errors.dead_kind),
+  .min = LADE_DEAD_TABLE,
+  .help = "A table in the database of the SQLite sink; made where it is missing." },
+{ "errors.dead_letter.table.name", LADE_ROW_TEXT, IN_CONFIG(errors.dead_table),
+  .flags = LADE_ROW_REQUIRED | LADE_ROW_SHORT, .help = "The table's name." },
+{ "errors.dead_letter.kafka", LADE_ROW_CHOICE, LATER, .help = "A topic of a Kafka cluster." },
+
+{ "shutdown_timeout", LADE_ROW_DURATION, IN_CONFIG(shutdown_timeout_ns), .unset = "25s",
+  .min = 0, .max = NS_H, .help = "Time to finish after SIGTERM, then what is done is committed." },
+{ "drain_timeout", LADE_ROW_DURATION, IN_CONFIG(drain_timeout_ns), .unset = "10s", .min = 0,
+  .max = NS_H, .help = "Time to finish a lane that is taken away." },
+{ "max_in_flight", LADE_ROW_COUNT, IN_CONFIG(in_flight_max), .min = 1, .max = 10000000,
+  .help = "Unfinished messages of a lane; by default 10 x batch.max_messages." },
+{ "max_memory", LADE_ROW_BYTES, IN_CONFIG(memory_bytes_max), .unset = "32MiB", .min = MIB,
+  .max = 64 * GIB, .help = "Bytes of unfinished messages in all; then reading stops." },
+{ "max_transaction", LADE_ROW_COUNT, IN_CONFIG(transaction_max), .min = 1, .max = 10000000,
+  .help = "Messages of a transaction; by default 10 x batch.max_messages." },
+{ "unhealthy_after", LADE_ROW_DURATION, IN_CONFIG(unhealthy_after_ns), .unset = "60s",
+  .min = NS_S, .max = NS_D, .help = "A message unfinished for longer is reported." },
+{ "metrics", LADE_ROW_SECTION, LATER, .help = "Figures in Prometheus format." },
+{ "admin", LADE_ROW_SECTION, LATER, .help = "A socket for lade top and lade tap." },
+{ .key = NULL },
+};
+
+/* The part of @key behind "@parent.", or NULL when it is elsewhere. */
+static const char *below(const char *key, const char *parent)
+{
+	size_t len = strlen(parent);
+
+	if (len == 0)
+		return key;
+	return strncmp(key, parent, len) == 0 && key[len] == '.' ? key + len + 1 : NULL;
+}
+
+const struct lade_pipe_row *lade_pipe_row_child(const struct lade_pipe_row *row,
+						const char *parent)
+{
+	for (; row->key; row++) {
+		const char *rest = below(row->key, parent);
+
+		if (rest && !strchr(rest, '.'))
+			return row;
+	}
+	return NULL;
+}
+
+const char *lade_pipe_row_name(const struct lade_pipe_row *row)
+{
+	const char *dot = strrchr(row->key, '.');
+
+	return dot ? dot + 1 : row->key;
+}
+
+const struct lade_pipe_row *lade_pipe_row_find(const char *parent, const char *name)
+{
+	const struct lade_pipe_row *row = lade_pipe_row_child(lade_pipe_rows, parent);
+
+	while (row && strcmp(lade_pipe_row_name(row), name) != 0)
+		row = lade_pipe_row_child(row + 1, parent);
+	return row;
+}
+
+const struct lade_pipe_row *lade_pipe_row_elsewhere(const char *name)
+{
+	for (const struct lade_pipe_row *row = lade_pipe_rows; row->key; row++)
+		if (strcmp(lade_pipe_row_name(row), name) == 0)
+			return row;
+	return NULL;
+}
+
+static int least(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+static char lower(char c)
+{
+	if (c == '-')
+		return '_';
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* How many letters to change, add, drop or swap (Damerau and Levenshtein's distance, a
+ * letter touched once).  Case counts for nothing, and - is _. */
+static int distance(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+	int rows[NEAR_MAX + 1][NEAR_MAX + 1];
+
+	if (a_len > NEAR_MAX || b_len > NEAR_MAX)
+		return NEAR_MAX;
+	for (size_t i = 0; i <= a_len; i++)
+		rows[i][0] = (int)i;
+	for (size_t j = 0; j <= b_len; j++)
+		rows[0][j] = (int)j;
+	for (size_t i = 1; i <= a_len; i++) {
+		for (size_t j = 1; j <= b_len; j++) {
+			int change = rows[i - 1][j - 1] + (lower(a[i - 1]) != lower(b[j - 1]));
+			int best = least(change, least(rows[i - 1][j], rows[i][j - 1]) + 1);
+
+			if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+			    lower(a[i - 2]) == lower(b[j - 1]))
+				best = least(best, rows[i - 2][j - 2] + 1);
+			rows[i][j] = best;
+		}
+	}
+	return rows[a_len][b_len];
+}
+
+/* Up to a third of the letters may be wrong. */
+static int tolerance(size_t len)
+{
+	return len < 3 ? 0 : len < 6 ? 1 : (int)(len / 3);
+}
+
+const struct lade_pipe_row *lade_pipe_row_near(const char *parent, const char *name)
+{
+	const struct lade_pipe_row *row = lade_pipe_row_child(lade_pipe_rows, parent), *best = NULL;
+	int best_distance = tolerance(strlen(name)) + 1;
+
+	for (; row; row = lade_pipe_row_child(row + 1, parent)) {
+		const char *other = lade_pipe_row_name(row);
+		int d = distance(name, strlen(name), other, strlen(other));
+
+		if (d < best_distance) {
+			best_distance = d;
+			best = row;
+		}
+	}
+	return best;
+}
+
+const char *lade_pipe_word_at(const char *words, int number, size_t *ret_len)
+{
+	while (number-- && *words) {
+		words += strcspn(words, "|");
+		words += *words == '|';
+	}
+	*ret_len = strcspn(words, "|");
+	return words;
+}
+
+int lade_pipe_word_number(const char *words, const char *text)
+{
+	for (int i = 0;; i++) {
+		size_t len;
+		const char *word = lade_pipe_word_at(words, i, &len);
+
+		if (len == 0)
+			return -1;
+		if (strlen(text) == len && memcmp(word, text, len) == 0)
+			return i;
+	}
+}
+
+size_t lade_pipe_word_near(const char *words, const char *text, const char **ret)
+{
+	int best_distance = tolerance(strlen(text)) + 1;
+	size_t best = 0;
+
+	for (int i = 0;; i++) {
+		size_t len;
+		const char *word = lade_pipe_word_at(words, i, &len);
+		int d;
+
+		if (len == 0)
+			return best;
+		d = distance(text, strlen(text), word, len);
+		if (d < best_distance) {
+			best_distance = d;
+			best = len;
+			*ret = word;
+		}
+	}
+}
