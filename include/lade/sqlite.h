@@ -10,7 +10,9 @@
  * rows into tables and moves offsets in the same transaction, which is what exactly once
  * rests on.
  *
- * These are the shapes; the calls block, and run on the pool. */
+ * SQLite blocks, so its calls run on the pool. A connection has one call at a time: a query or a
+ * writer serves one task, and several tasks use one each. A cancel interrupts the running call;
+ * the task waits until SQLite has stopped. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +20,7 @@
 
 #include <lade/arena.h>
 #include <lade/datum.h>
+#include <lade/task.h>
 #include <lade/version.h>
 
 #define LADE_SQLITE_COLUMNS_MAX 256	/* columns of a relation, a result or a table */
@@ -153,5 +156,116 @@ struct lade_sqlite_stored {
 	char owner[128];	/* who claimed it last */
 	char cluster[128];	/* what the offset counts in */
 };
+
+struct lade_sqlite_query;	/* a query over batches, with a connection of its own */
+struct lade_sqlite_writer;	/* a connection that writes tables */
+
+LADE_API_BEGIN
+
+/* lade_sqlite_query_new - opens a database and prepares a query.
+ *
+ * Refuses, as fatal, anything that is not one SELECT, and columns that do not fit its kind.
+ * Returns 0 and *ret; else as the fault of @ret_error says; -ECANCELED.
+ * Suspends: yes.  Threads: inside a task only.  Owns: lade_sqlite_query_free frees it. */
+lade_suspends int lade_sqlite_query_new(const struct lade_sqlite_query_config *config,
+					struct lade_sqlite_query **ret,
+					struct lade_sqlite_error *ret_error);
+
+/* lade_sqlite_query_ask - runs the query over a batch; after @limit_ns it fails as passing.
+ *
+ * @result was made by lade_sqlite_result_init; what was in it is gone, also on failure.
+ * Returns 0; else as the fault of @ret_error says; -ECANCELED.
+ * Suspends: yes.  Threads: inside a task only, one at a time. */
+lade_suspends int lade_sqlite_query_ask(struct lade_sqlite_query *query,
+					const struct lade_sqlite_batch *batch, int64_t limit_ns,
+					struct lade_sqlite_result *result,
+					struct lade_sqlite_error *ret_error);
+
+/* lade_sqlite_query_free - closes a query; NULL is allowed.  Returns NULL.
+ *
+ * Suspends: yes, and is not cut short by a cancel.  Threads: inside a task only. */
+struct lade_sqlite_query *lade_sqlite_query_free(struct lade_sqlite_query *query);
+
+/* lade_sqlite_writer_new - opens a database for writing, and the table of offsets if @offsets.
+ *
+ * Returns and suspends as lade_sqlite_query_new does.  Owns: lade_sqlite_writer_free frees it. */
+lade_suspends int lade_sqlite_writer_new(const struct lade_sqlite_config *config, bool offsets,
+					 struct lade_sqlite_writer **ret,
+					 struct lade_sqlite_error *ret_error);
+
+/* lade_sqlite_writer_table - reads a table's columns and prepares for writing it.
+ *
+ * Returns and suspends as lade_sqlite_query_new does.  Owns: the table is the writer's. */
+lade_suspends int lade_sqlite_writer_table(struct lade_sqlite_writer *writer,
+					   const struct lade_sqlite_table_config *config,
+					   struct lade_sqlite_table **ret,
+					   struct lade_sqlite_error *ret_error);
+
+/* lade_sqlite_writer_write - writes rows and moves offsets, in one transaction.
+ *
+ * Fails as fenced, having written nothing, unless every offset is where it is said to be under the
+ * epoch that is said. After any failure nothing is written, unless ret_error->unsure.
+ * Returns and suspends as lade_sqlite_query_ask does. */
+lade_suspends int lade_sqlite_writer_write(struct lade_sqlite_writer *writer,
+					   const struct lade_sqlite_part *parts, unsigned n_parts,
+					   const struct lade_sqlite_offset *offsets,
+					   unsigned n_offsets, int64_t limit_ns,
+					   struct lade_sqlite_error *ret_error);
+
+/* lade_sqlite_writer_claim - takes a lane over: its epoch grows by one, and whoever had it before
+ * is fenced. A lane that is not there begins at .to, .cluster of @lane.
+ *
+ * *ret is what is stored now: .cluster and .next_offset as the one before left them.
+ * Returns and suspends as lade_sqlite_query_ask does. */
+lade_suspends int lade_sqlite_writer_claim(struct lade_sqlite_writer *writer,
+					   const struct lade_sqlite_offset *lane,
+					   const char *owner, int64_t limit_ns,
+					   struct lade_sqlite_stored *ret,
+					   struct lade_sqlite_error *ret_error);
+
+/* lade_sqlite_writer_read - what is stored of a lane; -ENOENT: nothing.
+ *
+ * Returns and suspends as lade_sqlite_query_ask does. */
+lade_suspends int lade_sqlite_writer_read(struct lade_sqlite_writer *writer,
+					  const struct lade_sqlite_offset *lane,
+					  int64_t limit_ns, struct lade_sqlite_stored *ret,
+					  struct lade_sqlite_error *ret_error);
+
+/* lade_sqlite_writer_free - closes a writer and its tables; NULL is allowed.  Returns NULL.
+ *
+ * Suspends: yes, and is not cut short by a cancel.  Threads: inside a task only. */
+struct lade_sqlite_writer *lade_sqlite_writer_free(struct lade_sqlite_writer *writer);
+
+/* lade_sqlite_query_uses_message - does the query read m? */
+bool lade_sqlite_query_uses_message(const struct lade_sqlite_query *query);
+
+/* lade_sqlite_query_per_message - does it return i?  Without it is an aggregate. */
+bool lade_sqlite_query_per_message(const struct lade_sqlite_query *query);
+
+/* lade_sqlite_query_columns - the number of columns without i. */
+unsigned lade_sqlite_query_columns(const struct lade_sqlite_query *query);
+
+/* lade_sqlite_query_column - the name of one of them; lives as long as the query. */
+const char *lade_sqlite_query_column(const struct lade_sqlite_query *query, unsigned column);
+
+/* lade_sqlite_query_find - the place of a column by its name, or -1. */
+int lade_sqlite_query_find(const struct lade_sqlite_query *query, const char *name);
+
+/* lade_sqlite_result_init - an empty result; the query's config says how large it may get. */
+void lade_sqlite_result_init(struct lade_sqlite_result *result,
+			     const struct lade_sqlite_query_config *config);
+
+/* lade_sqlite_result_done - frees it. */
+void lade_sqlite_result_done(struct lade_sqlite_result *result);
+
+/* lade_sqlite_table_columns - the number of cells of a row. */
+unsigned lade_sqlite_table_columns(const struct lade_sqlite_table *table);
+
+/* lade_sqlite_table_column - the name of a cell, and the type by which it was asked for or,
+ * without that, that its declaration suggests: LADE_ABSENT is as the value comes. */
+const struct lade_sqlite_column *lade_sqlite_table_column(const struct lade_sqlite_table *table,
+							  unsigned column);
+
+LADE_API_END
 
 #endif

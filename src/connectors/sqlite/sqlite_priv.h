@@ -95,8 +95,8 @@ int lade_sqlite_relation_add(struct lade_sqlite *db, struct lade_sqlite_relation
 /* lade_sqlite_relation_done - frees what the relation owns, after the connection is closed. */
 void lade_sqlite_relation_done(struct lade_sqlite_relation *relation);
 
-/* A query over batches, with a connection of its own. */
-struct lade_sqlite_query;
+
+
 
 /* lade_sqlite_query_open - opens the database and prepares the query.
  *
@@ -110,21 +110,6 @@ struct lade_sqlite_query *lade_sqlite_query_close(struct lade_sqlite_query *quer
 /* lade_sqlite_query_db - its connection, for lade_sqlite_stop(). */
 struct lade_sqlite *lade_sqlite_query_db(struct lade_sqlite_query *query);
 
-/* lade_sqlite_query_uses_message - does the query read m? */
-bool lade_sqlite_query_uses_message(const struct lade_sqlite_query *query);
-
-/* lade_sqlite_query_per_message - does it return i?  Without it is an aggregate. */
-bool lade_sqlite_query_per_message(const struct lade_sqlite_query *query);
-
-/* lade_sqlite_query_columns - the number of columns without i. */
-unsigned lade_sqlite_query_columns(const struct lade_sqlite_query *query);
-
-/* lade_sqlite_query_column - the name of one of them; lives as long as the query. */
-const char *lade_sqlite_query_column(const struct lade_sqlite_query *query, unsigned column);
-
-/* lade_sqlite_query_find - the place of a column by its name, or -1. */
-int lade_sqlite_query_find(const struct lade_sqlite_query *query, const char *name);
-
 /* lade_sqlite_query_run - runs the query over a batch.
  *
  * @result was made by lade_sqlite_result_init(); what was in it is gone, also on failure. */
@@ -132,15 +117,8 @@ int lade_sqlite_query_run(struct lade_sqlite_query *query, const struct lade_sql
 			  int64_t limit_ns, struct lade_sqlite_result *result,
 			  struct lade_sqlite_error *ret_error);
 
-/* lade_sqlite_result_init - an empty result; the query's config says how large it may get. */
-void lade_sqlite_result_init(struct lade_sqlite_result *result,
-			     const struct lade_sqlite_query_config *config);
 
-/* lade_sqlite_result_done - frees it. */
-void lade_sqlite_result_done(struct lade_sqlite_result *result);
 
-/* A connection that writes tables. */
-struct lade_sqlite_writer;
 
 /* lade_sqlite_writer_open - opens the database for writing. */
 int lade_sqlite_writer_open(const struct lade_sqlite_config *config,
@@ -160,14 +138,6 @@ struct lade_sqlite *lade_sqlite_writer_db(struct lade_sqlite_writer *writer);
 int lade_sqlite_table_open(struct lade_sqlite_writer *writer,
 			   const struct lade_sqlite_table_config *config,
 			   struct lade_sqlite_table **ret, struct lade_sqlite_error *ret_error);
-
-/* lade_sqlite_table_columns - the number of cells of a row. */
-unsigned lade_sqlite_table_columns(const struct lade_sqlite_table *table);
-
-/* lade_sqlite_table_column - the name of a cell, and the type by which it was asked for or,
- * without that, that its declaration suggests: LADE_ABSENT is as the value comes. */
-const struct lade_sqlite_column *lade_sqlite_table_column(const struct lade_sqlite_table *table,
-							  unsigned column);
 
 /* lade_sqlite_write - writes rows and moves offsets, in one transaction.
  *
