@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* hash.c - a multilinear hash for short bytes, SipHash-1-3 for long ones.
+/* hash.c - a universal hash for short bytes, SipHash-1-3 for long ones.
  *
  * DESIGN
- * Input of up to 256 bytes, as good as every key of a cache, is hashed by MULTILINEAR
- * (Lemire and Kaser, "Strongly universal string hashing is fast", 2014): a sum of products
- * of the input's words with secret 128-bit factors, modulo 2^128, of which the upper 64
- * bits are taken.  For any two different inputs of strangers the two hashes are, over the
- * choice of the key, as independent as two dice, so a collision has probability 2^-64.
- * But the sum is linear: numbered names would get hashes in steps, which pile up where a
- * table probes linearly.  A bijection that is not linear scatters the steps and, as one,
- * keeps the probability.
+ * Input of up to 256 bytes, as good as every key of a cache, is hashed in two steps, each
+ * with secret numbers of the table's own.  NH (of UMAC; Black, Halevi, Krawczyk, Krovetz and
+ * Rogaway, 1999) adds to each word of the input a word of the key and sums the products of
+ * neighbours; the length is added to the sum.  MULTILINEAR (Lemire and Kaser, "Strongly
+ * universal string hashing is fast", 2014) multiplies the two words of that by 128-bit
+ * factors, and the upper half of their sum is taken.  Two different inputs of strangers
+ * collide with a probability of at most 2^-62: 2^-63 in the first step (2^-64 where both
+ * have as many words), 2^-64 in the second.
  *
- * The products do not wait for each other: 64 bytes take 11 ns, where SipHash takes 21 to
- * 28 and keeps the processor from beginning the next lookup meanwhile.  The faster unkeyed
- * mixers (wyhash and its kin: 5 ns) have inputs that collide under every seed.
+ * The last step is linear, and numbered names would get hashes at even distances, which pile
+ * up where a table probes linearly.  A bijection that is not linear scatters them and, as a
+ * bijection, keeps the probability.
+ *
+ * The products do not wait for each other, so the processor begins the next lookup, and its
+ * cache misses, while this one is hashed; SipHash's long chain keeps it from that.  The
+ * unkeyed mixers that are as fast (wyhash and its kin) have inputs that collide under every
+ * seed.
  *
  * Longer input would need longer keys and goes through SipHash-1-3 (Aumasson and
  * Bernstein), the hash of the tables of Rust, Ruby and Python.
@@ -100,47 +105,67 @@ uint64_t lade_hash_sip(uint64_t k0, uint64_t k1, const void *bytes, size_t len)
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
-/* A sum modulo 2^128 of products with 128-bit factors. */
-struct sum {
-	u128 low;	/* of the products with the factors' low halves */
-	uint64_t high;	/* of those with the high halves, which count from bit 64 */
-};
-
-static inline void add_product(struct sum *sum, const struct lade_hash_key *key, size_t i,
-			       uint64_t word)
+/* What NH adds for two neighbours. */
+static inline u128 product(const uint64_t *key, uint64_t a, uint64_t b)
 {
-	sum->low += (u128)key->factor[i].low * word;
-	sum->high += key->factor[i].high * word;
+	return (u128)(a + key[0]) * (b + key[1]);
 }
 
-/* The bytes behind the last whole word: they are read together with some before them, which
- * is as good, because the length is hashed too. */
-static inline uint64_t tail_word(const unsigned char *p, size_t len)
+/* Fewer than 16 bytes as two words: some bytes are in both, which is as good, because the
+ * length is hashed too. */
+static inline u128 short_sum(const uint64_t *key, const unsigned char *p, size_t len)
 {
 	uint32_t first, last;
 
 	if (len >= 8)
-		return word_at(p + len - 8);
-	if (len < 4)
-		return p[0] | (uint64_t)p[len / 2] << 8 | (uint64_t)p[len - 1] << 16;
-	memcpy(&first, p, 4);
-	memcpy(&last, p + len - 4, 4);
-	return first | (uint64_t)last << 32;
+		return product(key, word_at(p), word_at(p + len - 8));
+	if (len >= 4) {
+		memcpy(&first, p, 4);
+		memcpy(&last, p + len - 4, 4);
+		return product(key, first, last);
+	}
+	if (len == 0)
+		return 0;
+	first = p[0] | (uint32_t)p[len / 2] << 8 | (uint32_t)p[len - 1] << 16;
+	return product(key, first, 0);
+}
+
+/* At least 16 bytes, two words at a time; the last 16 may overlap those before. */
+static inline u128 long_sum(const uint64_t *key, const unsigned char *p, size_t len)
+{
+	u128 sum = 0;
+	size_t at;
+
+	for (at = 0; at + 16 <= len; at += 16)
+		sum += product(key + at / 8, word_at(p + at), word_at(p + at + 8));
+	if (at < len)
+		sum += product(key + at / 8, word_at(p + len - 16), word_at(p + len - 8));
+	return sum;
+}
+
+/* The sum of MULTILINEAR: of products with 128-bit factors, modulo 2^128. */
+struct sum {
+	u128 low;	/* of the products with the factors' low halves */
+	uint64_t high;	/* of those with the high halves, which begin at bit 64 */
+};
+
+static inline struct sum plus(struct sum sum, const struct lade_hash_key *key, int i, uint64_t word)
+{
+	return (struct sum){ sum.low + (u128)key->factor[i].low * word,
+			     sum.high + key->factor[i].high * word };
 }
 
 uint64_t lade_hash(const struct lade_hash_key *key, const void *bytes, size_t len)
 {
 	struct sum sum = { key->factor[0].low, key->factor[0].high };
-	const unsigned char *p = bytes;
-	size_t words = len / 8;
+	u128 nh;
 
-	if (len > LADE_HASH_WORDS * 8)
+	if (__builtin_expect(len > LADE_HASH_BYTES, 0))
 		return lade_hash_sip(key->factor[0].low, key->factor[0].high, bytes, len);
-	add_product(&sum, key, 1, len);
-	for (size_t i = 0; i < words; i++)
-		add_product(&sum, key, i + 2, word_at(p + 8 * i));
-	if (len % 8)
-		add_product(&sum, key, words + 2, tail_word(p, len));
+	nh = len >= 16 ? long_sum(key->word, bytes, len) : short_sum(key->word, bytes, len);
+	nh += len;
+	sum = plus(sum, key, 1, (uint64_t)nh);
+	sum = plus(sum, key, 2, (uint64_t)(nh >> 64));
 	return lade_hash_u64((uint64_t)(sum.low >> 64) + sum.high);
 }
 

@@ -10,15 +10,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Words of input that are hashed the fast way: inputs of up to 256 bytes. */
-#define LADE_HASH_WORDS 32
+/* Bytes of input that are hashed the fast way. */
+#define LADE_HASH_BYTES 256
 
-/* The key of one table: 128-bit numbers, drawn once, never shown. */
+/* The key of one table: drawn once, never shown. */
 struct lade_hash_key {
+	uint64_t word[LADE_HASH_BYTES / 8];	/* one for each word of the input */
 	struct {
-		uint64_t low;	/* bits 0 to 63 */
-		uint64_t high;	/* bits 64 to 127 */
-	} factor[LADE_HASH_WORDS + 2];	/* [0] is added, [1] is the length's, then the words' */
+		uint64_t low;			/* bits 0 to 63 */
+		uint64_t high;			/* bits 64 to 127 */
+	} factor[3];				/* of the last step; [0] is added */
 };
 
 /* lade_hash_key_random - draws a key from the kernel.

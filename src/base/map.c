@@ -8,13 +8,13 @@
  * touched only when it is the one looked for; a hit costs two cache misses at most.
  *
  * Growth allocates a table of twice the slots and leaves the entries in the old one.  Each
- * insert then empties MOVE_SLOTS slots of the old table; a lookup asks the new table, then
- * the old.  An emptied slot keeps its hash and loses its entry: probes over it still see
- * how far from home it was, and the old table needs no shifting.  The old table is empty
- * after an eighth of the inserts that would fill the new one.
+ * insert then empties MOVE_SLOTS slots of the old table; a lookup asks both.  An emptied slot
+ * keeps its hash and loses its entry: probes over it still see how far from home it was, and
+ * the old table needs no shifting.  It is empty and freed after one insert for each 32 of its
+ * slots, long before the new one is full.
  *
  * INVARIANT  In the table in use no slot is further from home than its successor allows:
- *            distance(i + 1) <= distance(i) + 1.  len <= 7/8 of its slots.
+ *            distance(i + 1) <= distance(i) + 1.  len <= 3/4 of its slots.
  * LIMITS     max entries; one insert costs MOVE_SLOTS moves and, when the table grows, the
  *            calloc and free of a table (the kernel zeroes large ones page by page, later).
  *            The table never shrinks. */
@@ -27,12 +27,12 @@
 #include "base/alloc.h"
 
 #define FIRST_SLOTS 8		/* slots of the first table */
-#define MOVE_SLOTS 8		/* slots of the old table that an insert empties */
+#define MOVE_SLOTS 32	/* slots of the old table that an insert empties: 2 us if all miss */
 #define IN_USE ((uint64_t)1 << 63)	/* set in the hash of every slot in use */
 
 static size_t table_limit(const struct lade_map_table *table)
 {
-	return table->slots ? (table->mask + 1) / 8 * 7 : 0;
+	return table->slots ? (table->mask + 1) / 4 * 3 : 0;
 }
 
 /* How far slot @i's hash is from its home slot. */
@@ -45,7 +45,7 @@ static int table_init(struct lade_map_table *table, size_t entries)
 {
 	size_t slots = FIRST_SLOTS;
 
-	while (slots / 8 * 7 < entries)
+	while (slots / 4 * 3 < entries)
 		slots *= 2;
 	table->slots = lade_calloc(slots, sizeof(*table->slots));
 	table->mask = slots - 1;
@@ -93,8 +93,8 @@ static struct lade_map_slot *table_slot_of(const struct lade_map_table *table, u
 	return NULL;
 }
 
-static inline void *table_find(const struct lade_map_table *table, uint64_t hash,
-			       lade_map_equal *equal, const void *key)
+static void *table_find(const struct lade_map_table *table, uint64_t hash, lade_map_equal *equal,
+			const void *key)
 {
 	size_t i = hash & table->mask;
 
@@ -106,6 +106,32 @@ static inline void *table_find(const struct lade_map_table *table, uint64_t hash
 		if (!slot->hash || distance(table, i) < far)
 			return NULL;
 	}
+}
+
+/* @a if @first, else @b; compilers make branches of ?: here. */
+static inline size_t pick(bool first, size_t a, size_t b)
+{
+	return b ^ ((a ^ b) & -(size_t)first);
+}
+
+/* Of the entries 87 % (the table as full as it gets) to 99.9 % (just grown) are in one of the
+ * first four slots.  Which it is, is computed and not branched upon: a wrong guess would
+ * throw away the lookups that the processor has begun ahead. */
+static inline void *table_find_near(const struct lade_map_table *table, uint64_t hash,
+				    lade_map_equal *equal, const void *key)
+{
+	size_t i = hash & table->mask;
+	const struct lade_map_slot *slot = &table->slots[i];
+	size_t at = 3;
+
+	if (i + 3 > table->mask)
+		return NULL;
+	at = pick(slot[2].hash == hash, 2, at);
+	at = pick(slot[1].hash == hash, 1, at);
+	slot += pick(slot[0].hash == hash, 0, at);
+	if (slot->hash != hash || !slot->entry || !equal(slot->entry, key))
+		return NULL;
+	return slot->entry;
 }
 
 /* Closes the gap that @slot leaves by moving the rest of its cluster one slot back. */
@@ -180,10 +206,15 @@ int lade_map_reserve(struct lade_map *map, size_t more)
 
 void *lade_map_find(const struct lade_map *map, uint64_t hash, const void *key)
 {
-	void *entry = NULL;
+	void *entry;
 
 	hash |= IN_USE;
-	if (map->now.slots)
+	if (!map->now.slots)
+		return NULL;
+	entry = table_find_near(&map->now, hash, map->equal, key);
+	if (__builtin_expect(!entry && map->old.slots, 0))
+		entry = table_find_near(&map->old, hash, map->equal, key);
+	if (__builtin_expect(!entry, 0))
 		entry = table_find(&map->now, hash, map->equal, key);
 	if (__builtin_expect(!entry && map->old.slots, 0))
 		entry = table_find(&map->old, hash, map->equal, key);
