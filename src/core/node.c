@@ -213,7 +213,8 @@ static void shield_over(struct lade_timer *timer)
 void lade_request(struct lade_loop *loop, struct lade_node *node, enum level level,
 		  enum lade_reason_kind kind, const char *site, const char *task)
 {
-	if (node->level >= level)
+	/* What is hard already, if only from outside, keeps the reason for that. */
+	if (node->level >= level || node->eff == LEVEL_HARD)
 		return;
 	if (node->level == LEVEL_NONE)
 		node->reason = (struct lade_reason){ .kind = kind,
@@ -222,7 +223,7 @@ void lade_request(struct lade_loop *loop, struct lade_node *node, enum level lev
 						     .task = task,
 						     .at_ns = loop->now_ns };
 	node->level = (uint8_t)level;
-	if (level == LEVEL_HARD && node->eff < LEVEL_HARD)
+	if (level == LEVEL_HARD)
 		node->flags |= NODE_FIRED;
 	spread(loop, node);
 }
@@ -242,7 +243,7 @@ void lade_request_with_grace(struct lade_loop *loop, struct lade_node *node,
 {
 	int64_t hard_ns;
 
-	if (node->level == LEVEL_HARD)
+	if (node->eff == LEVEL_HARD)
 		return;
 	lade_request(loop, node, grace.ns ? LEVEL_SOFT : LEVEL_HARD, kind, site,
 		     lade_task_name());
