@@ -9,7 +9,8 @@
  * recursion: the tree may be deeper than a stack. First everybody is marked, then parked tasks are
  * told: all are signalled before any can run.
  *
- * A shield stops the spreading and starts its budget; when that is over it lets the request in. A
+ * A shield stops the spreading and starts its budget; when that is over it lets the request in,
+ * and no shield inside it has any budget left, whenever its own began to run. A
  * deadline is an ordinary request, made by a timer; one that is not earlier than the deadline
  * outside it is never armed, so of equal deadlines the outermost fires.
  *
@@ -41,6 +42,13 @@ static uint8_t eff_of(const struct lade_node *node)
 	return eff > node->level ? eff : node->level;
 }
 
+static uint8_t spent_of(const struct lade_node *node)
+{
+	if (is_shield(node))
+		return node->flags & NODE_OPENED ? NODE_SPENT : 0;
+	return node->outer ? node->outer->flags & NODE_SPENT : 0;
+}
+
 void lade_node_init(struct lade_node *node, struct lade_node *outer, struct lade_ctl *owner,
 		    enum node_kind kind, const char *site)
 {
@@ -59,6 +67,7 @@ void lade_node_init(struct lade_node *node, struct lade_node *outer, struct lade
 	if (outer) {
 		node->cleanup_ns = outer->cleanup_ns;
 		if (!is_shield(node)) {
+			node->flags = outer->flags & NODE_SPENT;
 			node->eff = outer->eff;
 			node->deadline_ns = outer->deadline_ns;
 		}
@@ -138,6 +147,7 @@ static void tell(struct lade_loop *loop, struct lade_ctl *ctl)
 
 static void open_shield(struct lade_loop *loop, struct lade_node *shield)
 {
+	lade_timer_stop(loop, &shield->timer);
 	shield->flags |= NODE_OPENED;
 	lade_report(loop, "%s at %s has overrun its budget of %lld ms in task %s: the cancel is "
 			  "delivered now",
@@ -150,11 +160,13 @@ static struct lade_node *spread_in_task(struct lade_loop *loop, struct lade_node
 					struct lade_node *work)
 {
 	for (;; node = node->inner) {
-		uint8_t eff = eff_of(node);
+		uint8_t eff = eff_of(node), spent = spent_of(node);
+		bool raised = eff > node->eff;
 
-		if (eff <= node->eff)
+		if (!raised && spent == (node->flags & NODE_SPENT))
 			return work;
 		node->eff = eff;
+		node->flags |= spent;
 		if (has_children(node)) {
 			struct lade_scope *scope = LADE_CONTAINER(node, struct lade_scope, head);
 			struct lade_link *it;
@@ -168,11 +180,12 @@ static struct lade_node *spread_in_task(struct lade_loop *loop, struct lade_node
 			}
 		}
 		if (!node->inner) {
-			tell(loop, node->owner);
+			if (raised)
+				tell(loop, node->owner);
 			return work;
 		}
 		if (is_closed_shield(node->inner)) {
-			if (!shield_defers(loop, node->inner))
+			if (!spent && !shield_defers(loop, node->inner))
 				return work;
 			open_shield(loop, node->inner);
 		}
