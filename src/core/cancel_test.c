@@ -629,7 +629,6 @@ IN_TASK(a_child_that_ends_because_of_a_request_does_not_hide_its_reason)
 	CHECK_STR(asked.task, "run_root");
 }
 
-/* TEST */
 static void each_kind_of_reason_has_a_name(void)
 {
 	CHECK_STR(lade_reason_name(LADE_REASON_USER), "user");

@@ -286,9 +286,8 @@ void lade_cancel_task_at(struct lade_task *task, struct lade_duration grace, con
 	if (task->state == TASK_LAZY)
 		task->flags |= TASK_CANCELLED;
 	else if (task->state == TASK_STARTED && task->self != task)
-		lade_misuse("%s: cancel of a task that was moved or freed while it runs (started "
-			    "at %s)",
-			    site, task->site);
+		lade_misuse("%s: task %s, started at %s, was moved or freed while it ran", site,
+			    task->type->name, task->site);
 	else if (task->state == TASK_STARTED)
 		lade_request_with_grace(task->ctl->loop, task->ctl->root, grace,
 					LADE_REASON_USER, site);
@@ -324,13 +323,23 @@ void lade_within_open(struct lade_node *node, struct lade_instant deadline, cons
 				 deadline_passed);
 }
 
+__attribute__((noreturn)) static void left_open(const struct lade_node *node)
+{
+	const struct lade_node *within = node;
+
+	while (within && within->kind != NODE_WITHIN)
+		within = within->outer;
+	lade_misuse("%s: the scope of %s was left open inside the deadline that ends here",
+		    within ? within->site : "?", node->site);
+}
+
 int lade_within_close(int rc)
 {
 	struct lade_ctl *ctl = lade_cur;
 	struct lade_node *node = ctl->scope;
 
 	if (lade_unlikely(node->kind != NODE_WITHIN))
-		lade_misuse("a scope of %s was left open inside a deadline", node->site);
+		left_open(node);
 	if (lade_unlikely(node->flags & NODE_FIRED)) {
 		ctl->fired = node->reason;
 		if (rc == -ECANCELED)

@@ -743,7 +743,6 @@ IN_TASK(a_cleanup_of_the_block_runs_before_the_children_are_waited_for_and_is_sh
 	CHECK_STR(slate, "child:-125 defer:15:0");
 }
 
-/* TEST */
 static void outside_any_task_a_cleanup_is_just_called(void)
 {
 	slate[0] = 0;
