@@ -339,13 +339,16 @@ lade_suspends int lade_spawn_at(struct lade_scope *scope, struct lade_task *task
 
 /* lade_cancel - lade_cancel(&scope_or_task, grace): asks it, and all below it, to end.
  *
- * A soft phase first (lade_stopping() is true), the hard one after @grace; a grace of 0 is hard at
- * once. Irrevocable; a later call may only make it harder or shorten the grace. Of a task that has
- * ended: nothing; of one not yet started: it will end with -ECANCELED without running.
+ * A soft phase first (lade_stopping() is true), the hard one after @grace; with a grace of 0, or
+ * without one, it is hard at once. Irrevocable; a later call may only make it harder or shorten
+ * the grace. Of a task that has ended: nothing; of one not yet started: it will end with
+ * -ECANCELED without running.
  * Suspends: no.  Threads: its loop's. */
-#define lade_cancel(x, ...)                                                                        \
+#define lade_cancel(...) LADE_GLUE(LADE_CANCEL_, LADE_NARG(__VA_ARGS__))(__VA_ARGS__)
+#define LADE_CANCEL_1(x) LADE_CANCEL_2(x, lade_ns(0))
+#define LADE_CANCEL_2(x, grace)                                                                    \
 	_Generic(&(x)->head, struct lade_task *: lade_cancel_task_at,                              \
-		 struct lade_node *: lade_cancel_scope_at)(&(x)->head, __VA_ARGS__, LADE_SITE)
+		 struct lade_node *: lade_cancel_scope_at)(&(x)->head, (grace), LADE_SITE)
 void lade_cancel_task_at(struct lade_task *task, struct lade_duration grace, const char *site);
 void lade_cancel_scope_at(struct lade_node *scope, struct lade_duration grace, const char *site);
 

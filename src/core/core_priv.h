@@ -36,6 +36,7 @@ enum {
 	NODE_FIRED = 1,	   /* its own request was what made it hard */
 	NODE_DEFERRED = 2, /* a shield that holds a request back; its budget runs */
 	NODE_OPENED = 4,   /* a shield whose budget is over */
+	NODE_SPENT = 8,	   /* inside a shield whose budget is over: none is left for others */
 };
 
 enum scope_policy {

@@ -9,7 +9,8 @@
  * recursion: the tree may be deeper than a stack. First everybody is marked, then parked tasks are
  * told: all are signalled before any can run.
  *
- * A shield stops the spreading and starts its budget; when that is over it lets the request in. A
+ * A shield stops the spreading and starts its budget; when that is over it lets the request in,
+ * and no shield inside it has any budget left, whenever its own began to run. A
  * deadline is an ordinary request, made by a timer; one that is not earlier than the deadline
  * outside it is never armed, so of equal deadlines the outermost fires.
  *
@@ -41,6 +42,13 @@ static uint8_t eff_of(const struct lade_node *node)
 	return eff > node->level ? eff : node->level;
 }
 
+static uint8_t spent_of(const struct lade_node *node)
+{
+	if (is_shield(node))
+		return node->flags & NODE_OPENED ? NODE_SPENT : 0;
+	return node->outer ? node->outer->flags & NODE_SPENT : 0;
+}
+
 void lade_node_init(struct lade_node *node, struct lade_node *outer, struct lade_ctl *owner,
 		    enum node_kind kind, const char *site)
 {
@@ -59,6 +67,7 @@ void lade_node_init(struct lade_node *node, struct lade_node *outer, struct lade
 	if (outer) {
 		node->cleanup_ns = outer->cleanup_ns;
 		if (!is_shield(node)) {
+			node->flags = outer->flags & NODE_SPENT;
 			node->eff = outer->eff;
 			node->deadline_ns = outer->deadline_ns;
 		}
@@ -138,6 +147,7 @@ static void tell(struct lade_loop *loop, struct lade_ctl *ctl)
 
 static void open_shield(struct lade_loop *loop, struct lade_node *shield)
 {
+	lade_timer_stop(loop, &shield->timer);
 	shield->flags |= NODE_OPENED;
 	lade_report(loop, "%s at %s has overrun its budget of %lld ms in task %s: the cancel is "
 			  "delivered now",
@@ -150,11 +160,13 @@ static struct lade_node *spread_in_task(struct lade_loop *loop, struct lade_node
 					struct lade_node *work)
 {
 	for (;; node = node->inner) {
-		uint8_t eff = eff_of(node);
+		uint8_t eff = eff_of(node), spent = spent_of(node);
+		bool raised = eff > node->eff;
 
-		if (eff <= node->eff)
+		if (!raised && spent == (node->flags & NODE_SPENT))
 			return work;
 		node->eff = eff;
+		node->flags |= spent;
 		if (has_children(node)) {
 			struct lade_scope *scope = LADE_CONTAINER(node, struct lade_scope, head);
 			struct lade_link *it;
@@ -168,11 +180,12 @@ static struct lade_node *spread_in_task(struct lade_loop *loop, struct lade_node
 			}
 		}
 		if (!node->inner) {
-			tell(loop, node->owner);
+			if (raised)
+				tell(loop, node->owner);
 			return work;
 		}
 		if (is_closed_shield(node->inner)) {
-			if (!shield_defers(loop, node->inner))
+			if (!spent && !shield_defers(loop, node->inner))
 				return work;
 			open_shield(loop, node->inner);
 		}
@@ -213,7 +226,8 @@ static void shield_over(struct lade_timer *timer)
 void lade_request(struct lade_loop *loop, struct lade_node *node, enum level level,
 		  enum lade_reason_kind kind, const char *site, const char *task)
 {
-	if (node->level >= level)
+	/* What is hard already, if only from outside, keeps the reason for that. */
+	if (node->level >= level || node->eff == LEVEL_HARD)
 		return;
 	if (node->level == LEVEL_NONE)
 		node->reason = (struct lade_reason){ .kind = kind,
@@ -222,7 +236,7 @@ void lade_request(struct lade_loop *loop, struct lade_node *node, enum level lev
 						     .task = task,
 						     .at_ns = loop->now_ns };
 	node->level = (uint8_t)level;
-	if (level == LEVEL_HARD && node->eff < LEVEL_HARD)
+	if (level == LEVEL_HARD)
 		node->flags |= NODE_FIRED;
 	spread(loop, node);
 }
@@ -242,7 +256,7 @@ void lade_request_with_grace(struct lade_loop *loop, struct lade_node *node,
 {
 	int64_t hard_ns;
 
-	if (node->level == LEVEL_HARD)
+	if (node->eff == LEVEL_HARD)
 		return;
 	lade_request(loop, node, grace.ns ? LEVEL_SOFT : LEVEL_HARD, kind, site,
 		     lade_task_name());
@@ -272,9 +286,8 @@ void lade_cancel_task_at(struct lade_task *task, struct lade_duration grace, con
 	if (task->state == TASK_LAZY)
 		task->flags |= TASK_CANCELLED;
 	else if (task->state == TASK_STARTED && task->self != task)
-		lade_misuse("%s: cancel of a task that was moved or freed while it runs (started "
-			    "at %s)",
-			    site, task->site);
+		lade_misuse("%s: task %s, started at %s, was moved or freed while it ran", site,
+			    task->type->name, task->site);
 	else if (task->state == TASK_STARTED)
 		lade_request_with_grace(task->ctl->loop, task->ctl->root, grace,
 					LADE_REASON_USER, site);
@@ -310,13 +323,23 @@ void lade_within_open(struct lade_node *node, struct lade_instant deadline, cons
 				 deadline_passed);
 }
 
+__attribute__((noreturn)) static void left_open(const struct lade_node *node)
+{
+	const struct lade_node *within = node;
+
+	while (within && within->kind != NODE_WITHIN)
+		within = within->outer;
+	lade_misuse("%s: the scope of %s was left open inside the deadline that ends here",
+		    within ? within->site : "?", node->site);
+}
+
 int lade_within_close(int rc)
 {
 	struct lade_ctl *ctl = lade_cur;
 	struct lade_node *node = ctl->scope;
 
 	if (lade_unlikely(node->kind != NODE_WITHIN))
-		lade_misuse("a scope of %s was left open inside a deadline", node->site);
+		left_open(node);
 	if (lade_unlikely(node->flags & NODE_FIRED)) {
 		ctl->fired = node->reason;
 		if (rc == -ECANCELED)

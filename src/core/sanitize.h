@@ -63,6 +63,16 @@ static inline void san_stack_new(struct lade_ctl *ctl)
 	(void)ctl;
 }
 
+static inline void san_stack_again(struct lade_ctl *ctl)
+{
+	(void)ctl;
+}
+
+static inline void san_stack_gone(struct lade_ctl *ctl)
+{
+	(void)ctl;
+}
+
 static inline void san_thread(struct lade_loop *loop)
 {
 	pthread_attr_t attr;
@@ -100,6 +110,16 @@ static inline void san_stack_new(struct lade_ctl *ctl)
 	ctl->san = __tsan_create_fiber(0);
 }
 
+static inline void san_stack_again(struct lade_ctl *ctl)
+{
+	(void)ctl;
+}
+
+static inline void san_stack_gone(struct lade_ctl *ctl)
+{
+	__tsan_destroy_fiber(ctl->san);
+}
+
 static inline void san_thread(struct lade_loop *loop)
 {
 	loop->san_thread = __tsan_get_current_fiber();
@@ -126,8 +146,8 @@ static inline void san_stack_free(struct lade_ctl *ctl)
 	(void)ctl;
 }
 
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
 
 /* san_reads_memory - whether a tool reads the process's memory itself: a guarded page that only
  * system calls refuse would kill the tool. */
@@ -138,10 +158,35 @@ static inline bool san_reads_memory(void)
 
 static inline void san_stack_new(struct lade_ctl *ctl)
 {
-	(void)VALGRIND_STACK_REGISTER(ctl->stack, ctl->stack + ctl->stack_bytes);
+	ctl->san = (void *)(uintptr_t)VALGRIND_STACK_REGISTER(ctl->stack,
+							      ctl->stack + ctl->stack_bytes);
+}
+
+/* san_stack_again - a stack is used anew: what the frames of its last task have left is no longer
+ * out of bounds. The lowest word stays as it is: it may be the canary. */
+static inline void san_stack_again(struct lade_ctl *ctl)
+{
+	(void)VALGRIND_MAKE_MEM_UNDEFINED(ctl->stack + sizeof(uint64_t),
+					  (char *)ctl - ctl->stack - (long)sizeof(uint64_t));
+}
+
+/* san_stack_gone - a stack's memory goes; another may lie across its place later. */
+static inline void san_stack_gone(struct lade_ctl *ctl)
+{
+	VALGRIND_STACK_DEREGISTER((uintptr_t)ctl->san);
 }
 #else
 static inline void san_stack_new(struct lade_ctl *ctl)
+{
+	(void)ctl;
+}
+
+static inline void san_stack_again(struct lade_ctl *ctl)
+{
+	(void)ctl;
+}
+
+static inline void san_stack_gone(struct lade_ctl *ctl)
 {
 	(void)ctl;
 }
@@ -153,7 +198,7 @@ static inline void san_thread(struct lade_loop *loop)
 }
 #endif
 
-#if defined(LADE_ASAN) || defined(LADE_TSAN) || !__has_include(<valgrind/valgrind.h>)
+#if defined(LADE_ASAN) || defined(LADE_TSAN) || !__has_include(<valgrind/memcheck.h>)
 static inline bool san_reads_memory(void)
 {
 	return false;

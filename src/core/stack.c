@@ -67,6 +67,7 @@ struct lade_stacks {
 	uint32_t max;		  /* limit on stacks in use */
 	uint32_t in_use;	  /* stacks taken and not given back */
 	size_t page_bytes;	  /* the system's */
+	bool watched;		  /* a tool that must be told of each use */
 };
 
 static bool probe_madvise(size_t page_bytes)
@@ -104,6 +105,7 @@ struct lade_stacks *lade_stacks_new(uint32_t max)
 	stacks->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 	stacks->max = max ? max : STACKS_MAX_DEFAULT;
 	stacks->guard = best_guard(stacks->page_bytes);
+	stacks->watched = san_reads_memory();
 	for (int i = 0; i < CLASSES; i++)
 		stacks->classes[i].slot_bytes = SMALLEST_SLOT << (2 * i);
 	return stacks;
@@ -114,6 +116,9 @@ struct lade_stacks *lade_stacks_free(struct lade_stacks *stacks)
 	for (int i = 0; stacks && i < CLASSES; i++) {
 		struct reservation *r, *next;
 
+		/* No task is left: every slot that was cut is in the list of free ones. */
+		for (struct lade_ctl *ctl = stacks->classes[i].free; ctl; ctl = ctl->ready_next)
+			san_stack_gone(ctl);
 		for (r = stacks->classes[i].reservations; r; r = next) {
 			next = r->next;
 			munmap(r->start, r->bytes);
@@ -223,6 +228,8 @@ struct lade_ctl *lade_stack_take(struct lade_stacks *stacks, size_t bytes)
 	if (lade_likely(ctl)) {
 		class->free = ctl->ready_next;
 		ctl->flags &= CTL_CANARY;
+		if (lade_unlikely(stacks->watched))
+			san_stack_again(ctl);
 	} else {
 		ctl = cut_slot(stacks, class);
 		if (!ctl)

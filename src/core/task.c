@@ -61,7 +61,9 @@ void lade_ctl_end(struct lade_ctl *ctl, int status)
 	struct lade_scope *scope = LADE_CONTAINER(root->outer, struct lade_scope, head);
 
 	if (lade_unlikely(task->self != task || task->ctl != ctl))
-		lade_misuse("a task's struct was moved or freed while it ran");
+		lade_misuse("a task, started at %s, was moved or freed while it ran: at its end "
+			    "its struct is not where it began",
+			    ctl->root->site);
 	if (lade_unlikely(ctl->scope != root))
 		lade_misuse("task %s, started at %s, ended inside its scope of %s",
 			    task->type->name, task->site, ctl->scope->site);

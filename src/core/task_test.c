@@ -184,7 +184,6 @@ IN_TASK(a_task_knows_its_name)
 	CHECK_STR(lade_task_name(), "run_root");
 }
 
-/* TEST */
 static void outside_any_task_there_is_no_name(void)
 {
 	CHECK_STR(lade_task_name(), "");
@@ -455,7 +454,6 @@ static void starts_four_body(void)
 		write_down("%d", lade_status(&t[i]));
 }
 
-/* TEST */
 static void at_the_limit_of_stacks_each_further_start_ends_with_enomem(void)
 {
 	static const char *const want[] = {
@@ -772,7 +770,6 @@ static void two_tasks_body(void)
 	CHECK_EQ(polite, 1000);
 }
 
-/* TEST */
 static void calls_that_complete_at_once_let_others_run_when_the_inline_budget_is_spent(void)
 {
 	run_with(&(struct lade_loop_config){ .backend = "virtual" }, two_tasks_body);

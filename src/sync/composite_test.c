@@ -440,7 +440,6 @@ IN_LOOP(a_composite_takes_no_stack_from_the_limit, .stacks_max = 3)
 	CHECK_EQ(lade_join(&both), 0);
 }
 
-/* TEST */
 static void a_composite_is_the_root_task_of_a_loop(void)
 {
 	struct end_after_task a = end_after_task(10, 0), b = end_after_task(20, 0);

@@ -368,7 +368,6 @@ static void with_few_stacks_body(void)
 	write_down("rc:%d", rc);
 }
 
-/* TEST */
 static void a_join_with_too_few_stacks_at_each_start_loses_and_leaks_nothing(void)
 {
 	for (unsigned stacks = 1; stacks <= 5; stacks++) {
@@ -405,7 +404,6 @@ static void joins_that_fail_at_once_body(void)
 	}
 }
 
-/* TEST */
 static void joins_that_fail_at_once_let_the_others_run_when_the_inline_budget_is_spent(void)
 {
 	run_with(&(struct lade_loop_config){ .backend = "virtual", .stacks_max = 2 },
