@@ -389,8 +389,7 @@ static void give_back(long *value)
 	(void)value;
 	(void)!lade_yield();
 }
-struct suspends_late_task;
-static void drop(struct suspends_late_task *task);
+static void drop(void);
 
 static int suspends_late(long *ret)
 {
@@ -399,9 +398,8 @@ static int suspends_late(long *ret)
 }
 LADE_TASK_WITH(suspends_late, long, (.dispose = give_back, .drop_args = drop))
 
-static void drop(struct suspends_late_task *task)
+static void drop(void)
 {
-	(void)task;
 	(void)!lade_yield();
 }
 
