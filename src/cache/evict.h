@@ -17,13 +17,13 @@
 
 #include "base/list.h"
 
-/* What a policy keeps in each entry of the cache: 32 bytes. */
+/* What a policy keeps in each entry of the cache: 32 bytes, zeroed before the first insert. */
 struct lade_evict_entry {
 	struct lade_link link;		/* in one of the policy's queues; the policy's */
 	size_t bytes;			/* weight, overhead included; set before the insert */
 	uint32_t fingerprint;		/* of the key; the policy's */
 	atomic_uchar hits;		/* how often it was asked for lately, 0 to 3; relaxed */
-	unsigned char queue;		/* the queue it is in; the policy's */
+	unsigned char queue;		/* the queue it is or was in; 0: none; the policy's */
 };
 
 struct lade_evict;
@@ -45,7 +45,9 @@ struct lade_evict {
 
 /* lade_evict_insert - takes in @entry, whose bytes are set, of a key with @hash.
  *
- * Cannot fail; evicts nobody: the cache calls next until the bytes fit. */
+ * One that was removed and comes back keeps its hits and its rank: a new value of a known
+ * key is not a newcomer.  Cannot fail; evicts nobody: the cache calls next until the bytes
+ * fit. */
 static inline void lade_evict_insert(struct lade_evict *evict, struct lade_evict_entry *entry,
 				     uint64_t hash)
 {

@@ -32,7 +32,7 @@
 #define GHOST_WAYS 16	/* ghosts in a set */
 #define LOOK_MAX 256	/* entries that one next() looks at: some 25 us if all miss the caches */
 
-enum { IN_SMALL, IN_MAIN };
+enum { IN_NONE, IN_SMALL, IN_MAIN };	/* of an entry's queue; IN_NONE: new, or evicted */
 
 static struct lade_s3fifo *policy_of(struct lade_evict *evict)
 {
@@ -114,7 +114,11 @@ static void s3fifo_insert(struct lade_evict *evict, struct lade_evict_entry *ent
 {
 	struct lade_s3fifo *policy = policy_of(evict);
 
-	atomic_init(&entry->hits, 0);
+	if (entry->queue != IN_NONE) {
+		put_last(policy, entry, entry->queue);
+		return;
+	}
+	atomic_store_explicit(&entry->hits, 0, memory_order_relaxed);
 	put_last(policy, entry, ghost_recall(policy, entry->fingerprint) ? IN_MAIN : IN_SMALL);
 }
 
@@ -128,6 +132,7 @@ static void s3fifo_hit(struct lade_evict_entry *entry)
 				      memory_order_relaxed);
 }
 
+/* Its queue and hits stay in the entry, for an insert to find. */
 static void s3fifo_remove(struct lade_evict *evict, struct lade_evict_entry *entry)
 {
 	take_out(policy_of(evict), entry);
@@ -173,6 +178,7 @@ static struct lade_evict_entry *s3fifo_next(struct lade_evict *evict)
 	take_out(policy, entry);
 	if (entry->queue == IN_SMALL)
 		ghost_remember(policy, entry->fingerprint);
+	entry->queue = IN_NONE;
 	return entry;
 }
 

@@ -162,6 +162,27 @@ static void an_entry_can_be_removed_from_either_queue(void)
 	end();
 }
 
+static void a_new_value_of_a_known_key_is_not_a_newcomer(void)
+{
+	begin(100, 10);
+	for (size_t key = 0; key < 5; key++)
+		insert(key, 20);
+	hit(0);
+	CHECK_EQ(next(), 1);
+	CHECK_EQ(policy.main.len, 1);
+	hit(0);
+	lade_evict_remove(&policy.evict, &things[0].entry);
+	insert(0, 30);
+	CHECK_EQ(policy.main.len, 1);
+	CHECK_EQ(policy.main.bytes, 30);
+	CHECK_EQ(atomic_load(&things[0].entry.hits), 1);
+	lade_evict_remove(&policy.evict, &things[2].entry);
+	insert(2, 20);
+	CHECK_EQ(policy.small.len, 3);
+	CHECK_EQ(next(), 3);
+	end();
+}
+
 static void a_call_ends_even_if_everybody_was_asked_for(void)
 {
 	begin(10, 10);
@@ -201,6 +222,7 @@ static struct model {
 	struct model_queue ghosts[KEYS / 16 + 1];	/* of fingerprints, newest last */
 	size_t bytes[KEYS];		/* weight by key */
 	int hits[KEYS];			/* by key */
+	struct model_queue *removed_from[KEYS];	/* by key, or NULL */
 	size_t sets;			/* ghosts in use */
 	size_t max_bytes;		/* of the cache */
 } *model;
@@ -258,11 +280,25 @@ static bool model_recall(struct model_queue *ghosts, long name)
 
 static void model_insert(long key, size_t bytes)
 {
-	bool known = model_recall(model_ghosts(key), (long)(hash_of((size_t)key) >> 32));
+	struct model_queue *queue = model->removed_from[key];
 
 	model->bytes[key] = bytes;
-	model->hits[key] = 0;
-	model_append(known ? &model->main : &model->small, key);
+	model->removed_from[key] = NULL;
+	if (!queue) {
+		long name = (long)(hash_of((size_t)key) >> 32);
+
+		queue = model_recall(model_ghosts(key), name) ? &model->main : &model->small;
+		model->hits[key] = 0;
+	}
+	model_append(queue, key);
+}
+
+static bool model_remove(long key)
+{
+	bool in_small = model_take(&model->small, key);
+
+	model->removed_from[key] = in_small ? &model->small : &model->main;
+	return in_small || model_take(&model->main, key);
 }
 
 static long model_next(void)
@@ -298,7 +334,7 @@ static bool step_agrees(long key, uint32_t seed)
 	if (things[key].in && seed % 23 == 0) {
 		lade_evict_remove(&policy.evict, &things[key].entry);
 		things[key].in = false;
-		CHECK(model_take(&model->small, key) || model_take(&model->main, key));
+		CHECK(model_remove(key));
 	} else if (things[key].in) {
 		hit((size_t)key);
 		model->hits[key] += model->hits[key] < 3;
@@ -458,6 +494,7 @@ int main(void)
 	TAP(who_returns_while_remembered_goes_to_the_main_queue);
 	TAP(an_entry_of_the_main_queue_stays_once_for_each_hit);
 	TAP(an_entry_can_be_removed_from_either_queue);
+	TAP(a_new_value_of_a_known_key_is_not_a_newcomer);
 	TAP(a_call_ends_even_if_everybody_was_asked_for);
 	TAP(without_memory_there_is_no_policy);
 	TAP(a_random_history_evicts_whom_the_model_evicts);
