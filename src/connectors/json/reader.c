@@ -155,8 +155,9 @@ uint32_t lade_json_key_node(struct lade_json_reader *reader, const struct lade_j
 
 static int bad_escape(struct walk *w, size_t at)
 {
-	return lade_json_fail(w->error, at, "a backslash is followed by one of \" \\ / b f n r t or u"
-					    " and four hexadecimal digits");
+	return lade_json_fail(w->error, at,
+			      "a backslash is followed by one of \" \\ / b f n r t or u"
+			      " and four hexadecimal digits");
 }
 
 static int read_string(struct walk *w)
