@@ -127,12 +127,15 @@ int lade_json_member_next(struct lade_json_reader *reader, uint32_t *cursor,
  *
  * text: strings; numbers, booleans, arrays and objects as they are written.  A string with
  * \u0000 or with half of a surrogate pair is refused.
- * integer: whole numbers within 64 bits, also 5.0 and 1e3, and strings that hold one.
+ * integer: whole numbers within 64 bits, also 5.0 and 1e3, and strings that hold one; true
+ * is 1 and false is 0, as in SQLite.
  * double: numbers, and strings that hold one, that do not overflow.
  * boolean: true, false, 1, 0, and strings that hold one of the four.
  * timestamp: strings as lade_timestamp_parse() reads them; whole numbers are milliseconds
  * since 1970.
  * json: anything, as it is written.
+ * LADE_ABSENT as the type: what JSON says that it is, text, integer, double, boolean or
+ * json; a whole number beyond 64 bits is refused, not rounded.
  *
  * The result points into @doc, or into @room when a string has escapes: then @room_len must
  * be span.len at least.

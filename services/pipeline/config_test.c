@@ -546,6 +546,20 @@ static void every_beginning_of_a_file_gets_a_verdict(void)
 	CHECK(good < 200);
 }
 
+static void memory_that_is_out_is_reported(void)
+{
+	int rc = -ENOMEM;
+
+	for (size_t max = 1000; rc < 0 && max < 200000; max += 700) {
+		lade_pipe_config_free(config);
+		config = lade_pipe_config_new();
+		lade_arena_init(&config->arena, 500, max);
+		rc = lade_pipe_config_parse(config, "p", full, strlen(full));
+		CHECK(rc == 0 || rc == -ENOMEM);
+	}
+	CHECK_EQ(rc, 0);
+}
+
 int main(void)
 {
 	TAP(a_full_file_means_what_it_says);
@@ -570,6 +584,7 @@ int main(void)
 	TAP(the_table_of_keys_is_sound);
 	TAP(a_file_that_cannot_be_read_says_why);
 	TAP(every_beginning_of_a_file_gets_a_verdict);
+	TAP(memory_that_is_out_is_reported);
 	lade_pipe_config_free(config);
 	return tap_done();
 }

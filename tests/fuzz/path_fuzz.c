@@ -53,7 +53,8 @@ static void check_units(const char *text, size_t len)
 
 static bool is_dots(const char *segment, size_t len)
 {
-	return (len == 1 && segment[0] == '.') || (len == 2 && segment[0] == '.' && segment[1] == '.');
+	return (len == 1 && segment[0] == '.') ||
+	       (len == 2 && segment[0] == '.' && segment[1] == '.');
 }
 
 /* No byte that an address may not have, and no segment that means another place. */

@@ -133,12 +133,21 @@ static int decimal_to_integer(const struct decimal *d, int64_t *ret)
 	return 0;
 }
 
+static bool is(const struct conversion *c, const char *word)
+{
+	return c->len == strlen(word) && memcmp(c->text, word, c->len) == 0;
+}
+
 static int to_integer(const struct conversion *c, struct lade_datum *ret)
 {
 	struct decimal d;
 	int64_t value;
 	int rc;
 
+	if (!c->quoted && (is(c, "true") || is(c, "false"))) {
+		*ret = lade_datum_integer(c->len == 4);
+		return 0;
+	}
 	if (!read_decimal(c->text, c->len, &d))
 		return refuse(c, c->len > DIGITS_MAX ? "is too long for an integer" :
 						       "is not an integer");
@@ -166,11 +175,6 @@ static int to_double(const struct conversion *c, struct lade_datum *ret)
 		return refuse(c, "is too large for a double; the type json keeps it");
 	*ret = lade_datum_double(value);
 	return 0;
-}
-
-static bool is(const struct conversion *c, const char *word)
-{
-	return c->len == strlen(word) && memcmp(c->text, word, c->len) == 0;
 }
 
 static int to_boolean(const struct conversion *c, struct lade_datum *ret)
@@ -205,13 +209,35 @@ static int to_timestamp(const struct conversion *c, struct lade_datum *ret)
 	return 0;
 }
 
+/* As it comes: what JSON says it is. */
+static int to_itself(const struct conversion *c, char *room, size_t room_len,
+		     struct lade_datum *ret)
+{
+	if (c->quoted)
+		return to_text(c, room, room_len, ret);
+	switch (*c->text) {
+	case '{':
+	case '[':
+		*ret = lade_datum_json(c->text, (uint32_t)c->len);
+		return 0;
+	case 't':
+	case 'f':
+		return to_boolean(c, ret);
+	default:
+		if (memchr(c->text, '.', c->len) || memchr(c->text, 'e', c->len) ||
+		    memchr(c->text, 'E', c->len))
+			return to_double(c, ret);
+		return to_integer(c, ret);
+	}
+}
+
 static int missing(size_t at, bool null, struct lade_want want, struct lade_datum *ret,
 		   struct lade_json_error *error)
 {
 	if (!want.nullable)
 		return lade_json_fail(error, at, "%s; the type %s? lets it pass",
 				      null ? "is null" : "is not there",
-				      lade_datum_type_name(want.type));
+				      lade_datum_type_name(want.type ? want.type : LADE_JSON));
 	*ret = lade_datum_null();
 	return 0;
 }
@@ -240,6 +266,8 @@ int lade_json_convert(const char *doc, struct lade_json_span span, struct lade_w
 	case LADE_JSON:
 		*ret = lade_datum_json(doc + span.at, span.len);
 		return 0;
+	case LADE_ABSENT:
+		return to_itself(&c, room, room_len, ret);
 	default:
 		return lade_json_fail(ret_error, span.at, "no type was asked for");
 	}

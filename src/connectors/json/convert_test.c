@@ -101,6 +101,8 @@ static void integers_come_from_whole_numbers_only(void)
 	CHECK_STR(as("integer", "12500E-2"), "125");
 	CHECK_STR(as("integer", "0.000e99999"), "0");
 	CHECK_STR(as("integer", "9223372036854775807.000"), "9223372036854775807");
+	CHECK_STR(as("integer", "true"), "1");
+	CHECK_STR(as("integer", "false"), "0");
 	CHECK_STR(as("integer", "\"42\""), "42");
 	CHECK_STR(as("integer", "\"-1e1\""), "-10");
 }
@@ -119,7 +121,7 @@ static void an_integer_is_never_rounded_to_fit(void)
 		{ "1e19", "does not fit" },
 		{ "1e999999999999", "does not fit" },
 		{ "12345e-999999999999", "not a whole number" },
-		{ "true", "true is not an integer" },
+		{ "\"true\"", "\"true\" is not an integer" },
 		{ "\"abc\"", "\"abc\" is not an integer" },
 		{ "\"\"", "\"\" is not an integer" },
 		{ "\" 1\"", "is not an integer" },
@@ -212,6 +214,30 @@ static void json_keeps_every_digit(void)
 	CHECK_STR(as("json", "{ \"a\" : 1e0 }"), "{ \"a\" : 1e0 }");
 }
 
+static int itself(const char *doc)
+{
+	struct lade_want want = { LADE_ABSENT, true };
+	struct lade_json_span span = { 0, (uint32_t)strlen(doc) };
+	int rc = lade_json_convert(doc, span, want, room, sizeof(room), &datum, &error);
+
+	return rc < 0 ? rc : (int)datum.type;
+}
+
+static void a_value_can_be_taken_as_what_it_is(void)
+{
+	CHECK_EQ(itself("\"a\\n\""), LADE_TEXT);
+	CHECK_EQ(itself("5"), LADE_INTEGER);
+	CHECK_EQ(itself("5.0"), LADE_DOUBLE);
+	CHECK_EQ(itself("5e0"), LADE_DOUBLE);
+	CHECK_EQ(itself("true"), LADE_BOOLEAN);
+	CHECK_EQ(itself("[1]"), LADE_JSON);
+	CHECK_EQ(itself("{}"), LADE_JSON);
+	CHECK_EQ(itself("null"), LADE_NULL);
+	CHECK_EQ(itself(""), LADE_NULL);
+	CHECK_EQ(itself("18446744073709551615"), -EBADMSG);
+	CHECK_EQ(itself("1e999"), -EBADMSG);
+}
+
 static void null_and_nothing_pass_only_a_question_mark(void)
 {
 	static const char *const types[] = { "text", "integer", "double", "boolean", "timestamp",
@@ -257,6 +283,7 @@ int main(void)
 	TAP(booleans_come_from_four_words);
 	TAP(timestamps_come_from_dates_and_from_milliseconds);
 	TAP(json_keeps_every_digit);
+	TAP(a_value_can_be_taken_as_what_it_is);
 	TAP(null_and_nothing_pass_only_a_question_mark);
 	TAP(a_reason_quotes_a_long_value_up_to_a_character);
 	return tap_done();

@@ -4,7 +4,8 @@
  * DESIGN
  * A key of a document is looked up by a hash of its length and three of its bytes.  With
  * few children a list would do as well; a table of a hundred columns makes a hundred
- * children, and a list would compare each key of each message with all of them.
+ * children, and a list would compare each key of each message with all of them.  The lookup
+ * itself is in the header: it runs for each key of each message.
  *
  * LIMITS  LADE_JSON_STEPS_MAX steps a path, LADE_JSON_NAME_MAX bytes a name,
  * LADE_JSON_PATHS_MAX paths a set, ITEM_MAX the highest index. */
@@ -147,37 +148,6 @@ static int read_step(struct path_text *t, struct step *ret)
 	return read_bare(t, ret);
 }
 
-static uint32_t hash(const char *name, size_t len)
-{
-	uint32_t h = (uint32_t)len * 0x9e3779b1u;
-
-	if (len) {
-		h ^= (uint32_t)(unsigned char)name[0] * 0x85ebca6bu;
-		h ^= (uint32_t)(unsigned char)name[len / 2] * 0xc2b2ae35u;
-		h ^= (uint32_t)(unsigned char)name[len - 1] * 0x27d4eb2fu;
-	}
-	return h ^ h >> 15;
-}
-
-static bool same(const struct lade_json_node *node, const char *name, size_t len)
-{
-	return node->name && node->len == len && memcmp(node->name, name, len) == 0;
-}
-
-uint32_t lade_json_child(const struct lade_json_paths *paths, uint32_t node, const char *name,
-			 size_t len)
-{
-	const struct lade_json_node *n = &paths->nodes[node];
-	uint32_t i, child;
-
-	if (!n->table)
-		return LADE_JSON_NO_NODE;
-	for (i = hash(name, len); (child = n->table[i & (n->buckets - 1)]); i++)
-		if (same(&paths->nodes[child], name, len))
-			return child;
-	return LADE_JSON_NO_NODE;
-}
-
 uint32_t lade_json_item(const struct lade_json_paths *paths, uint32_t node, uint32_t index)
 {
 	uint32_t i = paths->nodes[node].child;
@@ -200,7 +170,7 @@ uint32_t lade_json_node_of(const struct lade_json_paths *paths, unsigned slot)
 static void table_add(struct lade_json_paths *paths, uint32_t node, uint32_t child)
 {
 	struct lade_json_node *n = &paths->nodes[node], *c = &paths->nodes[child];
-	uint32_t i = hash(c->name, c->len);
+	uint32_t i = lade_json_hash(c->name, c->len);
 
 	while (n->table[i & (n->buckets - 1)])
 		i++;

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <lade/json.h>
 
@@ -36,9 +37,33 @@ struct lade_json_paths {
 	uint32_t slots;			/* paths in the set */
 };
 
+/* lade_json_hash - a cheap hash of a key: most keys of one object differ in these bytes. */
+static inline uint32_t lade_json_hash(const char *name, size_t len)
+{
+	uint32_t h = (uint32_t)len;
+
+	if (len)
+		h += (unsigned char)name[0] * 3u + (unsigned char)name[len / 2] * 5u +
+		     (unsigned char)name[len - 1] * 7u;
+	return h ^ h >> 4;
+}
+
 /* lade_json_child - the child of @node for an object's key, or LADE_JSON_NO_NODE. */
-uint32_t lade_json_child(const struct lade_json_paths *paths, uint32_t node, const char *name,
-			 size_t len);
+static inline uint32_t lade_json_child(const struct lade_json_paths *paths, uint32_t node,
+				       const char *name, size_t len)
+{
+	const struct lade_json_node *n = &paths->nodes[node], *child;
+	uint32_t i, number;
+
+	if (!n->table)
+		return LADE_JSON_NO_NODE;
+	for (i = lade_json_hash(name, len); (number = n->table[i & (n->buckets - 1)]); i++) {
+		child = &paths->nodes[number];
+		if (child->len == len && memcmp(child->name, name, len) == 0)
+			return number;
+	}
+	return LADE_JSON_NO_NODE;
+}
 
 /* lade_json_item - the child of @node for an array's index, or LADE_JSON_NO_NODE. */
 uint32_t lade_json_item(const struct lade_json_paths *paths, uint32_t node, uint32_t index);

@@ -27,8 +27,11 @@
 struct walk {
 	struct lade_json_reader *reader;
 	const struct lade_json_paths *paths;	/* NULL: only check */
-	const char *doc;
+	const char *doc;			/* the document */
+	const uint32_t *at;			/* its tokens' offsets */
+	uint32_t n;				/* and their number */
 	uint32_t i;				/* the next token */
+	uint32_t end;				/* behind the scalar that was read last */
 	uint32_t depth;				/* levels in use */
 	bool escapes;				/* there is a backslash somewhere */
 	struct lade_json_span *spans;		/* results, one for each path */
@@ -46,25 +49,20 @@ int lade_json_fail(struct lade_json_error *error, size_t at, const char *format,
 	return -EBADMSG;
 }
 
-static bool blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 static bool ends_scalar(char c)
 {
-	return blank(c) || c == ',' || c == '}' || c == ']' || c == ':';
+	return lade_json_blank(c) || c == ',' || c == '}' || c == ']' || c == ':';
 }
 
 static uint32_t token_at(const struct walk *w)
 {
-	return w->reader->index.at[w->i];
+	return w->at[w->i];
 }
 
 /* The first character of the next token, or 0 at the end of the document. */
 static char token(const struct walk *w)
 {
-	return w->i < w->reader->index.n ? w->doc[token_at(w)] : '\0';
+	return w->i < w->n ? w->doc[token_at(w)] : '\0';
 }
 
 /* What stands at @at, for people. */
@@ -122,15 +120,6 @@ const char *lade_json_number_end(const char *text, const char *end)
 	return p;
 }
 
-uint32_t lade_json_token_end(const struct lade_json_reader *reader, uint32_t i)
-{
-	uint32_t end = reader->index.at[i + 1];
-
-	while (blank(reader->doc[end - 1]))
-		end--;
-	return end;
-}
-
 uint32_t lade_json_skip(const struct lade_json_reader *reader, uint32_t i)
 {
 	uint32_t depth = 0;
@@ -164,43 +153,50 @@ uint32_t lade_json_key_node(struct lade_json_reader *reader, const struct lade_j
 	return len < 0 ? LADE_JSON_NO_NODE : lade_json_child(paths, node, name, (size_t)len);
 }
 
+static int bad_escape(struct walk *w, size_t at)
+{
+	return lade_json_fail(w->error, at,
+			      "a backslash is followed by one of \" \\ / b f n r t or u"
+			      " and four hexadecimal digits");
+}
+
 static int read_string(struct walk *w)
 {
 	uint32_t at = token_at(w), end = lade_json_token_end(w->reader, w->i);
-	ptrdiff_t bad;
 
 	if (end - at < 2 || w->doc[end - 1] != '"')
 		return lade_json_fail(w->error, at, "the string is followed by something else");
 	if (w->escapes) {
-		bad = lade_json_escapes_check(w->doc + at + 1, end - at - 2);
+		ptrdiff_t bad = lade_json_escapes_check(w->doc + at + 1, end - at - 2);
+
 		if (bad >= 0)
-			return lade_json_fail(w->error, at + 1 + (size_t)bad,
-					      "a backslash is followed by one of \" \\ / b f n r t"
-					      " or u and four hexadecimal digits");
+			return bad_escape(w, at + 1 + (size_t)bad);
 	}
+	w->end = end;
 	w->i++;
 	return 0;
 }
 
-static int read_word(struct walk *w, const char *word)
+static int read_word(struct walk *w, const char *word, uint32_t len)
 {
-	uint32_t at = token_at(w), len = (uint32_t)strlen(word), left;
+	uint32_t at = token_at(w), left = (uint32_t)w->reader->len - at;
 
-	left = (uint32_t)w->reader->len - at;
 	if (left < len || memcmp(w->doc + at, word, len) != 0 ||
 	    (left > len && !ends_scalar(w->doc[at + len])))
 		return lade_json_fail(w->error, at, "expected a value; did you mean %s?", word);
+	w->end = at + len;
 	w->i++;
 	return 0;
 }
 
 static int read_number(struct walk *w)
 {
-	const char *first = w->doc + token_at(w), *end = w->doc + w->reader->len;
-	const char *p = lade_json_number_end(first, end);
+	const char *end = w->doc + w->reader->len;
+	const char *p = lade_json_number_end(w->doc + token_at(w), end);
 
 	if (!p || (p < end && !ends_scalar(*p)))
 		return lade_json_fail(w->error, token_at(w), "this is not a JSON number");
+	w->end = (uint32_t)(p - w->doc);
 	w->i++;
 	return 0;
 }
@@ -211,11 +207,11 @@ static int read_scalar(struct walk *w)
 	case '"':
 		return read_string(w);
 	case 't':
-		return read_word(w, "true");
+		return read_word(w, "true", 4);
 	case 'f':
-		return read_word(w, "false");
+		return read_word(w, "false", 5);
 	case 'n':
-		return read_word(w, "null");
+		return read_word(w, "null", 4);
 	case '-': case '0': case '1': case '2': case '3': case '4':
 	case '5': case '6': case '7': case '8': case '9':
 		return read_number(w);
@@ -232,21 +228,13 @@ static void note(struct walk *w, uint32_t node, uint32_t at, uint32_t end)
 		w->spans[slot] = (struct lade_json_span){ at, end - at };
 }
 
-bool lade_json_first_time(struct lade_json_reader *reader, uint32_t node)
-{
-	if (reader->seen[node] == reader->round)
-		return false;
-	reader->seen[node] = reader->round;
-	return true;
-}
-
 /* Ends the innermost array or object, whose closing token was just taken. */
 static void leave(struct walk *w)
 {
 	struct lade_json_level *level = &w->reader->levels[--w->depth];
 
 	if (level->wanted)
-		note(w, level->node, level->at, w->reader->index.at[w->i - 1] + 1);
+		note(w, level->node, level->at, w->at[w->i - 1] + 1);
 }
 
 static char closer(const struct lade_json_level *level)
@@ -282,11 +270,11 @@ static int read_value(struct walk *w, uint32_t node, bool wanted)
 
 	if (c == '{' || c == '[')
 		return enter(w, node, wanted);
-	if (i == w->reader->index.n)
+	if (i == w->n)
 		return unexpected(w, token_at(w), "a value");
 	rc = read_scalar(w);
 	if (rc == 0 && wanted)
-		note(w, node, w->reader->index.at[i], lade_json_token_end(w->reader, i));
+		note(w, node, w->at[i], w->end);
 	return rc;
 }
 
@@ -294,8 +282,17 @@ static int read_value(struct walk *w, uint32_t node, bool wanted)
 static void descend(struct walk *w, uint32_t child, uint32_t *ret_node, bool *ret_wanted)
 {
 	*ret_node = child;
-	*ret_wanted = child != LADE_JSON_NO_NODE &&
-		      lade_json_first_time(w->reader, child);
+	*ret_wanted = child != LADE_JSON_NO_NODE && lade_json_first_time(w->reader, child);
+}
+
+/* The node that the key leads to, which was just read. */
+static uint32_t key_node(struct walk *w, uint32_t node, uint32_t key)
+{
+	uint32_t name = w->at[key] + 1;
+
+	if (w->escapes)
+		return lade_json_key_node(w->reader, w->paths, node, key);
+	return lade_json_child(w->paths, node, w->doc + name, w->end - 1 - name);
 }
 
 /* Reads what precedes a member's value: a key and a colon, or nothing. */
@@ -320,7 +317,7 @@ static int read_member(struct walk *w, uint32_t *ret_node, bool *ret_wanted)
 		return unexpected(w, token_at(w), "a colon");
 	w->i++;
 	if (level->wanted)
-		child = lade_json_key_node(w->reader, w->paths, level->node, key);
+		child = key_node(w, level->node, key);
 	descend(w, child, ret_node, ret_wanted);
 	return 0;
 }
@@ -360,7 +357,7 @@ static int walk_tokens(struct walk *w)
 		if (rc < 0)
 			break;
 	}
-	if (rc == 0 && w->i < w->reader->index.n)
+	if (rc == 0 && w->i < w->n)
 		return lade_json_fail(w->error, token_at(w),
 				      "something follows the end of the document");
 	return rc;
@@ -481,6 +478,8 @@ int lade_json_read(struct lade_json_reader *reader, const struct lade_json_paths
 		return rc;
 	if (paths && paths->slots)
 		memset(ret_spans, 0, paths->slots * sizeof(*ret_spans));
+	w.at = reader->index.at;
+	w.n = reader->index.n;
 	w.escapes = memchr(doc, '\\', len) != NULL;
 	rc = walk_tokens(&w);
 	if (rc < 0)

@@ -43,12 +43,31 @@ int lade_json_fail(struct lade_json_error *error, size_t at, const char *format,
 int lade_json_reader_round(struct lade_json_reader *reader, const struct lade_json_paths *paths);
 
 /* lade_json_first_time - marks a node as entered; false when it was in this round. */
-bool lade_json_first_time(struct lade_json_reader *reader, uint32_t node);
+static inline bool lade_json_first_time(struct lade_json_reader *reader, uint32_t node)
+{
+	if (reader->seen[node] == reader->round)
+		return false;
+	reader->seen[node] = reader->round;
+	return true;
+}
+
+/* lade_json_blank - one of the four blanks of JSON. */
+static inline bool lade_json_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
 
 /* lade_json_token_end - behind the last byte of the scalar that is token @i.
  *
  * Valid documents only, as for the next two. */
-uint32_t lade_json_token_end(const struct lade_json_reader *reader, uint32_t i);
+static inline uint32_t lade_json_token_end(const struct lade_json_reader *reader, uint32_t i)
+{
+	uint32_t end = reader->index.at[i + 1];
+
+	while (lade_json_blank(reader->doc[end - 1]))
+		end--;
+	return end;
+}
 
 /* lade_json_skip - the token behind the value that begins with token @i. */
 uint32_t lade_json_skip(const struct lade_json_reader *reader, uint32_t i);
