@@ -9,6 +9,7 @@
  *
  * LIMITS  the table grows to the highest descriptor waited for, which RLIMIT_NOFILE bounds. */
 
+#include "base/alloc.h"
 #include "core/io_priv.h"
 
 #include <errno.h>
@@ -50,7 +51,7 @@ static int64_t monotonic_now(struct lade_loop *loop)
 static int epoll_open(struct lade_loop *loop)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.fd = -1 };
-	struct epoll_state *d = calloc(1, sizeof(*d));
+	struct epoll_state *d = lade_calloc(1, sizeof(*d));
 	int rc;
 
 	if (!d)
@@ -64,7 +65,7 @@ static int epoll_open(struct lade_loop *loop)
 			close(d->fd);
 		if (loop->wake_fd >= 0)
 			close(loop->wake_fd);
-		free(d);
+		lade_free(d);
 		return rc;
 	}
 	loop->backend_data = d;
@@ -76,11 +77,11 @@ static void epoll_close(struct lade_loop *loop)
 	struct epoll_state *d = loop->backend_data;
 
 	for (uint32_t i = 0; i < d->watches_len; i++)
-		free(d->watches[i]);
-	free(d->watches);
+		lade_free(d->watches[i]);
+	lade_free(d->watches);
 	close(loop->wake_fd);
 	close(d->fd);
-	free(d);
+	lade_free(d);
 }
 
 static int grow_watches(struct epoll_state *d, uint32_t need)
@@ -90,7 +91,7 @@ static int grow_watches(struct epoll_state *d, uint32_t need)
 
 	while (len < need)
 		len *= 2;
-	watches = realloc(d->watches, len * sizeof(*watches));
+	watches = lade_realloc(d->watches, len * sizeof(*watches));
 	if (!watches)
 		return -ENOMEM;
 	memset(watches + d->watches_len, 0, (len - d->watches_len) * sizeof(*watches));
@@ -107,7 +108,7 @@ static struct watch *watch_of(struct epoll_state *d, int fd)
 		return NULL;
 	w = d->watches[fd];
 	if (!w) {
-		w = calloc(1, sizeof(*w));
+		w = lade_calloc(1, sizeof(*w));
 		if (!w)
 			return NULL;
 		lade_list_init(&w->waiters);

@@ -8,6 +8,7 @@
  * before the deadline is (rule 6), and the clock is read once a turn: a reading costs as much as
  * twenty switches. */
 
+#include "base/alloc.h"
 #include "core/io_priv.h"
 #include "core/sanitize.h"
 
@@ -119,7 +120,7 @@ static int open_backend(struct lade_loop *loop, const char *wish)
 int lade_loop_new(const struct lade_loop_config *config, struct lade_loop **ret_loop)
 {
 	const char *wish = config->backend ? config->backend : getenv("LADE_BACKEND");
-	struct lade_loop *loop = calloc(1, sizeof(*loop));
+	struct lade_loop *loop = lade_calloc(1, sizeof(*loop));
 	int rc;
 
 	if (!loop)
@@ -133,7 +134,7 @@ int lade_loop_new(const struct lade_loop_config *config, struct lade_loop **ret_
 	rc = loop->stacks ? open_backend(loop, wish && *wish ? wish : NULL) : -ENOMEM;
 	if (rc < 0) {
 		lade_stacks_free(loop->stacks);
-		free(loop);
+		lade_free(loop);
 		return rc;
 	}
 	san_thread(loop);
@@ -150,7 +151,7 @@ struct lade_loop *lade_loop_free(struct lade_loop *loop)
 		loop->pool_end(loop);
 	loop->backend->close(loop);
 	lade_stacks_free(loop->stacks);
-	free(loop);
+	lade_free(loop);
 	return NULL;
 }
 

@@ -54,14 +54,14 @@ static void hand_over_place(struct lade_scope *scope)
 }
 
 /* Whether a child's end counts against its parent. An -ECANCELED does not where it is the answer
- * to a request on the child alone or on this very scope, by name or by leaving it early; nor does
- * that of a daemon, which is cancelled in any case and has no result of its own. */
+ * to a request on the child alone (then it is forgiven) or on this very scope, by name or by
+ * leaving it early; nor does that of a daemon, which is cancelled in any case and has no result. */
 static bool has_failed(const struct lade_scope *scope, const struct lade_task *task)
 {
-	if (task->status != -ECANCELED)
-		return task->status < 0;
-	return !(task->flags & (TASK_FORGIVEN | TASK_DAEMON)) &&
-	       !(scope->head.flags & NODE_FIRED);
+	if (task->status >= 0 || (task->flags & TASK_FORGIVEN))
+		return false;
+	return task->status != -ECANCELED ||
+	       !((task->flags & TASK_DAEMON) || (scope->head.flags & NODE_FIRED));
 }
 
 void lade_child_ended(struct lade_scope *scope, struct lade_task *task)

@@ -827,6 +827,32 @@ IN_TASK(a_cancel_that_comes_while_daemons_end_takes_no_result_away)
 	CHECK_EQ(now_ms(), 15);
 }
 
+/* Tasks of the library itself, whose failure is told elsewhere. */
+
+static int needs_a_huge_stack(void)
+{
+	return 0;
+}
+LADE_TASK_VOID_WITH(needs_a_huge_stack, (.stack_bytes = 1u << 30))
+
+IN_TASK(a_forgiven_child_that_fails_or_finds_no_stack_has_not_failed_its_scope)
+{
+	struct end_after_task a = end_after_task(5, -EIO);
+	struct needs_a_huge_stack_task b = needs_a_huge_stack_task();
+	struct tell_after_task c = tell_after_task("c", 10, 0);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_task_start(&s, &a.head, 0, TASK_FORGIVEN, LADE_SITE);
+		lade_task_start(&s, &b.head, 0, TASK_FORGIVEN | TASK_DAEMON, LADE_SITE);
+		lade_start(&s, &c);
+	}
+	CHECK_EQ(rc, 0);
+	CHECK_EQ(lade_status(&a), -EIO);
+	CHECK_EQ(lade_status(&b), -ENOMEM);
+	CHECK_STR(slate, "c:0");
+}
+
 /* Values */
 
 static const struct lade_key trace = { "trace" }, tenant = { "tenant" };
@@ -924,6 +950,7 @@ int main(void)
 	TAP(a_daemon_that_a_cancelled_daemon_starts_is_cancelled_too);
 	TAP(daemons_and_children_that_a_cancelled_daemon_starts_all_end);
 	TAP(a_cancel_that_comes_while_daemons_end_takes_no_result_away);
+	TAP(a_forgiven_child_that_fails_or_finds_no_stack_has_not_failed_its_scope);
 	TAP(a_value_of_a_scope_is_seen_by_everything_below_it);
 	TAP(a_scope_keeps_four_values_and_refuses_a_fifth);
 	return tap_done();

@@ -12,12 +12,13 @@
  *   madvise   MADV_GUARD_INSTALL (kernel 6.13): no mapping is split, 0.2 us each. A probe has a
  *             system call read a guarded page: only EFAULT counts, an emulator may answer 0.
  *   mprotect  two mappings a stack: for the first 25,000 stacks.
- *   canary    a word at the stack's end, checked when the task suspends: finds an overflow late,
- *             and its message says so.
+ *   canary    a word at the stack's end, checked when the task suspends or ends: finds an overflow
+ *             late, and its message says so.
  *
  * LIMITS  stacks_max stacks in use at once (2,000,000 unless set); then no stack can be had. Slots
  * are 64 KiB, and up by factors of four to 16 MiB. */
 
+#include "base/alloc.h"
 #include "core/core_priv.h"
 #include "core/sanitize.h"
 
@@ -98,7 +99,7 @@ static enum guard best_guard(size_t page_bytes)
 
 struct lade_stacks *lade_stacks_new(uint32_t max)
 {
-	struct lade_stacks *stacks = calloc(1, sizeof(*stacks));
+	struct lade_stacks *stacks = lade_calloc(1, sizeof(*stacks));
 
 	if (!stacks)
 		return NULL;
@@ -122,10 +123,10 @@ struct lade_stacks *lade_stacks_free(struct lade_stacks *stacks)
 		for (r = stacks->classes[i].reservations; r; r = next) {
 			next = r->next;
 			munmap(r->start, r->bytes);
-			free(r);
+			lade_free(r);
 		}
 	}
-	free(stacks);
+	lade_free(stacks);
 	return NULL;
 }
 
@@ -140,7 +141,7 @@ const char *lade_stack_guards(const struct lade_stacks *stacks)
 static bool reserve(struct slot_class *class)
 {
 	size_t slots = class->slots < 64 ? 64 : class->slots > 4096 ? 4096 : class->slots;
-	struct reservation *r = malloc(sizeof(*r));
+	struct reservation *r = lade_malloc(sizeof(*r));
 
 	if (!r)
 		return false;
@@ -148,7 +149,7 @@ static bool reserve(struct slot_class *class)
 	r->start = mmap(NULL, r->bytes, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 	if (r->start == MAP_FAILED) {
-		free(r);
+		lade_free(r);
 		return false;
 	}
 	(void)madvise(r->start, r->bytes, MADV_NOHUGEPAGE);
@@ -279,7 +280,7 @@ void lade_stack_check(const struct lade_ctl *ctl)
 	if (*(const uint64_t *)(const void *)ctl->stack != CANARY)
 		lade_misuse("task %s, started at %s, has overrun its stack of %zu bytes; this "
 			    "system has no guard left for it, so it is found late, when the task "
-			    "suspends. Give it .stack_bytes.",
+			    "suspends or ends. Give it .stack_bytes.",
 			    ctl->head->type->name, ctl->head->site, ctl->stack_bytes);
 }
 

@@ -88,6 +88,8 @@ __attribute__((noreturn)) static void run_task(void)
 	san_first_arrive();
 	ctl = lade_cur;
 	status = ctl->head->type->run(ctl->head);
+	if (lade_unlikely(ctl->flags & CTL_CANARY))
+		lade_stack_check(ctl);
 	lade_ctl_end(ctl, status);
 	loop = ctl->loop;
 	next = lade_next_ready(loop);

@@ -14,6 +14,7 @@
  * goes into the next. Completions that do not fit are kept by the kernel (IORING_FEAT_NODROP).
  * The table of slots grows as operations in flight do: at most one for each parked task. */
 
+#include "base/alloc.h"
 #include "core/io_priv.h"
 
 #include <errno.h>
@@ -78,7 +79,7 @@ static int ring_open(struct io_uring *ring)
 
 static int uring_open(struct lade_loop *loop)
 {
-	struct uring_data *d = calloc(1, sizeof(*d));
+	struct uring_data *d = lade_calloc(1, sizeof(*d));
 	int rc;
 
 	if (!d)
@@ -86,14 +87,14 @@ static int uring_open(struct lade_loop *loop)
 	d->free = NO_SLOT;
 	rc = ring_open(&d->ring);
 	if (rc < 0) {
-		free(d);
+		lade_free(d);
 		return rc;
 	}
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC);
 	if (loop->wake_fd < 0) {
 		rc = -errno;
 		io_uring_queue_exit(&d->ring);
-		free(d);
+		lade_free(d);
 		return rc;
 	}
 	loop->backend_data = d;
@@ -106,8 +107,8 @@ static void uring_close(struct lade_loop *loop)
 
 	io_uring_queue_exit(&d->ring);
 	close(loop->wake_fd);
-	free(d->slots);
-	free(d);
+	lade_free(d->slots);
+	lade_free(d);
 }
 
 /* A submission entry; a full queue is handed to the kernel first. */
@@ -125,7 +126,7 @@ static struct io_uring_sqe *get_sqe(struct uring_data *d)
 static int grow_slots(struct uring_data *d)
 {
 	uint32_t len = d->slots_len ? 2 * d->slots_len : 64;
-	struct slot *slots = realloc(d->slots, len * sizeof(*slots));
+	struct slot *slots = lade_realloc(d->slots, len * sizeof(*slots));
 
 	if (!slots)
 		return -ENOMEM;
