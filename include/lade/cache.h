@@ -155,7 +155,7 @@ struct lade_cache_stats lade_cache_stats(const struct lade_cache *cache);
 
 /* LADE_CACHE - LADE_CACHE(name, key type, value type): a cache with types, for plain values.
  *
- *  name_cache_new(scope, load, arg, &config, &cache)   int load(void *arg, const K *key, V *ret)
+ *  name_cache_new(scope, load, arg, &config, &cache)   int load(void *arg, K const *key, V *ret)
  *  name_cache_get(cache, key, &value)                  suspends; returns as lade_cache_get does
  *  name_cache_set(cache, key, value)                   0, -ENOMEM
  *  name_cache_invalidate(cache, key)
@@ -166,7 +166,7 @@ struct lade_cache_stats lade_cache_stats(const struct lade_cache *cache);
 #define LADE_CACHE(name, K, V)                                                                     \
 	struct name##_cache;                                                                       \
 	struct name##_cache_state {                                                                \
-		int (*load)(void *arg, const K *key, V *ret);                                      \
+		int (*load)(void *arg, K const *key, V *ret);                                      \
 		void *arg;                                                                         \
 	};                                                                                         \
 	__attribute__((unused)) static inline int name##_cache_load(                               \
@@ -188,7 +188,7 @@ struct lade_cache_stats lade_cache_stats(const struct lade_cache *cache);
 		return 0;                                                                          \
 	}                                                                                          \
 	__attribute__((unused)) static inline int name##_cache_new(                                \
-		struct lade_scope *scope, int (*load)(void *arg, const K *key, V *ret), void *arg, \
+		struct lade_scope *scope, int (*load)(void *arg, K const *key, V *ret), void *arg, \
 		const struct lade_cache_config *config, struct name##_cache **ret)                 \
 	{                                                                                          \
 		struct lade_cache_config c = *config;                                              \

@@ -145,7 +145,7 @@ struct lade_case lade_channel_recv_case(struct lade_channel *channel, void *ret_
 		lade_channel_unreserve(name##_channel_raw(channel));                               \
 	}                                                                                          \
 	__attribute__((unused)) static inline struct lade_case name##_send_case(                   \
-		struct name##_channel *channel, const type *item)                                  \
+		struct name##_channel *channel, type const *item)                                  \
 	{                                                                                          \
 		return lade_channel_send_case(name##_channel_raw(channel), item);                  \
 	}                                                                                          \

@@ -152,7 +152,7 @@ int lade_stream_batch_remainder(struct lade_stream *stream, struct lade_batch *r
 	};                                                                                         \
 	struct name##_stream_with {                                                                \
 		void (*drop)(T *);                                                                 \
-		size_t (*bytes)(const T *);                                                        \
+		size_t (*bytes)(T const *);                                                        \
 	};                                                                                         \
 	__attribute__((unused)) static inline void name##_item_drop(void *item)                    \
 	{                                                                                          \
@@ -198,7 +198,7 @@ int lade_stream_batch_remainder(struct lade_stream *stream, struct lade_batch *r
 		return (void *)lade_stream_of(&name##_item_type, source, self);                    \
 	}                                                                                          \
 	__attribute__((unused)) static inline struct name##_stream *name##_from_array(             \
-		const T *items, size_t len)                                                        \
+		T const *items, size_t len)                                                        \
 	{                                                                                          \
 		return (void *)lade_stream_from_array(&name##_item_type, items, len);              \
 	}                                                                                          \
@@ -276,7 +276,7 @@ int lade_stream_batch_remainder(struct lade_stream *stream, struct lade_batch *r
 	}
 
 /* LADE_FILTER - LADE_FILTER(name, stream, function): name(in, arg) keeps the items for which
- * bool function(void *arg, const type *item) is true and drops the others. It does not suspend. */
+ * bool function(void *arg, type const *item) is true and drops the others. It does not suspend. */
 #define LADE_FILTER(name, of, fn)                                                                  \
 	__attribute__((unused)) static inline bool name##_keep(void *arg, const void *item)        \
 	{                                                                                          \

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LADE_PIPELINE_ENGINE_H
+#define LADE_PIPELINE_ENGINE_H
+
+/* engine.h - what runs a pipeline: batches through steps into sinks.
+ *
+ * The engine knows a source (a stream of batches), steps and sinks by the tables of functions
+ * below and nothing of what is behind them. A step gives each message a verdict; a sink writes
+ * what is left. Both say of a whole call: 0; -EAGAIN: it passes, the same again later; -EBADMSG:
+ * one of the messages is to blame; -EIO: a person must act; -ECANCELED. */
+
+#include <stdio.h>
+
+#include <lade/lade.h>
+
+#include "services/pipeline/config.h"
+#include "services/pipeline/message.h"
+#include "services/pipeline/position.h"
+
+enum lade_pipe_verdict {
+	LADE_VERDICT_OK,     /* goes on */
+	LADE_VERDICT_DROP,   /* finished on purpose */
+	LADE_VERDICT_REJECT, /* to the dead letter, with its reason */
+	LADE_VERDICT_RETRY   /* this step again, later */
+};
+
+/* What the engine keeps beside each message of a batch. */
+struct lade_pipe_fate {
+	uint8_t verdict;	/* lade_pipe_verdict */
+	uint32_t attempts;	/* failures that count against it, in the present step */
+	uint64_t passes_seen;	/* passes of the step when it failed last */
+	const char *step;	/* where it was rejected */
+	const char *reason;	/* why; in the batch's arena */
+	int64_t first_us;	/* when it failed first, since 1970; 0: never */
+};
+
+/* Messages that go through the pipeline together. */
+struct lade_pipe_batch {
+	struct lade_arena arena;		/* all their memory */
+	struct lade_pipe_message *messages;	/* in the order of their lane */
+	struct lade_pipe_fate *fates;		/* one for each */
+	uint32_t n;				/* messages */
+	const struct lade_pipe_shape *shape;	/* what they can be asked for now */
+	struct lade_json_reader *reader;	/* of the task that has the batch */
+	uint32_t taken;				/* messages of the source that it stands for */
+	int64_t next_offset;			/* behind the last of them */
+	struct lade_pipe_segment segment;	/* in the lane */
+	struct lade_instant first;		/* when the first one came */
+	enum lade_batch_reason reason;		/* what closed it */
+	uint32_t dropped;			/* messages that a transform left out */
+	struct lade_pipe_message *rejected;	/* of before a transform, with their fates */
+	struct lade_pipe_fate *rejected_fates;
+	uint32_t n_rejected;
+};
+
+struct lade_pipe_engine;
+struct lade_pipe_stage;
+
+/* What a step can do. */
+struct lade_pipe_step_ops {
+	/* Opens it; adds what it asks of messages to @in. Sets stage->out, the shape behind it. */
+	int (*open)(struct lade_pipe_stage *stage, struct lade_pipe_shape *in);
+	/* Gives the messages of @index a verdict. */
+	int (*process)(struct lade_pipe_stage *stage, struct lade_pipe_batch *batch,
+		       const uint32_t *index, uint32_t n);
+	void (*close)(struct lade_pipe_stage *stage);
+};
+
+/* A step of a running pipeline. */
+struct lade_pipe_stage {
+	const struct lade_pipe_step_ops *ops;
+	struct lade_pipe_engine *engine;
+	const struct lade_pipe_step *config;
+	struct lade_pipe_shape *in;	/* what its messages can be asked for */
+	struct lade_pipe_shape *out;	/* the same, or a transform's own */
+	void *self;			/* the step's */
+	uint64_t passes;		/* messages that it has let pass */
+	uint64_t asked;			/* messages that wanted an answer */
+	uint64_t calls;			/* queries or requests that this took */
+	uint64_t errors;		/* failures of calls */
+	int64_t busy_ns;		/* time in process, over all batches */
+	char trouble[256];		/* the latest failure, in words; "": none */
+	int64_t trouble_since_ns;	/* 0: none */
+};
+
+/* Where a lane goes with a write. */
+struct lade_pipe_move {
+	struct lade_pipe_lane *lane;
+	int64_t to;	     /* next_offset after */
+	const char *cluster; /* what it counts in, after */
+};
+
+struct lade_pipe_outlet;
+
+/* What a sink can do. */
+struct lade_pipe_sink_ops {
+	int (*open)(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *shape);
+	/* Writes the messages whose verdict is OK, all or none; gives a verdict to those that
+	 * cannot be written at all. With @move: moves the lane in the same transaction. */
+	int (*write)(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
+		     uint32_t n, const struct lade_pipe_move *move);
+	void (*close)(struct lade_pipe_outlet *outlet);
+};
+
+/* A sink of a running pipeline. */
+struct lade_pipe_outlet {
+	const struct lade_pipe_sink_ops *ops;
+	struct lade_pipe_engine *engine;
+	const struct lade_pipe_sink *config;
+	struct lade_pipe_shape *shape;
+	void *self;
+	uint64_t written;	/* messages */
+	char trouble[256];
+	int64_t trouble_since_ns;
+};
+
+/* What a run has done, for the live line and the summary. */
+struct lade_pipe_stats {
+	uint64_t in, out, dropped, rejected;
+	uint64_t batches, by_reason[LADE_BATCH_REASONS];
+	uint64_t latency[64];	/* arrival to acknowledgement: quarter powers of 2 from 1 us */
+	uint64_t retries;
+	int64_t started_ns, ended_ns;
+	int64_t bytes_read, bytes_total; /* of a finite source; total -1: not known */
+};
+
+/* How a run ended. */
+enum lade_pipe_exit {
+	LADE_EXIT_DONE = 0,
+	LADE_EXIT_FAILED = 1,
+	LADE_EXIT_UNFINISHED = 3,
+	LADE_EXIT_BAD_MESSAGE = 4,
+};
+
+struct lade_pipe_engine {
+	const struct lade_pipe_config *config;
+	FILE *log;			/* where the engine speaks */
+	bool live;			/* a line that is rewritten: a terminal */
+	bool quiet;			/* no summary */
+	struct lade_scope *scope;	/* parent of what must outlive a batch: loads of caches */
+	struct lade_http *http;		/* made when a step needs it */
+	struct lade_pipe_shape *shapes[LADE_PIPE_STEPS_MAX + 1];
+	int n_shapes;
+	struct lade_pipe_stage stages[LADE_PIPE_STEPS_MAX];
+	int n_stages;
+	struct lade_pipe_outlet outlets[LADE_PIPE_SINKS_MAX];
+	int n_outlets;
+	struct lade_pipe_outlet dead;	/* the dead letters' file; ops NULL: none */
+	struct lade_pipe_outlet *keeper; /* the sink that keeps the offsets, or NULL */
+	struct lade_pipe_outlet *letters_in; /* the sink whose database has the dead letters */
+	struct lade_pipe_lane lane;
+	struct lade_event lane_moved;	/* messages of the lane were finished */
+	char cluster[LADE_POSITION_ROOM]; /* identity of the file that is read */
+	int source_fd;
+	bool resumed; /* reading began behind the first line: lines have no numbers */
+	struct lade_pipe_stats stats;
+	uint8_t recent[1000];		/* 1: rejected; the last 1,000 messages */
+	uint32_t recent_at, recent_rejected;
+	enum lade_pipe_exit exit;
+	char why[512];			/* for exits other than 0: what, and what to do */
+	bool failed;			/* intake has stopped because of why */
+};
+
+/* lade_pipe_run - runs a pipeline to the end of its source, or until it is asked to stop.
+ *
+ * @log gets what there is to say. Returns how it ended; engine->why says more.
+ * Suspends: yes.  Threads: inside a task only. */
+lade_suspends int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live,
+				bool quiet, int *ret_exit);
+
+/* lade_pipe_open_all - opens steps and sinks of an engine: what `check` does and `run` begins
+ * with. Returns 0, or < 0 with engine->why.  Suspends: yes. */
+lade_suspends int lade_pipe_open_all(struct lade_pipe_engine *engine);
+
+/* lade_pipe_close_all - closes what was opened.  Suspends: yes. */
+void lade_pipe_close_all(struct lade_pipe_engine *engine);
+
+/* lade_pipe_fail - stops intake: what went wrong, and what to do.  Returns -EIO. */
+__attribute__((format(printf, 3, 4))) int lade_pipe_fail(struct lade_pipe_engine *engine,
+							 enum lade_pipe_exit how,
+							 const char *format, ...);
+
+/* lade_pipe_reject - gives a message the verdict REJECT with a reason. */
+__attribute__((format(printf, 4, 5))) void lade_pipe_reject(struct lade_pipe_batch *batch,
+							    uint32_t i, const char *step,
+							    const char *format, ...);
+
+/* lade_pipe_trouble - notes a passing failure, and says so once per cause. */
+__attribute__((format(printf, 4, 5))) void lade_pipe_trouble(struct lade_pipe_engine *engine,
+							     const char *who, char trouble[256],
+							     const char *format, ...);
+
+/* lade_pipe_recovered - the trouble is over; says so if there was any. */
+void lade_pipe_recovered(struct lade_pipe_engine *engine, const char *who, char trouble[256],
+			 int64_t *since_ns);
+
+/* lade_pipe_back_off - waits after the @attempt-th failure, from 1; jittered.  Suspends: yes. */
+lade_suspends int lade_pipe_back_off(struct lade_pipe_engine *engine, uint32_t attempt);
+
+/* lade_pipe_summary - prints what a run has done. */
+void lade_pipe_summary(const struct lade_pipe_engine *engine, FILE *out);
+
+/* The steps and sinks that there are. */
+extern const struct lade_pipe_step_ops lade_pipe_sql, lade_pipe_http, lade_pipe_transform;
+extern const struct lade_pipe_sink_ops lade_pipe_to_sqlite;
+/* Lines to a file or stdout; an outlet without a configuration writes the dead letters. */
+extern const struct lade_pipe_sink_ops lade_pipe_to_file;
+
+
+/* A batch that goes from task to task. */
+LADE_STREAM(lade_pipe_batches, struct lade_pipe_batch *)
+
+/* lade_pipe_source - the source as a stream of batches; NULL with engine->why.
+ *
+ * Its tasks live in @scope. @offset: where to begin.  Suspends: no. */
+struct lade_pipe_batches_stream *lade_pipe_source(struct lade_pipe_engine *engine,
+						  struct lade_scope *scope, int64_t offset);
+
+/* lade_pipe_batch_free - frees a batch; NULL is allowed.  Returns NULL. */
+struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch);
+
+#endif

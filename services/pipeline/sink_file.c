@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* sink_file.c - lines into a file or to stdout; dead letters into a file.
+ *
+ * DESIGN
+ * A write is one block of whole lines, then fdatasync, unless the configuration says what it risks
+ * without. What a full disk left of a block is cut off again, so a block is there or not. A torn
+ * last line, which a crash leaves, is cut when the file is opened. */
+
+#include "services/pipeline/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct to_file {
+	const char *path; /* NULL: stdout */
+	const char *name; /* for messages */
+	int fd;
+	bool sync;
+	bool letters;	  /* writes what was rejected */
+	struct lade_json_reader *reader;
+	struct lade_json_out out;
+};
+
+static int config_fail(struct lade_pipe_outlet *outlet, const char *what, int error)
+{
+	return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "%s: %s", what, strerror(error));
+}
+
+/* Cuts a torn last line off.  Runs on the pool: it may read a lot. */
+static int cut_torn_line(void *arg)
+{
+	int fd = *(int *)arg;
+	struct stat st;
+	char block[4096];
+	off_t end;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	for (end = st.st_size; end > 0;) {
+		size_t want = end < (off_t)sizeof(block) ? (size_t)end : sizeof(block);
+		ssize_t n = pread(fd, block, want, end - (off_t)want);
+
+		if (n < 0)
+			return -errno;
+		while (n > 0 && block[n - 1] != '\n')
+			n--, end--;
+		if (n > 0)
+			break;
+	}
+	return end == st.st_size || ftruncate(fd, end) == 0 ? 0 : -errno;
+}
+
+static int open_path(struct lade_pipe_outlet *outlet, struct to_file *f)
+{
+	int rc = lade_open(f->path, O_RDWR | O_CREAT | O_APPEND, 0644, &f->fd);
+
+	if (rc == -EACCES || rc == -EINVAL) /* a device or FIFO that is only written */
+		rc = lade_open(f->path, O_WRONLY | O_APPEND, 0644, &f->fd);
+	else if (rc == 0)
+		rc = lade_blocking(cut_torn_line, &f->fd);
+	return rc < 0 && rc != -ECANCELED ? config_fail(outlet, f->path, -rc) : rc;
+}
+
+static int file_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *shape)
+{
+	const struct lade_pipe_sink *c = outlet->config;
+	struct to_file *f = calloc(1, sizeof(*f));
+	int rc;
+
+	(void)shape;
+	if (!f)
+		return -ENOMEM;
+	outlet->self = f;
+	f->fd = -1;
+	f->letters = !c;
+	f->path = c ? (c->kind == LADE_SINK_FILE ? c->path : NULL)
+		    : outlet->engine->config->errors.dead_file;
+	f->name = f->path ? f->path : "stdout";
+	f->sync = f->path && (!c || c->fsync == LADE_FSYNC_BATCH);
+	lade_json_out_init(&f->out, (size_t)1 << 30);
+	rc = lade_json_reader_new(&f->reader);
+	if (rc < 0)
+		return rc;
+	if (f->path)
+		return open_path(outlet, f);
+	f->fd = STDOUT_FILENO;
+	return 0;
+}
+
+static void append_letter(struct to_file *f, const struct lade_pipe_message *m,
+			  const struct lade_pipe_fate *fate)
+{
+	const struct lade_pipe_rejection why = { fate->step, fate->reason,
+						 (int64_t)fate->attempts, fate->first_us };
+
+	(void)lade_pipe_dead_letter(m, &why, &f->out);
+	lade_json_out_raw(&f->out, "\n", 1);
+}
+
+static uint32_t append_letters(struct to_file *f, struct lade_pipe_batch *b)
+{
+	uint32_t n = b->n_rejected;
+
+	for (uint32_t i = 0; i < b->n_rejected; i++)
+		append_letter(f, &b->rejected[i], &b->rejected_fates[i]);
+	for (uint32_t i = 0; i < b->n; i++) {
+		if (b->fates[i].verdict != LADE_VERDICT_REJECT)
+			continue;
+		append_letter(f, &b->messages[i], &b->fates[i]);
+		n++;
+	}
+	return n;
+}
+
+static uint32_t append_messages(struct to_file *f, struct lade_pipe_batch *b)
+{
+	struct lade_json_error error;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < b->n; i++) {
+		size_t before = f->out.len;
+
+		if (b->fates[i].verdict != LADE_VERDICT_OK)
+			continue;
+		if (lade_pipe_message_write(&b->messages[i], b->shape, f->reader, &f->out,
+					    &error) == -EBADMSG) {
+			f->out.len = before;
+			lade_pipe_reject(b, i, "sink", "%s", error.reason);
+			continue;
+		}
+		lade_json_out_raw(&f->out, "\n", 1);
+		n++;
+	}
+	return n;
+}
+
+/* Writes the block; what is left of a failed write is cut off. */
+static int write_block(struct to_file *f)
+{
+	off_t start = f->path ? lseek(f->fd, 0, SEEK_END) : -1;
+	size_t done = 0;
+	int rc = lade_write_all(f->fd, f->out.data, f->out.len, &done);
+
+	if (rc == 0 && f->sync)
+		rc = lade_fsync(f->fd);
+	if (rc < 0 && done && start >= 0 && ftruncate(f->fd, start) < 0)
+		return -EIO;
+	return rc;
+}
+
+static int file_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
+		      uint32_t n, const struct lade_pipe_move *move)
+{
+	struct to_file *f = outlet->self;
+	uint32_t lines = 0;
+	int rc = 0;
+
+	(void)move;
+	lade_json_out_reset(&f->out);
+	for (uint32_t k = 0; k < n; k++)
+		lines += f->letters ? append_letters(f, batches[k])
+				    : append_messages(f, batches[k]);
+	if (f->out.status < 0)
+		return f->out.status;
+	if (f->out.len)
+		rc = write_block(f);
+	if (rc == 0)
+		outlet->written += lines;
+	if (rc == 0 || rc == -ECANCELED)
+		return rc;
+	if (rc == -EPIPE)
+		return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED,
+				      "%s: nobody reads any more", f->name);
+	lade_pipe_trouble(outlet->engine, f->name, outlet->trouble, "%s%s", strerror(-rc),
+			  rc == -ENOSPC ? ": make room on the disk; nothing is lost" : "");
+	return rc == -ENOSPC || rc == -EDQUOT || rc == -EAGAIN ? -EAGAIN : -EIO;
+}
+
+static void file_close(struct lade_pipe_outlet *outlet)
+{
+	struct to_file *f = outlet->self;
+
+	if (!f)
+		return;
+	if (f->path)
+		lade_close(f->fd);
+	lade_json_out_done(&f->out);
+	lade_json_reader_free(f->reader);
+	free(f);
+	outlet->self = NULL;
+}
+
+const struct lade_pipe_sink_ops lade_pipe_to_file = { file_open, file_write, file_close };

@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: MIT */
+/* sink_sqlite.c - rows into a table, and with them, in one transaction, offsets and dead letters.
+ *
+ * DESIGN
+ * Batches that are ready together are one transaction. A row that SQLite refuses is named by the
+ * writer, gets its verdict, and the rest is written again: nothing of a failed transaction stays.
+ * With exactly once the sink keeps the offsets: they move in the rows' transaction and only if they
+ * are where this process left them, so one that was overtaken writes nothing. When a commit's
+ * answer is lost, the stored offset says whether it happened. */
+
+#include "services/pipeline/engine.h"
+
+#include "services/pipeline/keeper.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WRITE_LIMIT_NS INT64_C(30000000000)
+#define LETTER_COLUMNS 10
+
+struct to_sqlite {
+	struct lade_pipe_outlet *outlet;
+	struct lade_sqlite_config config;
+	struct lade_sqlite_writer *writer;
+	struct lade_sqlite_table *table, *letters;
+	struct lade_sqlite_column columns[LADE_SQLITE_COLUMNS_MAX];
+	struct lade_pipe_ref refs[LADE_SQLITE_COLUMNS_MAX];
+	bool as_it_comes[LADE_SQLITE_COLUMNS_MAX]; /* the table gives the cell no type */
+	char *texts[LADE_SQLITE_COLUMNS_MAX];	   /* references made of column names */
+	unsigned n_columns;
+	bool check_extra;			   /* a member without a column is an error */
+	const char *key[LADE_PIPE_NAMES_MAX];
+	struct lade_json_reader *reader;
+	struct lade_sqlite_stored stored; /* of the lane; with the epoch that is ours */
+};
+
+/* The rows of one transaction. */
+struct rows {
+	struct lade_arena arena;
+	struct lade_datum *cells, *letters;
+	struct lade_pipe_batch **batch_of; /* of each row */
+	uint32_t *at_of;
+	uint32_t n, n_letters;
+};
+
+static int config_fail(struct lade_pipe_outlet *outlet, const char *what, const char *reason)
+{
+	return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "sink sqlite: %s: %s", what,
+			      reason);
+}
+
+/* Cells */
+
+static bool is_whole(const struct lade_datum *d)
+{
+	for (uint32_t i = 0; i < d->len; i++)
+		if (d->text[i] == '.' || d->text[i] == 'e' || d->text[i] == 'E')
+			return false;
+	return true;
+}
+
+/* A value of a column that asks for no type: a number as a number, a string as text. */
+static int natural(struct to_sqlite *s, struct lade_pipe_batch *b, uint32_t at, unsigned column,
+		   struct lade_datum *d, struct lade_json_error *error)
+{
+	struct lade_pipe_ref ref = s->refs[column];
+	int rc;
+
+	if (d->type != LADE_JSON || !d->len)
+		return 0;
+	switch (d->text[0]) {
+	case '{':
+	case '[':
+		return 0;
+	case '"':
+		ref.want.type = LADE_TEXT;
+		break;
+	case 't':
+	case 'f':
+		ref.want.type = LADE_BOOLEAN;
+		break;
+	default:
+		ref.want.type = is_whole(d) ? LADE_INTEGER : LADE_DOUBLE;
+	}
+	rc = lade_pipe_message_value(&b->messages[at], b->shape, &ref, s->reader, &b->arena, d,
+				     error);
+	/* Digits beyond the type are kept as text. */
+	if (rc == -EBADMSG && ref.want.type != LADE_TEXT) {
+		ref.want.type = LADE_TEXT;
+		rc = lade_pipe_message_value(&b->messages[at], b->shape, &ref, s->reader,
+					     &b->arena, d, error);
+	}
+	return rc;
+}
+
+/* Whether every member of the message has a column; if not, *ret_error says which has none. */
+static int check_extra(struct to_sqlite *s, struct lade_pipe_batch *b, uint32_t at,
+		       struct lade_json_error *error)
+{
+	struct lade_pipe_message *m = &b->messages[at];
+	struct lade_json_member member;
+	struct lade_json_out out;
+	uint32_t cursor = 0;
+	int rc;
+
+	lade_json_out_init(&out, 64 << 20);
+	rc = lade_pipe_message_write(m, b->shape, s->reader, &out, error);
+	if (rc == 0)
+		rc = lade_json_read(s->reader, NULL, out.data, out.len, 0, NULL, error);
+	while (rc == 0 && lade_json_member_next(s->reader, &cursor, &member) > 0) {
+		bool known = false;
+
+		for (unsigned c = 0; c < s->n_columns && !known; c++)
+			known = strlen(s->columns[c].name) == member.name.len &&
+				memcmp(s->columns[c].name, out.data + member.name.at,
+				       member.name.len) == 0;
+		if (!known) {
+			snprintf(error->reason, sizeof(error->reason),
+				 "the table has no column %.*s (extra: ignore lets it pass)",
+				 (int)(member.name.len > 80 ? 80 : member.name.len),
+				 out.data + member.name.at);
+			rc = -EBADMSG;
+		}
+	}
+	lade_json_out_done(&out);
+	return rc;
+}
+
+static int take_row(struct to_sqlite *s, struct lade_pipe_batch *b, uint32_t at,
+		    struct rows *rows, struct lade_json_error *error)
+{
+	struct lade_datum *cells = rows->cells + (size_t)rows->n * s->n_columns;
+	int rc = s->check_extra ? check_extra(s, b, at, error) : 0;
+
+	for (unsigned c = 0; rc == 0 && c < s->n_columns; c++) {
+		rc = lade_pipe_message_value(&b->messages[at], b->shape, &s->refs[c], s->reader,
+					     &b->arena, &cells[c], error);
+		if (rc == 0 && s->as_it_comes[c])
+			rc = natural(s, b, at, c, &cells[c], error);
+	}
+	if (rc == 0) {
+		rows->batch_of[rows->n] = b;
+		rows->at_of[rows->n++] = at;
+	}
+	return rc;
+}
+
+/* Dead letters, as rows */
+
+static int take_letter(struct to_sqlite *s, const struct lade_pipe_message *m,
+		       const struct lade_pipe_fate *fate, struct rows *rows)
+{
+	const struct lade_pipe_engine *e = s->outlet->engine;
+	struct lade_datum *c = rows->letters + (size_t)rows->n_letters * LETTER_COLUMNS;
+	const struct lade_pipe_rejection why = { fate->step, fate->reason,
+						 (int64_t)fate->attempts, fate->first_us };
+	struct lade_json_out out;
+	char *text;
+
+	lade_json_out_init(&out, 64 << 20);
+	if (lade_pipe_dead_letter(m, &why, &out) < 0) {
+		lade_json_out_done(&out);
+		return -ENOMEM;
+	}
+	text = lade_arena_copy(&rows->arena, out.data, out.len);
+	if (text) {
+		c[0] = lade_datum_text(e->config->name, (uint32_t)strlen(e->config->name));
+		c[1] = lade_datum_text(e->lane.topic, (uint32_t)strlen(e->lane.topic));
+		c[2] = lade_datum_integer(e->lane.part);
+		c[3] = lade_datum_integer(m->offset);
+		c[4] = lade_datum_integer(m->line);
+		c[5] = lade_datum_text(fate->step, (uint32_t)strlen(fate->step));
+		c[6] = lade_datum_text(fate->reason, (uint32_t)strlen(fate->reason));
+		c[7] = lade_datum_integer((int64_t)fate->attempts);
+		c[8] = lade_datum_integer(fate->first_us);
+		c[8].type = LADE_TIMESTAMP;
+		c[9] = lade_datum_text(text, (uint32_t)out.len);
+		rows->n_letters++;
+	}
+	lade_json_out_done(&out);
+	return text ? 0 : -ENOMEM;
+}
+
+static int take_letters(struct to_sqlite *s, struct lade_pipe_batch *b, struct rows *rows)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < b->n_rejected; i++)
+		rc = take_letter(s, &b->rejected[i], &b->rejected_fates[i], rows);
+	for (uint32_t i = 0; rc == 0 && i < b->n; i++)
+		if (b->fates[i].verdict == LADE_VERDICT_REJECT)
+			rc = take_letter(s, &b->messages[i], &b->fates[i], rows);
+	return rc;
+}
+
+static int gather(struct to_sqlite *s, struct lade_pipe_batch *const *batches, uint32_t n,
+		  struct rows *rows)
+{
+	struct lade_json_error error;
+	size_t all = 0, letters = 0;
+	int rc = 0;
+
+	for (uint32_t k = 0; k < n; k++) {
+		all += batches[k]->n;
+		letters += batches[k]->n + batches[k]->n_rejected;
+	}
+	rows->cells = lade_arena_alloc(&rows->arena,
+				       (all * s->n_columns + 1) * sizeof(struct lade_datum));
+	rows->batch_of = lade_arena_alloc(&rows->arena, (all + 1) * sizeof(*rows->batch_of));
+	rows->at_of = lade_arena_alloc(&rows->arena, (all + 1) * sizeof(*rows->at_of));
+	if (s->letters)
+		rows->letters = lade_arena_alloc(
+			&rows->arena, (letters * LETTER_COLUMNS + 1) * sizeof(struct lade_datum));
+	if (!rows->cells || !rows->batch_of || !rows->at_of || (s->letters && !rows->letters))
+		return -ENOMEM;
+	for (uint32_t k = 0; k < n; k++) {
+		struct lade_pipe_batch *b = batches[k];
+
+		for (uint32_t i = 0; i < b->n; i++) {
+			if (b->fates[i].verdict != LADE_VERDICT_OK)
+				continue;
+			rc = take_row(s, b, i, rows, &error);
+			if (rc == -EBADMSG)
+				lade_pipe_reject(b, i, "sink", "%s", error.reason);
+			else if (rc < 0)
+				return rc;
+		}
+		rc = s->letters ? take_letters(s, b, rows) : 0;
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* Writing */
+
+/* A commit whose answer is lost, or a fence: what the database says. */
+static int ask_stored(struct to_sqlite *s, const struct lade_sqlite_offset *offset,
+		      struct lade_sqlite_error *error)
+{
+	struct lade_sqlite_stored now;
+	int rc = lade_sqlite_writer_read(s->writer, offset, WRITE_LIMIT_NS, &now, error);
+
+	if (rc < 0)
+		return rc == -ECANCELED ? rc : -EAGAIN;
+	if (now.epoch == offset->epoch && now.next_offset == offset->to)
+		return 0;
+	if (now.epoch == offset->epoch && now.next_offset == offset->from)
+		return -EAGAIN;
+	return lade_pipe_fail(s->outlet->engine, LADE_EXIT_FAILED,
+			      "%s: another process (%s) has taken this pipeline over; what this "
+			      "one had not committed is that one's now. Let one run at a time",
+			      s->config.path, now.owner);
+}
+
+static int write_rows(struct to_sqlite *s, const struct rows *rows,
+		      const struct lade_pipe_move *move, struct lade_sqlite_error *error)
+{
+	const struct lade_sqlite_part parts[] = {
+		{ s->table, rows->cells, rows->n },
+		{ s->letters, rows->letters, rows->n_letters },
+	};
+	struct lade_sqlite_offset offset = { 0 };
+	int rc;
+
+	if (move)
+		offset = (struct lade_sqlite_offset){
+			.pipeline = s->outlet->engine->config->name,
+			.topic = move->lane->topic,
+			.part = move->lane->part,
+			.epoch = s->stored.epoch,
+			.from = s->stored.next_offset,
+			.to = move->to,
+			.cluster = move->cluster,
+		};
+	rc = lade_sqlite_writer_write(s->writer, parts, s->letters ? 2 : 1, &offset, move ? 1 : 0,
+				      WRITE_LIMIT_NS, error);
+	if (move && (rc == -ESTALE || (rc < 0 && error->unsure)))
+		rc = ask_stored(s, &offset, error);
+	if (rc == 0 && move)
+		s->stored.next_offset = move->to;
+	return rc;
+}
+
+static int sqlite_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
+			uint32_t n, const struct lade_pipe_move *move)
+{
+	struct to_sqlite *s = outlet->self;
+	struct lade_sqlite_error error;
+	int rc;
+
+	for (;;) {
+		struct rows rows = { 0 };
+
+		lade_arena_init(&rows.arena, 256 << 10, (size_t)1 << 32);
+		rc = gather(s, batches, n, &rows);
+		if (rc == 0)
+			rc = write_rows(s, &rows, move, &error);
+		if (rc == -EBADMSG && error.part == 0 && error.row >= 0 &&
+		    error.row < (int64_t)rows.n) {
+			lade_pipe_reject(rows.batch_of[error.row], rows.at_of[error.row], "sink",
+					 "%s", error.text);
+			lade_arena_done(&rows.arena);
+			continue;
+		}
+		if (rc == 0)
+			outlet->written += rows.n;
+		lade_arena_done(&rows.arena);
+		break;
+	}
+	if (rc < 0 && rc != -ECANCELED && rc != -ENOMEM && !outlet->engine->failed)
+		lade_pipe_trouble(outlet->engine, "sink sqlite", outlet->trouble, "%s",
+				  error.text);
+	return rc;
+}
+
+/* Opening */
+
+/* Columns as the configuration names them. */
+static int open_listed(struct to_sqlite *s, struct lade_pipe_shape *shape)
+{
+	const struct lade_pipe_map *map = &s->outlet->config->columns;
+	struct lade_json_error error;
+
+	for (int i = 0; i < map->n; i++) {
+		const char *text = map->at[i].text;
+		int rc = lade_pipe_shape_ask(shape, text, strlen(text), &s->refs[i], &error);
+
+		if (rc < 0)
+			return config_fail(s->outlet, map->at[i].name, error.reason);
+		s->columns[i] = (struct lade_sqlite_column){ map->at[i].name, s->refs[i].want };
+	}
+	s->n_columns = (unsigned)map->n;
+	return 0;
+}
+
+/* Columns as the table has them: each takes the member of its name. */
+static int open_by_name(struct to_sqlite *s, struct lade_pipe_shape *shape)
+{
+	struct lade_json_error error;
+
+	s->n_columns = lade_sqlite_table_columns(s->table);
+	for (unsigned i = 0; i < s->n_columns; i++) {
+		const struct lade_sqlite_column *c = lade_sqlite_table_column(s->table, i);
+		size_t room = strlen(c->name) + 8;
+		int rc;
+
+		s->columns[i] = *c;
+		s->texts[i] = malloc(room);
+		if (!s->texts[i])
+			return -ENOMEM;
+		snprintf(s->texts[i], room, ".\"%s\"", c->name);
+		rc = lade_pipe_shape_ask(shape, s->texts[i], strlen(s->texts[i]), &s->refs[i],
+					 &error);
+		if (rc < 0)
+			return config_fail(s->outlet, c->name, error.reason);
+		s->refs[i].want = c->want;
+		s->as_it_comes[i] = c->want.type == LADE_ABSENT;
+		if (s->as_it_comes[i])
+			s->refs[i].want.type = LADE_JSON;
+	}
+	s->check_extra = s->outlet->config->extra == LADE_EXTRA_REJECT;
+	return 0;
+}
+
+static int open_table(struct to_sqlite *s)
+{
+	const struct lade_pipe_sink *c = s->outlet->config;
+	struct lade_sqlite_table_config config = {
+		.name = c->table,
+		.columns = s->n_columns ? s->columns : NULL,
+		.n_columns = s->n_columns,
+		.key = s->key,
+		.n_key = (unsigned)c->key.n,
+		.on_conflict = c->on_conflict == LADE_CONFLICT_UPDATE ? LADE_SQLITE_CONFLICT_UPDATE
+			       : c->on_conflict == LADE_CONFLICT_NOTHING
+				       ? LADE_SQLITE_CONFLICT_NOTHING
+				       : LADE_SQLITE_CONFLICT_ERROR,
+		.version = c->version,
+		.create = c->create,
+	};
+	struct lade_sqlite_error error;
+	int rc;
+
+	for (int i = 0; i < c->key.n; i++)
+		s->key[i] = c->key.at[i].text;
+	rc = lade_sqlite_writer_table(s->writer, &config, &s->table, &error);
+	return rc < 0 && rc != -ECANCELED ? config_fail(s->outlet, s->config.path, error.text)
+					  : rc;
+}
+
+static int open_letters(struct to_sqlite *s)
+{
+	static const struct lade_sqlite_column columns[LETTER_COLUMNS] = {
+		{ "pipeline", { LADE_TEXT, false } },	{ "topic", { LADE_TEXT, false } },
+		{ "part", { LADE_INTEGER, false } },	{ "offset", { LADE_INTEGER, false } },
+		{ "line", { LADE_INTEGER, false } },	{ "step", { LADE_TEXT, false } },
+		{ "reason", { LADE_TEXT, false } },	{ "attempts", { LADE_INTEGER, false } },
+		{ "first_failed", { LADE_TIMESTAMP, false } },
+		{ "document", { LADE_TEXT, false } },
+	};
+	const struct lade_pipe_errors *c = &s->outlet->engine->config->errors;
+	const struct lade_sqlite_table_config config = { .name = c->dead_table,
+							 .columns = columns,
+							 .n_columns = LETTER_COLUMNS,
+							 .create = true };
+	struct lade_sqlite_error error;
+	int rc;
+
+	if (c->dead_kind != LADE_DEAD_TABLE || s->outlet->engine->letters_in)
+		return 0;
+	rc = lade_sqlite_writer_table(s->writer, &config, &s->letters, &error);
+	if (rc < 0)
+		return rc == -ECANCELED ? rc : config_fail(s->outlet, c->dead_table, error.text);
+	s->outlet->engine->letters_in = s->outlet;
+	return 0;
+}
+
+static int sqlite_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *shape)
+{
+	const struct lade_pipe_sink *c = outlet->config;
+	struct to_sqlite *s = calloc(1, sizeof(*s));
+	struct lade_sqlite_error error;
+	int rc;
+
+	if (!s)
+		return -ENOMEM;
+	outlet->self = s;
+	s->outlet = outlet;
+	s->config = (struct lade_sqlite_config){
+		.path = c->db ? lade_pipe_database_file(outlet->engine->config, c->db) : c->path,
+		.write = true,
+		.create = true,
+	};
+	rc = lade_json_reader_new(&s->reader);
+	if (rc == 0) {
+		rc = lade_sqlite_writer_new(&s->config, outlet == outlet->engine->keeper,
+					    &s->writer, &error);
+		if (rc < 0 && rc != -ECANCELED)
+			return config_fail(outlet, s->config.path, error.text);
+	}
+	if (rc == 0 && c->columns.n)
+		rc = open_listed(s, shape);
+	if (rc == 0)
+		rc = open_table(s);
+	if (rc == 0 && !c->columns.n)
+		rc = open_by_name(s, shape);
+	return rc == 0 ? open_letters(s) : rc;
+}
+
+static void sqlite_close(struct lade_pipe_outlet *outlet)
+{
+	struct to_sqlite *s = outlet->self;
+
+	if (!s)
+		return;
+	lade_sqlite_writer_free(s->writer);
+	lade_json_reader_free(s->reader);
+	for (unsigned i = 0; i < s->n_columns; i++)
+		free(s->texts[i]);
+	free(s);
+	outlet->self = NULL;
+}
+
+const struct lade_pipe_sink_ops lade_pipe_to_sqlite = { sqlite_open, sqlite_write, sqlite_close };
+
+int lade_pipe_claim(struct lade_pipe_outlet *outlet, const char *cluster,
+		    struct lade_sqlite_stored *ret)
+{
+	struct to_sqlite *s = outlet->self;
+	const struct lade_sqlite_offset lane = {
+		.pipeline = outlet->engine->config->name,
+		.topic = outlet->engine->lane.topic,
+		.part = outlet->engine->lane.part,
+		.to = 0,
+		.cluster = cluster,
+	};
+	struct lade_sqlite_error error;
+	char owner[96];
+	int rc;
+
+	snprintf(owner, sizeof(owner), "process %ld", (long)getpid());
+	rc = lade_sqlite_writer_claim(s->writer, &lane, owner, WRITE_LIMIT_NS, &s->stored, &error);
+	if (rc < 0)
+		return rc == -ECANCELED ? rc
+					: config_fail(outlet, "the table of offsets", error.text);
+	*ret = s->stored;
+	return 0;
+}

@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: MIT */
+/* step_sql.c - enrichment: one query per batch, over the batch as a relation of its keys.
+ *
+ * DESIGN
+ * A query has a connection of its own and serves one call at a time; the step keeps as many as
+ * batches are enriched at once. Without a cache the whole batch is asked for. With one, the rows
+ * that are neither stored nor under way are: the cache's load of many keys is the query, its key
+ * the whole tuple of what the query sees, its value one answer: the rows of that tuple.
+ *
+ * The answer's columns are set as members of `into`; with `many`, `into` is an array of rows. */
+
+#include "services/pipeline/engine.h"
+
+#include <lade/sqlite.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One connection. */
+struct asker {
+	struct lade_sqlite_query *query;
+	struct lade_sqlite_result result;
+	struct asker *next; /* the next one that is free */
+};
+
+struct sql {
+	struct lade_pipe_stage *stage;
+	struct lade_sqlite_query_config config;
+	struct lade_sqlite_column columns[LADE_PIPE_NAMES_MAX];
+	struct lade_pipe_ref refs[LADE_PIPE_NAMES_MAX];
+	unsigned n_keys;
+	unsigned slots[LADE_SQLITE_COLUMNS_MAX]; /* where the answer's columns go */
+	unsigned n_columns;
+	struct asker *askers; /* all of them */
+	uint32_t n_askers;
+	struct asker *free;
+	struct lade_sem free_count;
+	struct lade_cache *cache; /* NULL: none */
+};
+
+/* The answer to one tuple: rows times columns, texts behind them, in one block. */
+struct answer {
+	uint32_t rows;
+	struct lade_datum cells[];
+};
+
+static int64_t limit_of(const struct sql *s)
+{
+	return s->stage->config->timeout_ns;
+}
+
+static struct asker *take_asker(struct sql *s)
+{
+	struct asker *a = s->free;
+
+	s->free = a->next;
+	return a;
+}
+
+static void give_asker(struct sql *s, struct asker *a)
+{
+	a->next = s->free;
+	s->free = a;
+	lade_sem_release(&s->free_count, 1);
+}
+
+static int fault_rc(struct sql *s, int rc, const struct lade_sqlite_error *error)
+{
+	if (rc < 0 && rc != -ECANCELED) {
+		s->stage->errors++;
+		lade_pipe_trouble(s->stage->engine, s->stage->config->name, s->stage->trouble,
+				  "%s", error->text);
+	}
+	return rc;
+}
+
+/* Asks for the cells of @rows tuples.  The answer is in *ret, which is given back. */
+static int ask(struct sql *s, const struct lade_datum *cells, uint32_t rows, struct asker **ret)
+{
+	const struct lade_sqlite_batch batch = { .rows = rows, .cells = cells };
+	struct lade_sqlite_error error;
+	struct asker *a;
+	int rc = lade_sem_acquire(&s->free_count, 1);
+
+	if (rc < 0)
+		return rc;
+	a = take_asker(s);
+	s->stage->calls++;
+	rc = lade_sqlite_query_ask(a->query, &batch, limit_of(s), &a->result, &error);
+	if (rc < 0) {
+		give_asker(s, a);
+		return fault_rc(s, rc, &error);
+	}
+	*ret = a;
+	return 0;
+}
+
+/* Answers */
+
+static struct answer *answer_new(const struct lade_sqlite_result *r, uint32_t i, size_t *ret_bytes)
+{
+	uint32_t first = r->first[i], rows = r->first[i + 1] - first;
+	size_t cells = (size_t)rows * r->columns;
+	size_t bytes = sizeof(struct answer) + cells * sizeof(struct lade_datum), text = 0;
+	struct answer *a;
+	char *to;
+
+	for (uint32_t k = 0; k < rows; k++)
+		for (unsigned c = 0; c < r->columns; c++)
+			text += lade_sqlite_row(r, first + k)[c].len;
+	a = malloc(bytes + text);
+	if (!a)
+		return NULL;
+	a->rows = rows;
+	to = (char *)a + bytes;
+	for (uint32_t k = 0; k < rows; k++) {
+		for (unsigned c = 0; c < r->columns; c++) {
+			struct lade_datum d = lade_sqlite_row(r, first + k)[c];
+
+			if (d.len) {
+				memcpy(to, d.text, d.len);
+				d.text = to;
+				to += d.len;
+			}
+			a->cells[(size_t)k * r->columns + c] = d;
+		}
+	}
+	*ret_bytes = bytes + text;
+	return a;
+}
+
+/* Sets what a query answered for one message; @rows rows of cells. */
+static int set_rows(struct sql *s, struct lade_pipe_batch *b, uint32_t at,
+		    const struct lade_datum *const *rows, uint32_t n)
+{
+	const struct lade_pipe_step *c = s->stage->config;
+	struct lade_json_out out;
+	int rc = 0;
+
+	if (n == 0 && c->on_missing == LADE_MISSING_REJECT) {
+		lade_pipe_reject(b, at, c->name, "the query has no row for it");
+		return 0;
+	}
+	if (!c->many) {
+		for (unsigned col = 0; rc == 0 && n && col < s->n_columns; col++)
+			rc = lade_pipe_message_set(&b->messages[at], b->shape, s->slots[col],
+						   rows[0][col], &b->arena);
+		return rc;
+	}
+	lade_json_out_init(&out, 16 << 20);
+	lade_json_out_raw(&out, "[", 1);
+	for (uint32_t k = 0; k < n; k++) {
+		lade_json_out_raw(&out, k ? ",{" : "{", k ? 2 : 1);
+		for (unsigned col = 0; col < s->n_columns; col++) {
+			const char *name = lade_sqlite_query_column(s->askers[0].query, col);
+
+			if (col)
+				lade_json_out_raw(&out, ",", 1);
+			lade_json_out_string(&out, name, strlen(name));
+			lade_json_out_raw(&out, ":", 1);
+			lade_json_out_datum(&out, &rows[k][col]);
+		}
+		lade_json_out_raw(&out, "}", 1);
+	}
+	lade_json_out_raw(&out, "]", 1);
+	rc = out.status;
+	if (rc == 0) {
+		char *text = lade_arena_copy(&b->arena, out.data, out.len);
+
+		rc = text ? lade_pipe_message_set(&b->messages[at], b->shape, s->slots[0],
+						  lade_datum_json(text, (uint32_t)out.len),
+						  &b->arena)
+			  : -ENOMEM;
+	}
+	lade_json_out_done(&out);
+	return rc;
+}
+
+/* The texts of a result die with the next question: they are copied to the batch. */
+static int keep_cell(struct lade_pipe_batch *b, struct lade_datum *d)
+{
+	if (!d->len)
+		return 0;
+	d->text = lade_arena_copy(&b->arena, d->text, d->len);
+	return d->text ? 0 : -ENOMEM;
+}
+
+static int set_from_result(struct sql *s, struct lade_pipe_batch *b, uint32_t at,
+			   const struct lade_sqlite_result *r, uint32_t i)
+{
+	uint32_t first = r->first[i], n = r->first[i + 1] - first;
+	const struct lade_datum *rows[n ? n : 1];
+	int rc = 0;
+
+	for (uint32_t k = 0; rc == 0 && k < n; k++) {
+		struct lade_datum *copy =
+			lade_arena_alloc(&b->arena, (r->columns + 1) * sizeof(*copy));
+
+		if (!copy)
+			return -ENOMEM;
+		for (unsigned c = 0; rc == 0 && c < r->columns; c++) {
+			copy[c] = lade_sqlite_row(r, first + k)[c];
+			rc = keep_cell(b, &copy[c]);
+		}
+		rows[k] = copy;
+	}
+	return rc < 0 ? rc : set_rows(s, b, at, rows, n);
+}
+
+static int set_from_answer(struct sql *s, struct lade_pipe_batch *b, uint32_t at,
+			   const struct answer *a)
+{
+	const struct lade_datum *rows[a->rows ? a->rows : 1];
+	int rc = 0;
+
+	for (uint32_t k = 0; k < a->rows; k++) {
+		struct lade_datum *copy =
+			lade_arena_alloc(&b->arena, (s->n_columns + 1) * sizeof(*copy));
+
+		if (!copy)
+			return -ENOMEM;
+		for (unsigned c = 0; rc == 0 && c < s->n_columns; c++) {
+			copy[c] = a->cells[(size_t)k * s->n_columns + c];
+			rc = keep_cell(b, &copy[c]);
+		}
+		rows[k] = copy;
+	}
+	return rc < 0 ? rc : set_rows(s, b, at, rows, a->rows);
+}
+
+/* The cache */
+
+/* Reads a tuple back into values. */
+static void untuple(const struct lade_cache_key *key, struct lade_datum *cells, unsigned n)
+{
+	const char *at = key->bytes;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t len;
+
+		memset(&cells[i], 0, sizeof(cells[i]));
+		cells[i].type = (enum lade_datum_type)(unsigned char)*at;
+		memcpy(&len, at + 1, sizeof(len));
+		at += 1 + sizeof(len);
+		if (cells[i].type == LADE_TEXT || cells[i].type == LADE_JSON) {
+			cells[i].text = at;
+			cells[i].len = len;
+		} else if (len) {
+			memcpy(&cells[i].integer, at, len);
+		}
+		at += len;
+	}
+}
+
+static int load_rows(void *arg, const struct lade_cache_key *keys, struct lade_cache_load *loads,
+		     size_t count)
+{
+	struct sql *s = arg;
+	struct lade_datum *cells = calloc(count * s->n_keys + 1, sizeof(*cells));
+	struct asker *a;
+	int rc = cells ? 0 : -ENOMEM;
+
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		untuple(&keys[i], cells + i * s->n_keys, s->n_keys);
+	if (rc == 0)
+		rc = ask(s, cells, (uint32_t)count, &a);
+	free(cells);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < count; i++) {
+		struct answer *value = answer_new(&a->result, (uint32_t)i, &loads[i].bytes);
+
+		loads[i].value = value;
+		loads[i].rc = value ? 0 : -ENOMEM;
+		if (value && value->rows == 0)
+			loads[i].ttl = lade_ns(s->stage->config->cache.negative_ttl_ns);
+	}
+	give_asker(s, a);
+	return 0;
+}
+
+static int load_row(void *arg, const struct lade_cache_key *key, struct lade_cache_load *load)
+{
+	int rc = load_rows(arg, key, load, 1);
+
+	return rc < 0 ? rc : load->rc;
+}
+
+/* A batch */
+
+/* The cells of the messages of @index; those that do not convert are rejected.
+ * @kept: the messages that have cells. */
+static int gather(struct sql *s, struct lade_pipe_batch *b, const uint32_t *index, uint32_t n,
+		  struct lade_datum *cells, uint32_t *kept, uint32_t *ret_n)
+{
+	struct lade_json_error error;
+	uint32_t m = 0;
+
+	for (uint32_t j = 0; j < n; j++) {
+		int rc = 0;
+
+		for (unsigned k = 0; rc == 0 && k < s->n_keys; k++)
+			rc = lade_pipe_message_value(&b->messages[index[j]], b->shape, &s->refs[k],
+						     b->reader, &b->arena,
+						     &cells[(size_t)m * s->n_keys + k], &error);
+		if (rc == -EBADMSG)
+			lade_pipe_reject(b, index[j], s->stage->config->name, "%s", error.reason);
+		else if (rc < 0)
+			return rc;
+		else
+			kept[m++] = index[j];
+	}
+	*ret_n = m;
+	return 0;
+}
+
+static int ask_batch(struct sql *s, struct lade_pipe_batch *b, const struct lade_datum *cells,
+		     const uint32_t *kept, uint32_t n)
+{
+	struct asker *a;
+	int rc = ask(s, cells, n, &a);
+
+	if (rc < 0)
+		return rc;
+	for (uint32_t j = 0; rc == 0 && j < n; j++)
+		rc = set_from_result(s, b, kept[j], &a->result, j);
+	give_asker(s, a);
+	return rc;
+}
+
+static int ask_cache(struct sql *s, struct lade_pipe_batch *b, const struct lade_datum *cells,
+		     const uint32_t *kept, uint32_t n)
+{
+	struct lade_cache_key *keys = lade_arena_alloc(&b->arena, (n + 1) * sizeof(*keys));
+	struct lade_cached *got = lade_arena_alloc(&b->arena, (n + 1) * sizeof(*got));
+	int rc = keys && got ? 0 : -ENOMEM;
+
+	for (uint32_t j = 0; rc == 0 && j < n; j++)
+		rc = lade_pipe_tuple(cells + (size_t)j * s->n_keys, s->n_keys, &b->arena,
+				     &keys[j].bytes, &keys[j].len);
+	if (rc == 0)
+		rc = lade_cache_get_many(s->cache, keys, n, got);
+	if (rc < 0)
+		return rc;
+	for (uint32_t j = 0; j < n; j++) {
+		if (rc == 0)
+			rc = got[j].rc;
+		if (rc == 0)
+			rc = set_from_answer(s, b, kept[j], got[j].value);
+		if (got[j].rc == 0)
+			lade_cache_release(&got[j]);
+	}
+	return rc;
+}
+
+static int sql_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
+		       const uint32_t *index, uint32_t n)
+{
+	struct sql *s = stage->self;
+	struct lade_datum *cells =
+		lade_arena_alloc(&b->arena, ((size_t)n * s->n_keys + 1) * sizeof(*cells));
+	uint32_t *kept = lade_arena_alloc(&b->arena, (n + 1) * sizeof(*kept)), m = 0;
+	int rc = cells && kept ? 0 : -ENOMEM;
+
+	if (rc == 0)
+		rc = gather(s, b, index, n, cells, kept, &m);
+	if (rc < 0 || m == 0)
+		return rc;
+	stage->asked += m;
+	rc = s->cache ? ask_cache(s, b, cells, kept, m) : ask_batch(s, b, cells, kept, m);
+	return rc == -ESHUTDOWN ? -ECANCELED : rc == -ETIME ? -EAGAIN : rc;
+}
+
+/* Opening */
+
+static int config_fail(struct lade_pipe_stage *stage, const char *what, const char *reason)
+{
+	return lade_pipe_fail(stage->engine, LADE_EXIT_FAILED, "step %s: %s: %s",
+			      stage->config->name, what, reason);
+}
+
+static int open_keys(struct sql *s, struct lade_pipe_shape *in)
+{
+	const struct lade_pipe_map *keys = &s->stage->config->keys;
+	struct lade_json_error error;
+
+	for (int i = 0; i < keys->n; i++) {
+		const char *text = keys->at[i].text;
+		int rc = lade_pipe_shape_ask(in, text, strlen(text), &s->refs[i], &error);
+
+		if (rc < 0)
+			return config_fail(s->stage, keys->at[i].name, error.reason);
+		s->columns[i] = (struct lade_sqlite_column){ keys->at[i].name, s->refs[i].want };
+	}
+	s->n_keys = (unsigned)keys->n;
+	return 0;
+}
+
+static int open_askers(struct sql *s)
+{
+	struct lade_sqlite_error error;
+
+	s->n_askers = (uint32_t)s->stage->engine->config->concurrency;
+	s->askers = calloc(s->n_askers, sizeof(*s->askers));
+	if (!s->askers)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->n_askers; i++) {
+		int rc = lade_sqlite_query_new(&s->config, &s->askers[i].query, &error);
+
+		if (rc == -ECANCELED)
+			return rc;
+		if (rc < 0)
+			return config_fail(s->stage, s->config.db.path, error.text);
+		lade_sqlite_result_init(&s->askers[i].result, &s->config);
+		s->askers[i].next = s->free;
+		s->free = &s->askers[i];
+	}
+	lade_sem_init(&s->free_count, s->n_askers);
+	return 0;
+}
+
+static int open_columns(struct sql *s, struct lade_pipe_shape *in)
+{
+	const struct lade_pipe_step *c = s->stage->config;
+	struct lade_json_error error;
+	int rc = 0;
+
+	s->n_columns = lade_sqlite_query_columns(s->askers[0].query);
+	if (c->many) {
+		rc = lade_pipe_shape_get(in, c->into, NULL, &s->slots[0], &error);
+	} else {
+		for (unsigned i = 0; rc == 0 && i < s->n_columns; i++)
+			rc = lade_pipe_shape_get(in, c->into,
+						 lade_sqlite_query_column(s->askers[0].query, i),
+						 &s->slots[i], &error);
+	}
+	return rc < 0 ? config_fail(s->stage, c->into, error.reason) : 0;
+}
+
+static int open_cache(struct sql *s)
+{
+	const struct lade_pipe_step_cache *c = &s->stage->config->cache;
+	struct lade_cache_config config = {
+		.load = load_row,
+		.load_many = load_rows,
+		.arg = s,
+		.drop = free,
+		.max_bytes = (size_t)c->bytes_max,
+		.ttl = lade_ns(c->ttl_ns),
+		.load_timeout = lade_ns(limit_of(s)),
+		.max_flights = 1000000,
+	};
+
+	return c->on ? lade_cache_new(s->stage->engine->scope, &config, &s->cache) : 0;
+}
+
+static int sql_open(struct lade_pipe_stage *stage, struct lade_pipe_shape *in)
+{
+	struct sql *s = calloc(1, sizeof(*s));
+	int rc;
+
+	if (!s)
+		return -ENOMEM;
+	stage->self = s;
+	stage->out = in;
+	s->stage = stage;
+	rc = open_keys(s, in);
+	s->config = (struct lade_sqlite_query_config){
+		.db = { .path = lade_pipe_database_file(stage->engine->config, stage->config->db) },
+		.kind = LADE_SQLITE_ENRICH,
+		.sql = stage->config->query,
+		.columns = s->columns,
+		.n_columns = s->n_keys,
+		.many = stage->config->many,
+	};
+	if (rc == 0)
+		rc = open_askers(s);
+	if (rc == 0)
+		rc = open_columns(s, in);
+	return rc == 0 ? open_cache(s) : rc;
+}
+
+static void sql_close(struct lade_pipe_stage *stage)
+{
+	struct sql *s = stage->self;
+
+	if (!s)
+		return;
+	lade_cache_close(s->cache, true);
+	for (uint32_t i = 0; s->askers && i < s->n_askers; i++) {
+		if (!s->askers[i].query)
+			continue;
+		lade_sqlite_query_free(s->askers[i].query);
+		lade_sqlite_result_done(&s->askers[i].result);
+	}
+	free(s->askers);
+	free(s);
+	stage->self = NULL;
+}
+
+const struct lade_pipe_step_ops lade_pipe_sql = { sql_open, sql_process, sql_close };

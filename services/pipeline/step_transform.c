@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/* step_transform.c - SQL over the batch itself: filter, project, aggregate.
+ *
+ * DESIGN
+ * The query runs in an embedded database of its own over the relation of the batch. With i it is
+ * per message: rows go out in the order of i, an input without a row is dropped on purpose, several
+ * are allowed. Without i it is an aggregate: its rows belong to the batch as a whole. Either way
+ * the batch has new messages behind it, of a shape of their own; those that were rejected before
+ * keep their fates and go to the dead letter with the batch. */
+
+#include "services/pipeline/engine.h"
+
+#include <lade/sqlite.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct asker {
+	struct lade_sqlite_query *query;
+	struct lade_sqlite_result result;
+	struct asker *next;
+};
+
+struct transform {
+	struct lade_pipe_stage *stage;
+	struct lade_sqlite_query_config config;
+	struct lade_sqlite_column columns[LADE_PIPE_NAMES_MAX];
+	struct lade_pipe_ref refs[LADE_PIPE_NAMES_MAX];
+	unsigned n_fields;
+	bool uses_message; /* m is read: each message is written as a document */
+	bool per_message;  /* rows have an i */
+	int value;	   /* column of the new message */
+	struct asker *askers;
+	uint32_t n_askers;
+	struct asker *free;
+	struct lade_sem free_count;
+};
+
+/* The relation's rows: fields, and the documents if the query reads them. */
+struct rows {
+	struct lade_datum *cells, *documents;
+	uint32_t *kept, n;
+};
+
+static int write_document(struct lade_pipe_batch *b, uint32_t at, struct lade_datum *ret,
+			  struct lade_json_error *error)
+{
+	struct lade_pipe_message *m = &b->messages[at];
+	struct lade_json_out out;
+	char *text;
+	int rc;
+
+	if (!m->set) {
+		*ret = lade_datum_json(m->bytes, m->len);
+		return 0;
+	}
+	lade_json_out_init(&out, 64 << 20);
+	rc = lade_pipe_message_write(m, b->shape, b->reader, &out, error);
+	text = rc == 0 ? lade_arena_copy(&b->arena, out.data, out.len) : NULL;
+	if (rc == 0)
+		rc = text ? 0 : -ENOMEM;
+	if (rc == 0)
+		*ret = lade_datum_json(text, (uint32_t)out.len);
+	lade_json_out_done(&out);
+	return rc;
+}
+
+static int gather_one(struct transform *t, struct lade_pipe_batch *b, uint32_t at,
+		      struct rows *rows, struct lade_json_error *error)
+{
+	int rc = 0;
+
+	for (unsigned k = 0; rc == 0 && k < t->n_fields; k++)
+		rc = lade_pipe_message_value(&b->messages[at], b->shape, &t->refs[k], b->reader,
+					     &b->arena,
+					     &rows->cells[(size_t)rows->n * t->n_fields + k],
+					     error);
+	if (rc == 0 && t->uses_message)
+		rc = write_document(b, at, &rows->documents[rows->n], error);
+	return rc;
+}
+
+static int gather(struct transform *t, struct lade_pipe_batch *b, const uint32_t *index,
+		  uint32_t n, struct rows *rows)
+{
+	struct lade_json_error error;
+
+	rows->cells = lade_arena_alloc(&b->arena,
+				       ((size_t)n * t->n_fields + 1) * sizeof(*rows->cells));
+	rows->documents = lade_arena_alloc(&b->arena, (n + 1) * sizeof(*rows->documents));
+	rows->kept = lade_arena_alloc(&b->arena, (n + 1) * sizeof(*rows->kept));
+	if (!rows->cells || !rows->documents || !rows->kept)
+		return -ENOMEM;
+	for (uint32_t j = 0; j < n; j++) {
+		int rc = gather_one(t, b, index[j], rows, &error);
+
+		if (rc == -EBADMSG)
+			lade_pipe_reject(b, index[j], t->stage->config->name, "%s", error.reason);
+		else if (rc < 0)
+			return rc;
+		else
+			rows->kept[rows->n++] = index[j];
+	}
+	return 0;
+}
+
+/* Puts what was rejected so far aside: the batch gets new messages. */
+static int put_rejected_aside(struct lade_pipe_batch *b)
+{
+	uint32_t n = b->n_rejected;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		n += b->fates[i].verdict == LADE_VERDICT_REJECT;
+	if (n == b->n_rejected)
+		return 0;
+	struct lade_pipe_message *messages = lade_arena_alloc(&b->arena, n * sizeof(*messages));
+	struct lade_pipe_fate *fates = lade_arena_alloc(&b->arena, n * sizeof(*fates));
+
+	if (!messages || !fates)
+		return -ENOMEM;
+	if (b->n_rejected) {
+		memcpy(messages, b->rejected, b->n_rejected * sizeof(*messages));
+		memcpy(fates, b->rejected_fates, b->n_rejected * sizeof(*fates));
+	}
+	for (uint32_t i = 0; i < b->n; i++) {
+		if (b->fates[i].verdict != LADE_VERDICT_REJECT)
+			continue;
+		messages[b->n_rejected] = b->messages[i];
+		fates[b->n_rejected++] = b->fates[i];
+	}
+	b->rejected = messages;
+	b->rejected_fates = fates;
+	return 0;
+}
+
+/* A new message of a row of the answer. */
+static int new_message(struct transform *t, struct lade_pipe_batch *b,
+		       const struct lade_pipe_message *from, const struct lade_datum *row,
+		       struct lade_pipe_message *ret, struct lade_json_error *error)
+{
+	const struct lade_datum *value = &row[t->value];
+
+	if (value->type != LADE_TEXT && value->type != LADE_JSON) {
+		snprintf(error->reason, sizeof(error->reason),
+			 "the column value is not text: it must be a JSON object");
+		error->at = 0;
+		return -EBADMSG;
+	}
+	*ret = *from;
+	ret->set = NULL;
+	ret->bytes = lade_arena_copy(&b->arena, value->text, value->len);
+	ret->len = value->len;
+	if (!ret->bytes)
+		return -ENOMEM;
+	return lade_pipe_message_read(ret, t->stage->out, b->reader, &b->arena, error);
+}
+
+static int take_answer(struct transform *t, struct lade_pipe_batch *b, const struct rows *rows,
+		       const struct lade_sqlite_result *r)
+{
+	struct lade_pipe_message *messages =
+		lade_arena_alloc(&b->arena, (r->rows + 1) * sizeof(*messages));
+	struct lade_pipe_fate *fates = lade_arena_alloc(&b->arena, (r->rows + 1) * sizeof(*fates));
+	struct lade_json_error error;
+	uint32_t n = 0, with_rows = 0, last = UINT32_MAX;
+	int rc;
+
+	if (!messages || !fates)
+		return -ENOMEM;
+	memset(fates, 0, (r->rows + 1) * sizeof(*fates));
+	for (uint32_t k = 0; k < r->rows; k++) {
+		uint32_t i = t->per_message ? r->i[r->order[k]] : 0;
+		uint32_t from = t->per_message ? rows->kept[i] : rows->kept[rows->n - 1];
+
+		rc = new_message(t, b, &b->messages[from], lade_sqlite_row(r, k), &messages[n],
+				 &error);
+		if (rc == -EBADMSG)
+			lade_pipe_reject(b, from, t->stage->config->name, "value: %s",
+					 error.reason);
+		else if (rc < 0)
+			return rc;
+		else
+			n++;
+		with_rows += i != last;
+		last = i;
+	}
+	rc = put_rejected_aside(b);
+	if (rc < 0)
+		return rc;
+	if (t->per_message)
+		b->dropped += rows->n - with_rows;
+	b->messages = messages;
+	b->fates = fates;
+	b->n = n;
+	b->shape = t->stage->out;
+	return 0;
+}
+
+static int transform_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
+			     const uint32_t *index, uint32_t n)
+{
+	struct transform *t = stage->self;
+	struct lade_sqlite_error error;
+	struct rows rows = { 0 };
+	struct asker *a;
+	int rc = gather(t, b, index, n, &rows);
+
+	if (rc == 0)
+		rc = lade_sem_acquire(&t->free_count, 1);
+	if (rc < 0)
+		return rc;
+	a = t->free;
+	t->free = a->next;
+	stage->asked += rows.n;
+	if (rows.n) {
+		const struct lade_sqlite_batch batch = {
+			.rows = rows.n,
+			.messages = t->uses_message ? rows.documents : NULL,
+			.cells = rows.cells,
+		};
+
+		stage->calls++;
+		rc = lade_sqlite_query_ask(a->query, &batch, stage->config->timeout_ns,
+					   &a->result, &error);
+		if (rc < 0 && rc != -ECANCELED) {
+			stage->errors++;
+			lade_pipe_trouble(stage->engine, stage->config->name, stage->trouble, "%s",
+					  error.text);
+		}
+	} else {
+		a->result.rows = 0;
+	}
+	if (rc == 0)
+		rc = take_answer(t, b, &rows, &a->result);
+	a->next = t->free;
+	t->free = a;
+	lade_sem_release(&t->free_count, 1);
+	return rc;
+}
+
+static int config_fail(struct lade_pipe_stage *stage, const char *what, const char *reason)
+{
+	return lade_pipe_fail(stage->engine, LADE_EXIT_FAILED, "step %s: %s: %s",
+			      stage->config->name, what, reason);
+}
+
+static int open_fields(struct transform *t, struct lade_pipe_shape *in)
+{
+	const struct lade_pipe_map *fields = &t->stage->config->keys;
+	struct lade_json_error error;
+
+	for (int i = 0; i < fields->n; i++) {
+		const char *text = fields->at[i].text;
+		int rc = lade_pipe_shape_ask(in, text, strlen(text), &t->refs[i], &error);
+
+		if (rc < 0)
+			return config_fail(t->stage, fields->at[i].name, error.reason);
+		t->columns[i] = (struct lade_sqlite_column){ fields->at[i].name, t->refs[i].want };
+	}
+	t->n_fields = (unsigned)fields->n;
+	return 0;
+}
+
+static int open_askers(struct transform *t)
+{
+	struct lade_sqlite_error error;
+
+	t->n_askers = (uint32_t)t->stage->engine->config->concurrency;
+	t->askers = calloc(t->n_askers, sizeof(*t->askers));
+	if (!t->askers)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < t->n_askers; i++) {
+		int rc = lade_sqlite_query_new(&t->config, &t->askers[i].query, &error);
+
+		if (rc == -ECANCELED)
+			return rc;
+		if (rc < 0)
+			return config_fail(t->stage, "query", error.text);
+		lade_sqlite_result_init(&t->askers[i].result, &t->config);
+		t->askers[i].next = t->free;
+		t->free = &t->askers[i];
+	}
+	lade_sem_init(&t->free_count, t->n_askers);
+	return 0;
+}
+
+static int transform_open(struct lade_pipe_stage *stage, struct lade_pipe_shape *in)
+{
+	struct lade_pipe_engine *e = stage->engine;
+	struct transform *t = calloc(1, sizeof(*t));
+	int rc;
+
+	if (!t)
+		return -ENOMEM;
+	stage->self = t;
+	t->stage = stage;
+	rc = open_fields(t, in);
+	t->config = (struct lade_sqlite_query_config){
+		.db = { .path = ":memory:", .write = true },
+		.kind = LADE_SQLITE_TRANSFORM,
+		.sql = stage->config->query,
+		.columns = t->columns,
+		.n_columns = t->n_fields,
+	};
+	if (rc == 0)
+		rc = open_askers(t);
+	if (rc < 0)
+		return rc;
+	t->uses_message = lade_sqlite_query_uses_message(t->askers[0].query);
+	t->per_message = lade_sqlite_query_per_message(t->askers[0].query);
+	t->value = lade_sqlite_query_find(t->askers[0].query, "value");
+	stage->out = lade_pipe_shape_new();
+	if (!stage->out)
+		return -ENOMEM;
+	e->shapes[e->n_shapes++] = stage->out;
+	return 0;
+}
+
+static void transform_close(struct lade_pipe_stage *stage)
+{
+	struct transform *t = stage->self;
+
+	if (!t)
+		return;
+	for (uint32_t i = 0; t->askers && i < t->n_askers; i++) {
+		if (!t->askers[i].query)
+			continue;
+		lade_sqlite_query_free(t->askers[i].query);
+		lade_sqlite_result_done(&t->askers[i].result);
+	}
+	free(t->askers);
+	free(t);
+	stage->self = NULL;
+}
+
+const struct lade_pipe_step_ops lade_pipe_transform = { transform_open, transform_process,
+							transform_close };
