@@ -4,43 +4,59 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <lade/version.h>
+#include <lade/main.h>
 
 #include "build_info.h"
+#include "cli/cli.h"
 #include "lade_config.h"
 
-static const char usage[] =
-	"usage: lade [--version] [--help]\n"
-	"\n"
-	"  --version  prints the version, the commit and what it was built with\n"
-	"  --help     prints this text\n";
+static const struct cli_verb verbs[] = {
+	{ "run", "runs a pipeline", cli_run },
+	{ "check", "says whether a pipeline can run, and what is worth knowing", cli_check },
+	{ "new", "makes a folder with a pipeline to begin from", cli_new },
+};
 
-/* The exit status of a verb that only prints: a full disk is noticed when it is flushed. */
-static int printed(void)
+int cli_printed(void)
 {
 	return fflush(stdout) != 0 || ferror(stdout);
 }
 
 static int print_version(void)
 {
-	printf("lade %s\ncommit %s\nbuilt with %s\n", LADE_VERSION, LADE_COMMIT, LADE_BUILT_WITH);
-	return printed();
+	char backend[160];
+
+	if (lade_backend_probe(backend, sizeof(backend)) < 0)
+		snprintf(backend, sizeof(backend), "none: neither io_uring nor epoll can be had");
+	printf("lade %s\ncommit %s\nback end %s\nbuilt with %s\n", LADE_VERSION, LADE_COMMIT,
+	       backend, LADE_BUILT_WITH);
+	return cli_printed();
 }
 
-static int print_help(void)
+static void usage(FILE *out)
 {
-	fputs(usage, stdout);
-	return printed();
+	fputs("usage: lade VERB [ARGUMENTS]\n\n", out);
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+		fprintf(out, "  %-8s %s\n", verbs[i].name, verbs[i].line);
+	fputs("\n  lade VERB --help says more; lade --version prints version, commit, the back end\n"
+	      "  in use and what it was built with.\n",
+	      out);
 }
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+	const char *verb = argc > 1 ? argv[1] : NULL;
+
+	if (verb && strcmp(verb, "--version") == 0)
 		return print_version();
-	if (argc == 2 && strcmp(argv[1], "--help") == 0)
-		return print_help();
-	if (argc > 1)
-		fprintf(stderr, "lade: unknown argument '%s'\n", argv[1]);
-	fputs(usage, stderr);
-	return 2;
+	if (verb && (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0)) {
+		usage(stdout);
+		return cli_printed();
+	}
+	for (size_t i = 0; verb && i < sizeof(verbs) / sizeof(*verbs); i++)
+		if (strcmp(verb, verbs[i].name) == 0)
+			return verbs[i].run(argc - 1, argv + 1);
+	if (verb)
+		fprintf(stderr, "lade: unknown argument '%s'\n", verb);
+	usage(stderr);
+	return CLI_USAGE;
 }

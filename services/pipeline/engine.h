@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 
+#include <lade/http.h>
 #include <lade/lade.h>
 
 #include "services/pipeline/config.h"
@@ -159,6 +160,16 @@ struct lade_pipe_engine {
 	enum lade_pipe_exit exit;
 	char why[512];			/* for exits other than 0: what, and what to do */
 	bool failed;			/* intake has stopped because of why */
+	bool timed_out;			/* shutdown_timeout has passed */
+	struct lade_json_reader **readers; /* free ones; a batch takes one while it is enriched */
+	uint32_t n_readers;
+	uint64_t jitter;		/* state of the generator for pauses */
+	int64_t resume_offset;		/* where reading begins */
+	char stored_cluster[LADE_POSITION_ROOM]; /* which file that offset is of */
+	int64_t identify_offset;	/* argument of a call on the pool */
+	bool cluster_is_final;		/* enough was read: the identity changes no more */
+	uint64_t shown_in;		/* of the latest progress line */
+	int64_t shown_ns;
 };
 
 /* lade_pipe_run - runs a pipeline to the end of its source, or until it is asked to stop.
@@ -167,6 +178,12 @@ struct lade_pipe_engine {
  * Suspends: yes.  Threads: inside a task only. */
 lade_suspends int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live,
 				bool quiet, int *ret_exit);
+
+/* lade_pipe_connect - opens everything a pipeline needs, and closes it again.
+ *
+ * Returns 0 and *ret_exit; what is wrong is said to @log.  Suspends: yes. */
+lade_suspends int lade_pipe_connect(const struct lade_pipe_config *config, FILE *log,
+				    int *ret_exit);
 
 /* lade_pipe_open_all - opens steps and sinks of an engine: what `check` does and `run` begins
  * with. Returns 0, or < 0 with engine->why.  Suspends: yes. */
@@ -196,6 +213,9 @@ void lade_pipe_recovered(struct lade_pipe_engine *engine, const char *who, char 
 
 /* lade_pipe_back_off - waits after the @attempt-th failure, from 1; jittered.  Suspends: yes. */
 lade_suspends int lade_pipe_back_off(struct lade_pipe_engine *engine, uint32_t attempt);
+
+/* lade_pipe_progress - one line on how it goes. */
+void lade_pipe_progress(struct lade_pipe_engine *engine);
 
 /* lade_pipe_summary - prints what a run has done. */
 void lade_pipe_summary(const struct lade_pipe_engine *engine, FILE *out);

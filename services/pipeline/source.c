@@ -199,7 +199,8 @@ static int wait_room(struct lade_pipe_engine *e)
 {
 	int rc = 0;
 
-	while (rc == 0 && lade_pipe_lane_room(&e->lane) < e->config->batch.messages_max) {
+	while (rc == 0 &&
+	       lade_pipe_lane_room(&e->lane) < e->config->batch.messages_max) {
 		lade_event_clear(&e->lane_moved);
 		rc = lade_event_wait(&e->lane_moved);
 	}
@@ -212,8 +213,9 @@ static int messages_next(void *self, void *ret_item)
 	struct lade_line_batch lines;
 	int rc = wait_room(m->engine);
 
-	if (rc == 0)
-		rc = lade_line_batch_next(m->batches, &lines);
+	if (rc < 0)
+		return rc;
+	rc = lade_line_batch_next(m->batches, &lines);
 	return rc > 0 ? take_batch(m, &lines, ret_item) : rc;
 }
 

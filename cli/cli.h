@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LADE_CLI_H
+#define LADE_CLI_H
+
+/* cli.h - the verbs of the command `lade`: each parses its arguments and calls one function. */
+
+#define CLI_USAGE 2   /* wrong arguments */
+#define CLI_CONFIG 78 /* a configuration that cannot run */
+
+/* A verb. */
+struct cli_verb {
+	const char *name;
+	const char *line; /* one line of help */
+	int (*run)(int argc, char **argv); /* argv[0] is the verb; the exit status */
+};
+
+/* cli_run - `lade run PIPELINE.yaml`. */
+int cli_run(int argc, char **argv);
+
+/* cli_check - `lade check PIPELINE.yaml`. */
+int cli_check(int argc, char **argv);
+
+/* cli_new - `lade new DIR`. */
+int cli_new(int argc, char **argv);
+
+/* cli_printed - flushes stdout.  Returns 0, or 1 when not all could be written. */
+int cli_printed(void);
+
+#endif

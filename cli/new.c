@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* new.c - `lade new DIR`: a pipeline to begin from, with ten lines of input. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/cli.h"
+
+static const char new_help[] =
+	"usage: lade new DIR\n"
+	"\n"
+	"Makes a folder with a commented pipeline and ten lines of input, and prints the next\n"
+	"three commands. A folder that is there must be empty of both files.\n";
+
+static const char pipeline[] =
+	"config: 1\n"
+	"pipeline: orders\n"
+	"\n"
+	"# Messages: one JSON object a line. `stdin: {}` reads what is piped in.\n"
+	"source:\n"
+	"  file: { path: %s/orders.ndjson }\n"
+	"\n"
+	"# A batch closes when it is full, or `linger` after its FIRST message.\n"
+	"batch: { max_messages: 500, linger: 50ms }\n"
+	"\n"
+	"# Steps: `sql` looks things up in a database, `http` asks a service; this one is SQL over\n"
+	"# the batch itself. A message without a row is dropped on purpose.\n"
+	"steps:\n"
+	"  - name: large_orders\n"
+	"    transform:\n"
+	"      fields: { id: \"integer .id\", customer: \"text .customer\", cents: \"integer .cents\" }\n"
+	"      query: >\n"
+	"        select i, json_object('id', id, 'customer', customer, 'euros', cents / 100.0) as value\n"
+	"        from batch where cents >= 1000\n"
+	"\n"
+	"# Rows, and the position in the file, move in one transaction: exactly once.\n"
+	"sink:\n"
+	"  - sqlite:\n"
+	"      path: %s/orders.db\n"
+	"      table: orders\n"
+	"      create: true\n"
+	"      key: [id]\n"
+	"      on_conflict: update\n"
+	"      columns: { id: \"integer .id\", customer: \"text .customer\", euros: \"double .euros\" }\n"
+	"delivery: exactly_once\n"
+	"\n"
+	"# What cannot be processed goes here, with the reason, in the same transaction.\n"
+	"errors:\n"
+	"  dead_letter: { table: dead_letters }\n";
+
+static const char *const customers[] = { "Ada", "Grace", "Edsger", "Barbara", "Dennis" };
+
+static int write_pipeline(const char *dir, FILE *f)
+{
+	return fprintf(f, pipeline, dir, dir) < 0;
+}
+
+static int write_orders(const char *dir, FILE *f)
+{
+	int bad = 0;
+
+	(void)dir;
+	for (int i = 1; i <= 10; i++)
+		bad |= fprintf(f, "{\"id\":%d,\"customer\":\"%s\",\"cents\":%d}\n", i,
+			       customers[i % 5], i * 377 % 2500) < 0;
+	return bad;
+}
+
+static int make(const char *dir, const char *name, int (*write)(const char *, FILE *))
+{
+	char path[4096];
+	FILE *f;
+	int bad;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "wx");
+	if (!f) {
+		fprintf(stderr, "lade new: %s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	bad = write(dir, f);
+	bad |= fclose(f) != 0;
+	if (bad)
+		fprintf(stderr, "lade new: %s: %s\n", path, strerror(errno));
+	return bad;
+}
+
+int cli_new(int argc, char **argv)
+{
+	const char *dir = argc == 2 ? argv[1] : NULL;
+
+	if (dir && strcmp(dir, "--help") == 0) {
+		fputs(new_help, stdout);
+		return cli_printed();
+	}
+	if (!dir || *dir == '-' || strlen(dir) > 2000 || strpbrk(dir, "\"'\n#{}")) {
+		fputs(new_help, stderr);
+		return CLI_USAGE;
+	}
+	if (mkdir(dir, 0777) < 0 && errno != EEXIST) {
+		fprintf(stderr, "lade new: %s: %s\n", dir, strerror(errno));
+		return 1;
+	}
+	if (make(dir, "pipeline.yaml", write_pipeline) || make(dir, "orders.ndjson", write_orders))
+		return 1;
+	printf("%s/pipeline.yaml and %s/orders.ndjson are there. Next:\n"
+	       "  lade check %s/pipeline.yaml\n"
+	       "  lade run %s/pipeline.yaml\n"
+	       "  sqlite3 %s/orders.db 'select * from orders'\n",
+	       dir, dir, dir, dir, dir);
+	return cli_printed();
+}

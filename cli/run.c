@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* run.c - `lade run` and `lade check`. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <lade/lade.h>
+
+#include "cli/cli.h"
+#include "services/pipeline/engine.h"
+
+static const char run_help[] =
+	"usage: lade run [--quiet] PIPELINE.yaml\n"
+	"\n"
+	"Runs a pipeline: to the end of its source, or until it is asked to stop (SIGINT,\n"
+	"SIGTERM: reading ends, what was read is finished; a second time: at once). Speaks on\n"
+	"stderr: on a terminal a live line, else a line every ten seconds, and a summary at the\n"
+	"end, which --quiet leaves out.\n"
+	"\n"
+	"exit status:\n"
+	"   0  done: every message is acknowledged\n"
+	"   1  failed: at what, and what to do, is the last thing it says\n"
+	"   2  wrong arguments\n"
+	"   3  stopped with unfinished work: it says what will be read again\n"
+	"   4  stopped by a bad message, because there is no dead letter\n"
+	"  78  the configuration cannot run: lade check says the same\n";
+
+static const char check_help[] =
+	"usage: lade check [--connect] [--keys] PIPELINE.yaml\n"
+	"\n"
+	"Says whether a pipeline can run. Every problem comes with file, line and column, and\n"
+	"what to do. --connect also opens its databases and files, and prepares its queries.\n"
+	"--keys prints every key that a configuration may have; it needs no file.\n"
+	"\n"
+	"exit status: 0 it can run; 1 it cannot be opened; 2 wrong arguments; 78 the\n"
+	"configuration cannot run\n";
+
+/* Reads a configuration.  Returns an exit status; the configuration is freed by the caller. */
+static int load(const char *path, struct lade_pipe_config **ret)
+{
+	struct lade_pipe_config *config = lade_pipe_config_new();
+	const char *problems;
+	int rc;
+
+	*ret = config;
+	if (!config) {
+		fprintf(stderr, "lade: out of memory\n");
+		return LADE_EXIT_FAILED;
+	}
+	rc = lade_pipe_config_load(config, path);
+	if (rc == 0)
+		return 0;
+	problems = lade_pipe_config_problems(config, false);
+	if (problems && *problems)
+		fprintf(stderr, "%s%s", problems,
+			problems[strlen(problems) - 1] == '\n' ? "" : "\n");
+	else
+		fprintf(stderr, "%s: %s\n", path, strerror(-rc));
+	return CLI_CONFIG;
+}
+
+/* The running pipeline */
+
+static int run_pipeline(const struct lade_pipe_config *config, bool quiet, int *ret)
+{
+	return lade_pipe_run(config, stderr, isatty(STDERR_FILENO), quiet, ret);
+}
+LADE_TASK(run_pipeline, int, (const struct lade_pipe_config *, config), (bool, quiet))
+
+static int run_loaded(struct lade_pipe_config *config, bool quiet)
+{
+	int how = LADE_EXIT_FAILED, rc;
+	struct run_pipeline_task task = run_pipeline_task(config, quiet);
+
+	task.ret = &how;
+	rc = lade_main(&task);
+	return rc == 0 ? how : rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
+}
+
+static int bad_argument(const char *verb, const char *argument, const char *help)
+{
+	fprintf(stderr, "lade %s: unknown argument '%s'\n%s", verb, argument, help);
+	return CLI_USAGE;
+}
+
+int cli_run(int argc, char **argv)
+{
+	struct lade_pipe_config *config = NULL;
+	const char *path = NULL;
+	bool quiet = false;
+	int rc;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0) {
+			fputs(run_help, stdout);
+			return cli_printed();
+		}
+		if (strcmp(argv[i], "--quiet") == 0)
+			quiet = true;
+		else if (argv[i][0] == '-' || path)
+			return bad_argument("run", argv[i], run_help);
+		else
+			path = argv[i];
+	}
+	if (!path) {
+		fprintf(stderr, "lade run: which pipeline?\n%s", run_help);
+		return CLI_USAGE;
+	}
+	rc = load(path, &config);
+	if (rc == 0)
+		rc = run_loaded(config, quiet);
+	lade_pipe_config_free(config);
+	return rc;
+}
+
+/* check */
+
+static int connect_pipeline(const struct lade_pipe_config *config, int *ret)
+{
+	return lade_pipe_connect(config, stderr, ret);
+}
+LADE_TASK(connect_pipeline, int, (const struct lade_pipe_config *, config))
+
+static int connect_loaded(struct lade_pipe_config *config)
+{
+	int how = LADE_EXIT_FAILED;
+	struct connect_pipeline_task task = connect_pipeline_task(config);
+
+	task.ret = &how;
+	return lade_main(&task) == 0 ? how : LADE_EXIT_FAILED;
+}
+
+static int print_keys(void)
+{
+	char *text = lade_pipe_config_reference();
+
+	if (!text)
+		return LADE_EXIT_FAILED;
+	fputs(text, stdout);
+	free(text);
+	return cli_printed();
+}
+
+static int check_loaded(struct lade_pipe_config *config, const char *path, bool connect)
+{
+	const char *notes = lade_pipe_config_problems(config, true);
+	int rc = connect ? connect_loaded(config) : 0;
+
+	if (rc != 0)
+		return rc;
+	if (notes && *notes)
+		printf("%s%s", notes, notes[strlen(notes) - 1] == '\n' ? "" : "\n");
+	printf("%s: ok: %s, %d steps, %d sinks\n", path, config->name, config->n_steps,
+	       config->n_sinks);
+	return cli_printed();
+}
+
+int cli_check(int argc, char **argv)
+{
+	struct lade_pipe_config *config = NULL;
+	const char *path = NULL;
+	bool connect = false;
+	int rc;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0) {
+			fputs(check_help, stdout);
+			return cli_printed();
+		}
+		if (strcmp(argv[i], "--keys") == 0)
+			return print_keys();
+		if (strcmp(argv[i], "--connect") == 0)
+			connect = true;
+		else if (argv[i][0] == '-' || path)
+			return bad_argument("check", argv[i], check_help);
+		else
+			path = argv[i];
+	}
+	if (!path) {
+		fprintf(stderr, "lade check: which pipeline?\n%s", check_help);
+		return CLI_USAGE;
+	}
+	rc = load(path, &config);
+	if (rc == 0)
+		rc = check_loaded(config, path, connect);
+	lade_pipe_config_free(config);
+	return rc;
+}

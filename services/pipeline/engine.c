@@ -1,0 +1,796 @@
+/* SPDX-License-Identifier: MIT */
+/* engine.c - batches through steps into sinks, each message finished exactly when it may be.
+ *
+ * DESIGN
+ *   source → map(enrich, `concurrency` at once) → one writer → acknowledged
+ *
+ * The map keeps the order of the batches (order: partition) or gives them as they are done (none).
+ * The writer takes what is ready, up to max_transaction messages, as one write: sinks that keep
+ * no offsets first, then the dead letters, then the one that does, so that an offset never moves
+ * past a message that some sink has not. Only the sink that failed is tried again. A batch is
+ * finished in its lane when all have it.
+ *
+ * A step's failure is the messages' (EBADMSG: halved until one stands alone), passes (EAGAIN:
+ * again, with backoff; it counts against a message only when others passed the step since), or is
+ * for a person (EIO: waited out, visibly).
+ *
+ * Asked to stop, the source ends at once, what was read is finished, and after shutdown_timeout
+ * what is not is given up: it will be read again. */
+
+#include "services/pipeline/engine.h"
+
+#include "services/pipeline/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GROUP_MAX 64 /* batches of one write */
+
+int lade_pipe_fail(struct lade_pipe_engine *e, enum lade_pipe_exit how, const char *format, ...)
+{
+	va_list args;
+
+	if (e->failed)
+		return -EIO;
+	e->failed = true;
+	e->exit = how;
+	va_start(args, format);
+	vsnprintf(e->why, sizeof(e->why), format, args);
+	va_end(args);
+	return -EIO;
+}
+
+/* Troubles */
+
+static void clear_live(struct lade_pipe_engine *e)
+{
+	if (e->live)
+		fputs("\r\033[K", e->log);
+}
+
+void lade_pipe_trouble(struct lade_pipe_engine *e, const char *who, char trouble[256],
+		       const char *format, ...)
+{
+	bool first = !*trouble;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(trouble, 256, format, args);
+	va_end(args);
+	if (first) {
+		clear_live(e);
+		fprintf(e->log, "%s: %s: %s\n", e->config->name, who, trouble);
+		fflush(e->log);
+	}
+}
+
+void lade_pipe_recovered(struct lade_pipe_engine *e, const char *who, char trouble[256],
+			 int64_t *since_ns)
+{
+	if (!*since_ns)
+		return;
+	clear_live(e);
+	fprintf(e->log, "%s: %s: works again after %.1f s (it was: %s)\n", e->config->name, who,
+		(double)(lade_now().mono_ns - *since_ns) / 1e9, trouble);
+	fflush(e->log);
+	*since_ns = 0;
+	*trouble = 0;
+}
+
+int lade_pipe_back_off(struct lade_pipe_engine *e, uint32_t attempt)
+{
+	const struct lade_pipe_errors *c = &e->config->errors;
+	int64_t pause = c->backoff_min_ns;
+
+	for (uint32_t i = 1; i < attempt && pause < c->backoff_max_ns; i++)
+		pause *= 2;
+	if (pause > c->backoff_max_ns)
+		pause = c->backoff_max_ns;
+	/* Half of it for sure, half at random: those that failed together come apart. */
+	e->jitter = e->jitter * UINT64_C(6364136223846793005) + 1;
+	pause = pause / 2 + (int64_t)((e->jitter >> 33) % (uint64_t)(pause / 2 + 1));
+	e->stats.retries++;
+	return lade_sleep(lade_ns(pause));
+}
+
+/* Steps */
+
+static void count_failure(struct lade_pipe_stage *stage, struct lade_pipe_fate *fate)
+{
+	/* It counts when others have passed since: then the step works and the message is odd. */
+	if (fate->attempts == 0 || stage->passes > fate->passes_seen)
+		fate->attempts++;
+	fate->passes_seen = stage->passes;
+}
+
+static void note_since(int64_t *since_ns)
+{
+	if (!*since_ns)
+		*since_ns = lade_now().mono_ns;
+}
+
+static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
+		      uint32_t n);
+
+/* A failure that some message is to blame for: halves, until one stands alone. */
+static int bisect(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
+		  uint32_t n)
+{
+	bool whole = stage->ops == &lade_pipe_transform;
+	int rc;
+
+	if (n == 1 || whole) {
+		for (uint32_t i = 0; i < n; i++)
+			lade_pipe_reject(b, index[i], stage->config->name, "%s", stage->trouble);
+		return 0;
+	}
+	rc = run_subset(stage, b, index, n / 2);
+	return rc < 0 ? rc : run_subset(stage, b, index + n / 2, n - n / 2);
+}
+
+/* Whether the whole call has failed often enough for a message to be suspected. */
+static bool is_suspect(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
+		       const uint32_t *index, uint32_t n)
+{
+	uint32_t most = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct lade_pipe_fate *fate = &b->fates[index[i]];
+
+		count_failure(stage, fate);
+		most = fate->attempts > most ? fate->attempts : most;
+	}
+	return most >= (uint32_t)stage->engine->config->errors.attempts_max;
+}
+
+/* Keeps the messages that are to be tried again; those that were tried too often are rejected. */
+static uint32_t keep_retries(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
+			     uint32_t *index, uint32_t n)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct lade_pipe_fate *fate = &b->fates[index[i]];
+
+		if (fate->verdict == LADE_VERDICT_OK) {
+			stage->passes++;
+			continue;
+		}
+		if (fate->verdict != LADE_VERDICT_RETRY)
+			continue;
+		fate->verdict = LADE_VERDICT_OK;
+		count_failure(stage, fate);
+		if (fate->attempts >= (uint32_t)stage->engine->config->errors.attempts_max)
+			lade_pipe_reject(b, index[i], stage->config->name, "%s", stage->trouble);
+		else
+			index[kept++] = index[i];
+	}
+	return kept;
+}
+
+static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
+		      uint32_t n)
+{
+	bool makes_new = stage->ops == &lade_pipe_transform;
+	int rc = 0;
+
+	for (uint32_t attempt = 1; n; attempt++) {
+		int64_t began_ns = lade_now().mono_ns;
+
+		rc = stage->ops->process(stage, b, index, n);
+		stage->busy_ns += lade_now().mono_ns - began_ns;
+		if (rc == 0 && makes_new) {
+			stage->passes += b->n;
+			n = 0;
+		} else if (rc == 0) {
+			n = keep_retries(stage, b, index, n);
+		} else if (rc == -EBADMSG) {
+			return bisect(stage, b, index, n);
+		} else if (rc == -EAGAIN && is_suspect(stage, b, index, n)) {
+			return bisect(stage, b, index, n);
+		} else if (rc != -EAGAIN && rc != -EIO) {
+			return rc;
+		}
+		if (n == 0)
+			break;
+		note_since(&stage->trouble_since_ns);
+		if (stage->engine->failed)
+			return -ECANCELED;
+		rc = lade_pipe_back_off(stage->engine, attempt);
+		if (rc < 0)
+			return rc;
+	}
+	lade_pipe_recovered(stage->engine, stage->config->name, stage->trouble,
+			    &stage->trouble_since_ns);
+	*stage->trouble = 0;
+	return 0;
+}
+
+static int run_stage(struct lade_pipe_stage *stage, struct lade_pipe_batch *b)
+{
+	uint32_t *index = lade_arena_alloc(&b->arena, (b->n + 1) * sizeof(*index)), n = 0;
+
+	if (!index)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < b->n; i++) {
+		if (b->fates[i].verdict == LADE_VERDICT_OK) {
+			b->fates[i].attempts = 0;
+			index[n++] = i;
+		}
+	}
+	return run_subset(stage, b, index, n);
+}
+
+static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,
+		  struct lade_pipe_batch **ret)
+{
+	struct lade_pipe_batch *b = *item;
+	int rc = 0;
+
+	*item = NULL;
+	b->reader = e->readers[--e->n_readers];
+	for (int i = 0; rc == 0 && i < e->n_stages; i++)
+		rc = run_stage(&e->stages[i], b);
+	e->readers[e->n_readers++] = b->reader;
+	b->reader = NULL;
+	if (rc < 0) {
+		lade_pipe_batch_free(b);
+		return rc;
+	}
+	*ret = b;
+	return 0;
+}
+
+static void drop_batch(struct lade_pipe_batch **item)
+{
+	*item = lade_pipe_batch_free(*item);
+}
+
+LADE_STREAM_WITH(owned, struct lade_pipe_batch *, (.drop = drop_batch))
+LADE_MAP(enriched, owned, owned, enrich)
+
+/* The writer */
+
+static uint32_t rejected_in(const struct lade_pipe_batch *b)
+{
+	uint32_t n = b->n_rejected;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		n += b->fates[i].verdict == LADE_VERDICT_REJECT;
+	return n;
+}
+
+/* Without a dead letter a rejected message stops the pipeline: which, where, why, what to do. */
+static int stop_at_bad(struct lade_pipe_engine *e, const struct lade_pipe_batch *b)
+{
+	const struct lade_pipe_message *m = b->n_rejected ? b->rejected : NULL;
+	const struct lade_pipe_fate *fate = b->rejected_fates;
+	char line[40] = "";
+
+	for (uint32_t i = 0; !m && i < b->n; i++) {
+		if (b->fates[i].verdict == LADE_VERDICT_REJECT) {
+			m = &b->messages[i];
+			fate = &b->fates[i];
+		}
+	}
+	if (m->line)
+		snprintf(line, sizeof(line), "line %" PRId64 ", ", m->line);
+	return lade_pipe_fail(e, LADE_EXIT_BAD_MESSAGE,
+			      "%s: %sbyte %" PRId64 ": %s: %s\n  %.*s%s\n"
+			      "to go on past such messages, configure where they go:\n"
+			      "  errors:\n    dead_letter: { file: %s.dead.ndjson }",
+			      e->lane.topic, line, m->offset, fate->step, fate->reason,
+			      (int)(m->len > 120 ? 120 : m->len), m->bytes,
+			      m->len > 120 ? "…" : "", e->config->name);
+}
+
+static bool has_letters(const struct lade_pipe_engine *e)
+{
+	return e->dead.ops || e->letters_in;
+}
+
+static int check_rejected(struct lade_pipe_engine *e, struct lade_pipe_batch *const *group,
+			  uint32_t n)
+{
+	for (uint32_t k = 0; !has_letters(e) && k < n; k++)
+		if (rejected_in(group[k]))
+			return stop_at_bad(e, group[k]);
+	return 0;
+}
+
+/* One sink until it has it. */
+static int write_to(struct lade_pipe_outlet *o, struct lade_pipe_batch *const *group, uint32_t n,
+		    const struct lade_pipe_move *move, const char *name)
+{
+	struct lade_pipe_engine *e = o->engine;
+
+	for (uint32_t attempt = 1;; attempt++) {
+		int rc = o->ops->write(o, group, n, move);
+
+		if (rc == 0) {
+			lade_pipe_recovered(e, name, o->trouble, &o->trouble_since_ns);
+			*o->trouble = 0;
+			return 0;
+		}
+		if ((rc != -EAGAIN && rc != -EIO) || e->failed)
+			return rc;
+		note_since(&o->trouble_since_ns);
+		rc = lade_pipe_back_off(e, attempt);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static int identify(void *arg)
+{
+	struct lade_pipe_engine *e = arg;
+	struct lade_pipe_identity identity;
+	int rc = lade_pipe_identify(e->source_fd, e->identify_offset, &identity);
+
+	if (rc == 0)
+		lade_pipe_identity_format(&identity, e->cluster);
+	return rc;
+}
+
+/* Which file the offset is of: its beginning is part of that until 4 KiB are read. */
+static int set_cluster(struct lade_pipe_engine *e, int64_t offset)
+{
+	if (e->cluster_is_final)
+		return 0;
+	e->identify_offset = offset;
+	e->cluster_is_final = offset >= LADE_POSITION_HASHED;
+	return lade_blocking(identify, e);
+}
+
+static int write_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const *group,
+		       uint32_t n)
+{
+	struct lade_pipe_move move = { .lane = &e->lane, .to = group[n - 1]->next_offset };
+	int rc = check_rejected(e, group, n);
+
+	for (int i = 0; rc == 0 && i < e->n_outlets; i++)
+		if (&e->outlets[i] != e->keeper)
+			rc = write_to(&e->outlets[i], group, n, NULL, "sink");
+	if (rc == 0 && e->dead.ops)
+		rc = write_to(&e->dead, group, n, NULL, "dead letters");
+	if (rc == 0 && e->keeper) {
+		rc = set_cluster(e, move.to);
+		move.cluster = e->cluster;
+		if (rc == 0)
+			rc = write_to(e->keeper, group, n, &move, "sink sqlite");
+	}
+	/* A sink may have found that a row cannot be written. */
+	return rc == 0 ? check_rejected(e, group, n) : rc;
+}
+
+/* How long the messages took, in quarter powers of two from 1 us. */
+static void note_latency(struct lade_pipe_engine *e, const struct lade_pipe_batch *b)
+{
+	double us = (double)(lade_now().mono_ns - b->first.mono_ns) / 1000.0;
+	int bucket = 0;
+
+	for (double limit = 1; us > limit && bucket < 63; limit *= 1.4142135623730951)
+		bucket++;
+	e->stats.latency[bucket] += b->taken;
+}
+
+static void note_recent(struct lade_pipe_engine *e, uint32_t rejected, uint32_t all)
+{
+	for (uint32_t i = 0; i < all; i++) {
+		uint8_t is = i < rejected;
+
+		e->recent_rejected += is;
+		e->recent_rejected -= e->recent[e->recent_at];
+		e->recent[e->recent_at] = is;
+		e->recent_at = (e->recent_at + 1) % 1000;
+	}
+}
+
+static int check_reject_rate(struct lade_pipe_engine *e)
+{
+	int64_t rate = e->config->errors.reject_rate_max; /* hundredths of a percent */
+
+	if ((int64_t)e->recent_rejected * 10 <= rate || e->stats.in < 1000)
+		return 0;
+	return lade_pipe_fail(e, LADE_EXIT_FAILED,
+			      "%" PRIu32 " of the last 1,000 messages were rejected, more than "
+			      "max_reject_rate allows: see the dead letters for the reason; "
+			      "nothing more is read until somebody has looked",
+			      e->recent_rejected);
+}
+
+static int finish_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const *group,
+			uint32_t n)
+{
+	for (uint32_t k = 0; k < n; k++) {
+		struct lade_pipe_batch *b = group[k];
+		uint32_t rejected = rejected_in(b);
+
+		e->stats.rejected += rejected;
+		e->stats.dropped += b->dropped;
+		e->stats.out += b->n - (rejected - b->n_rejected);
+		note_recent(e, rejected, b->taken);
+		note_latency(e, b);
+		lade_pipe_lane_finish(&e->lane, b->segment, b->taken);
+	}
+	lade_event_set(&e->lane_moved);
+	return check_reject_rate(e);
+}
+
+/* Takes batches that are ready, without waiting for more. */
+static int take_group(struct lade_pipe_engine *e, struct owned_stream *in,
+		      struct lade_pipe_batch **group, uint32_t *ret_n)
+{
+	int64_t messages;
+	uint32_t n = 1;
+	int rc = owned_next(in, &group[0]);
+
+	if (rc <= 0)
+		return rc;
+	messages = group[0]->n;
+	while (n < GROUP_MAX && messages < e->config->transaction_max &&
+	       owned_try_next(in, &group[n]) > 0)
+		messages += group[n++]->n;
+	*ret_n = n;
+	return 1;
+}
+
+static int write_all(struct lade_pipe_engine *e, struct owned_stream *in)
+{
+	struct lade_pipe_batch *group[GROUP_MAX];
+	uint32_t n = 0;
+	int rc;
+
+	while ((rc = take_group(e, in, group, &n)) > 0) {
+		rc = write_group(e, group, n);
+		if (rc == 0)
+			rc = finish_group(e, group, n);
+		for (uint32_t k = 0; k < n; k++)
+			lade_pipe_batch_free(group[k]);
+		if (rc < 0)
+			break;
+	}
+	return rc;
+}
+
+/* Opening */
+
+static int open_stages(struct lade_pipe_engine *e)
+{
+	static const struct lade_pipe_step_ops *const ops[] = {
+		[LADE_STEP_SQL] = &lade_pipe_sql,
+		[LADE_STEP_HTTP] = &lade_pipe_http,
+		[LADE_STEP_TRANSFORM] = &lade_pipe_transform,
+	};
+	struct lade_pipe_shape *shape = lade_pipe_shape_new();
+
+	if (!shape)
+		return -ENOMEM;
+	e->shapes[e->n_shapes++] = shape;
+	for (int i = 0; i < e->config->n_steps; i++) {
+		struct lade_pipe_stage *stage = &e->stages[e->n_stages++];
+		int rc;
+
+		stage->config = &e->config->steps[i];
+		stage->ops = ops[stage->config->kind];
+		stage->engine = e;
+		stage->in = shape;
+		rc = stage->ops->open(stage, shape);
+		if (rc < 0)
+			return rc;
+		shape = stage->out;
+	}
+	return 0;
+}
+
+static int open_outlets(struct lade_pipe_engine *e)
+{
+	struct lade_pipe_shape *shape = e->shapes[e->n_shapes - 1];
+
+	for (int i = 0; i < e->config->n_sinks; i++) {
+		struct lade_pipe_outlet *o = &e->outlets[e->n_outlets++];
+		int rc;
+
+		o->config = &e->config->sinks[i];
+		o->engine = e;
+		o->shape = shape;
+		o->ops = o->config->kind == LADE_SINK_SQLITE ? &lade_pipe_to_sqlite
+							     : &lade_pipe_to_file;
+		if (e->config->delivery == LADE_EXACTLY_ONCE && !e->keeper &&
+		    o->config->kind == LADE_SINK_SQLITE)
+			e->keeper = o;
+		rc = o->ops->open(o, shape);
+		if (rc < 0)
+			return rc;
+	}
+	if (e->config->errors.dead_kind != LADE_DEAD_FILE)
+		return 0;
+	e->dead = (struct lade_pipe_outlet){ .ops = &lade_pipe_to_file, .engine = e };
+	return e->dead.ops->open(&e->dead, shape);
+}
+
+static int open_readers(struct lade_pipe_engine *e)
+{
+	/* One for each batch that may be enriched at a time. */
+	e->readers = calloc((size_t)e->config->concurrency, sizeof(*e->readers));
+	if (!e->readers)
+		return -ENOMEM;
+	for (int64_t i = 0; i < e->config->concurrency; i++) {
+		int rc = lade_json_reader_new(&e->readers[i]);
+
+		if (rc < 0)
+			return rc;
+		e->n_readers++;
+	}
+	return 0;
+}
+
+int lade_pipe_open_all(struct lade_pipe_engine *e)
+{
+	int rc = open_readers(e);
+
+	if (rc == 0)
+		rc = open_stages(e);
+	if (rc == 0)
+		rc = open_outlets(e);
+	for (int i = 0; rc == 0 && i < e->n_shapes; i++)
+		rc = lade_pipe_shape_close(e->shapes[i]);
+	if (rc < 0 && rc != -ECANCELED && !e->failed)
+		(void)lade_pipe_fail(e, LADE_EXIT_FAILED, "the pipeline cannot be opened: %s",
+				     strerror(-rc));
+	return rc;
+}
+
+void lade_pipe_close_all(struct lade_pipe_engine *e)
+{
+	for (int i = 0; i < e->n_stages; i++)
+		e->stages[i].ops->close(&e->stages[i]);
+	for (int i = 0; i < e->n_outlets; i++)
+		e->outlets[i].ops->close(&e->outlets[i]);
+	if (e->dead.ops)
+		e->dead.ops->close(&e->dead);
+	e->http = lade_http_free(e->http);
+	for (int i = 0; i < e->n_shapes; i++)
+		lade_pipe_shape_free(e->shapes[i]);
+	for (uint32_t i = 0; i < e->n_readers; i++)
+		lade_json_reader_free(e->readers[i]);
+	free(e->readers);
+	lade_pipe_lane_done(&e->lane);
+}
+
+/* The source */
+
+static int open_source(struct lade_pipe_engine *e)
+{
+	const struct lade_pipe_source *c = &e->config->source;
+	struct stat st;
+	int rc;
+
+	e->stats.bytes_total = -1;
+	if (c->kind == LADE_SOURCE_STDIN) {
+		e->source_fd = STDIN_FILENO;
+		return 0;
+	}
+	rc = lade_open(c->path, O_RDONLY, 0, &e->source_fd);
+	if (rc == 0 && fstat(e->source_fd, &st) == 0 && S_ISDIR(st.st_mode))
+		rc = -EISDIR;
+	if (rc < 0)
+		return rc == -ECANCELED ? rc
+					: lade_pipe_fail(e, LADE_EXIT_FAILED, "%s: %s", c->path,
+							 strerror(-rc));
+	if (S_ISREG(st.st_mode))
+		e->stats.bytes_total = st.st_size;
+	return 0;
+}
+
+/* What is stored of another file, or of more of this one, is an error unless on_truncate says to
+ * begin anew. */
+static int resume(void *arg)
+{
+	struct lade_pipe_engine *e = arg;
+	struct lade_pipe_identity before;
+	int same;
+
+	if (lade_pipe_identity_parse(e->stored_cluster, &before) < 0)
+		return -EINVAL;
+	same = lade_pipe_same_file(e->source_fd, &before, e->resume_offset);
+	if (same == LADE_SAME_FILE &&
+	    lseek(e->source_fd, (off_t)e->resume_offset, SEEK_SET) < 0)
+		return -errno;
+	return same;
+}
+
+static int find_offset(struct lade_pipe_engine *e)
+{
+	const struct lade_pipe_source *c = &e->config->source;
+	struct lade_sqlite_stored stored;
+	int rc;
+
+	if (!e->keeper)
+		return 0;
+	rc = set_cluster(e, 0);
+	e->cluster_is_final = false;
+	if (rc == 0)
+		rc = lade_pipe_claim(e->keeper, e->cluster, &stored);
+	if (rc < 0 || stored.next_offset == 0)
+		return rc;
+	e->resume_offset = stored.next_offset;
+	snprintf(e->stored_cluster, sizeof(e->stored_cluster), "%.63s", stored.cluster);
+	rc = lade_blocking(resume, e);
+	if (rc == LADE_SAME_FILE) {
+		e->resumed = true;
+		return 0;
+	}
+	e->resume_offset = 0;
+	if (rc < 0 || c->on_truncate == LADE_TRUNCATE_RESTART)
+		return rc < 0 ? rc : 0;
+	return lade_pipe_fail(e, LADE_EXIT_FAILED,
+			      "%s: %s at byte %" PRId64 ", where this pipeline had stopped; "
+			      "source: { file: { on_truncate: restart } } begins anew",
+			      c->path,
+			      rc == LADE_SAME_CUT ? "is shorter now: it was cut"
+						  : "is another file now: it was replaced",
+			      stored.next_offset);
+}
+
+/* Stopping */
+
+/* After shutdown_timeout what is not finished is given up. */
+static int give_up_in_time(struct lade_pipe_engine *e, struct lade_scope *work)
+{
+	int rc = lade_select(lade_on_stopping());
+
+	if (rc >= 0)
+		rc = lade_sleep(lade_ns(e->config->shutdown_timeout_ns));
+	if (rc >= 0) {
+		e->timed_out = true;
+		lade_cancel(work, lade_ns(0));
+	}
+	return 0;
+}
+LADE_TASK_VOID(give_up_in_time, (struct lade_pipe_engine *, e), (struct lade_scope *, work))
+
+static int run_source(struct lade_pipe_engine *e)
+{
+	struct give_up_in_time_task watch;
+	struct owned_stream *in = NULL;
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		watch = give_up_in_time_task(e, &s);
+		lade_start_daemon(&s, &watch);
+		/* The same batches; from here on whoever drops one frees it. */
+		in = enriched(&s, (void *)lade_pipe_source(e, &s, e->resume_offset), e,
+			      (uint32_t)e->config->concurrency,
+			      e->config->order == LADE_ORDER_NONE);
+		rc = write_all(e, in);
+		in = owned_stream_close(in);
+	}
+	return rc;
+}
+
+static void settle(struct lade_pipe_engine *e, int rc)
+{
+	int64_t unfinished = e->lane.in_flight;
+
+	e->stats.ended_ns = lade_now().mono_ns;
+	if (e->failed)
+		return;
+	if (rc == -ECANCELED || e->timed_out) {
+		if (unfinished == 0 && rc != -ECANCELED)
+			return;
+		(void)lade_pipe_fail(e, LADE_EXIT_UNFINISHED,
+				     "stopped with unfinished work: %" PRId64 " messages of %s, "
+				     "from byte %" PRId64 " on, will be %s",
+				     unfinished, e->lane.topic, e->lane.commit_offset,
+				     e->keeper ? "processed when it runs again"
+				     : e->config->source.kind == LADE_SOURCE_STDIN
+					     ? "lost: stdin cannot be read again"
+					     : "read again, with all before them: at_least_once "
+					       "keeps no offsets of a file");
+	} else if (rc < 0) {
+		(void)lade_pipe_fail(e, LADE_EXIT_FAILED, "%s: %s", e->lane.topic, strerror(-rc));
+	}
+}
+
+static int report(struct lade_pipe_engine *e)
+{
+	int rc;
+
+	do {
+		rc = lade_sleep(e->live ? lade_ms(200) : lade_s(10));
+		if (rc == 0)
+			lade_pipe_progress(e);
+	} while (rc == 0);
+	return rc;
+}
+LADE_TASK_VOID(report, (struct lade_pipe_engine *, e))
+
+static int run_all(struct lade_pipe_engine *e)
+{
+	struct report_task reporter = report_task(e);
+	int rc = 0;
+
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		e->scope = &s;
+		rc = lade_pipe_open_all(e);
+		if (rc == 0)
+			rc = open_source(e);
+		if (rc == 0)
+			rc = find_offset(e);
+		if (rc == 0) {
+			lade_pipe_lane_assign(&e->lane, e->resume_offset);
+			e->stats.started_ns = lade_now().mono_ns;
+			lade_start_daemon(&s, &reporter);
+			rc = run_source(e);
+		}
+		settle(e, rc);
+		lade_pipe_close_all(e);
+		if (e->source_fd > STDIN_FILENO)
+			lade_close(e->source_fd);
+	}
+	return rc;
+}
+
+int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live, bool quiet,
+		  int *ret_exit)
+{
+	struct lade_pipe_engine *e = calloc(1, sizeof(*e));
+	int rc;
+
+	if (!e)
+		return -ENOMEM;
+	e->config = config;
+	e->log = log;
+	e->live = live;
+	e->quiet = quiet;
+	e->source_fd = -1;
+	e->jitter = (uint64_t)lade_now().mono_ns;
+	lade_event_init(&e->lane_moved);
+	lade_pipe_lane_init(&e->lane, config->source.kind == LADE_SOURCE_STDIN ? "stdin"
+									       : config->source.path,
+			    0, config->in_flight_max);
+	rc = run_all(e);
+	clear_live(e);
+	if (!quiet && e->stats.started_ns)
+		lade_pipe_summary(e, log);
+	if (*e->why)
+		fprintf(log, "%s: %s\n", config->name, e->why);
+	*ret_exit = e->exit;
+	free(e);
+	return rc == -ENOMEM ? rc : 0;
+}
+
+int lade_pipe_connect(const struct lade_pipe_config *config, FILE *log, int *ret_exit)
+{
+	struct lade_pipe_engine *e = calloc(1, sizeof(*e));
+	int rc = 0;
+
+	if (!e)
+		return -ENOMEM;
+	e->config = config;
+	e->log = log;
+	e->source_fd = -1;
+	lade_event_init(&e->lane_moved);
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		e->scope = &s;
+		rc = lade_pipe_open_all(e);
+		if (rc == 0)
+			rc = open_source(e);
+		lade_pipe_close_all(e);
+		if (e->source_fd > STDIN_FILENO)
+			lade_close(e->source_fd);
+	}
+	if (*e->why)
+		fprintf(log, "%s: %s\n", config->name, e->why);
+	*ret_exit = rc < 0 ? LADE_EXIT_FAILED : LADE_EXIT_DONE;
+	free(e);
+	return 0;
+}

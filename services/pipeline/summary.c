@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* summary.c - what a run shows: a line while it goes on, a page when it has ended. */
+
+#include "services/pipeline/engine.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define BAR 24
+
+static double seconds(const struct lade_pipe_engine *e, int64_t until_ns)
+{
+	double s = (double)(until_ns - e->stats.started_ns) / 1e9;
+
+	return s > 0 ? s : 1e-9;
+}
+
+static void draw_bar(const struct lade_pipe_engine *e)
+{
+	double part = (double)e->stats.bytes_read / (double)e->stats.bytes_total;
+	int full = (int)(part * BAR);
+
+	fputc('[', e->log);
+	for (int i = 0; i < BAR; i++)
+		fputc(i < full ? '#' : '.', e->log);
+	fprintf(e->log, "] %3.0f %%  ", 100 * part);
+}
+
+static const char *first_trouble(const struct lade_pipe_engine *e)
+{
+	for (int i = 0; i < e->n_stages; i++)
+		if (e->stages[i].trouble_since_ns)
+			return e->stages[i].trouble;
+	for (int i = 0; i < e->n_outlets; i++)
+		if (e->outlets[i].trouble_since_ns)
+			return e->outlets[i].trouble;
+	return e->dead.trouble_since_ns ? e->dead.trouble : NULL;
+}
+
+void lade_pipe_progress(struct lade_pipe_engine *e)
+{
+	const struct lade_pipe_stats *s = &e->stats;
+	int64_t now_ns = lade_now().mono_ns;
+	double rate = (double)(s->in - e->shown_in) / ((double)(now_ns - e->shown_ns) / 1e9);
+	const char *trouble = first_trouble(e);
+
+	if (!e->shown_ns)
+		rate = (double)s->in / seconds(e, now_ns);
+	e->shown_in = s->in;
+	e->shown_ns = now_ns;
+	if (e->live)
+		fputs("\r\033[K", e->log);
+	else
+		fprintf(e->log, "%s: ", e->config->name);
+	if (e->live && s->bytes_total > 0)
+		draw_bar(e);
+	fprintf(e->log,
+		"%" PRIu64 " in, %" PRIu64 " out, %.0f/s, %.0f a batch, %" PRId64 " in flight", s->in,
+		s->out, rate, s->batches ? (double)s->in / (double)s->batches : 0.0,
+		e->lane.in_flight);
+	if (s->rejected)
+		fprintf(e->log, ", %" PRIu64 " rejected", s->rejected);
+	if (trouble)
+		fprintf(e->log, "  waits: %.60s", trouble);
+	if (!e->live)
+		fputc('\n', e->log);
+	fflush(e->log);
+}
+
+static double percentile_ms(const struct lade_pipe_engine *e, double part)
+{
+	uint64_t all = 0, seen = 0;
+	double us = 1;
+
+	for (int i = 0; i < 64; i++)
+		all += e->stats.latency[i];
+	for (int i = 0; i < 64; i++, us *= 1.4142135623730951) {
+		seen += e->stats.latency[i];
+		if ((double)seen >= part * (double)all)
+			break;
+	}
+	return us / 1000;
+}
+
+static void print_batches(const struct lade_pipe_engine *e, FILE *out)
+{
+	const char *comma = "";
+
+	fprintf(out, "  batches    %" PRIu64 " closed by:", e->stats.batches);
+	for (int i = 0; i < LADE_BATCH_REASONS; i++) {
+		if (!e->stats.by_reason[i])
+			continue;
+		fprintf(out, "%s %s %" PRIu64, comma, lade_batch_reason_name(i),
+			e->stats.by_reason[i]);
+		comma = ",";
+	}
+	fputc('\n', out);
+}
+
+static void print_stage(const struct lade_pipe_stage *s, FILE *out)
+{
+	bool http = s->config->kind == LADE_STEP_HTTP;
+
+	fprintf(out, "  %-10s %" PRIu64 " %s for %" PRIu64 " messages", s->config->name, s->calls,
+		http ? "requests" : "queries", s->asked);
+	if (s->calls && s->asked > s->calls)
+		fprintf(out, ", %" PRIu64 " saved by %s", s->asked - s->calls,
+			http		  ? "sharing and caching"
+			: s->config->cache.on ? "batching and caching"
+					      : "batching");
+	if (s->errors)
+		fprintf(out, ", %" PRIu64 " failed", s->errors);
+	fprintf(out, "; %.2f s\n", (double)s->busy_ns / 1e9);
+}
+
+void lade_pipe_summary(const struct lade_pipe_engine *e, FILE *out)
+{
+	const struct lade_pipe_stats *s = &e->stats;
+	double took = seconds(e, s->ended_ns);
+
+	fprintf(out, "\n%s: %" PRIu64 " messages in %.2f s, %.0f a second\n", e->config->name, s->in,
+		took, (double)s->in / took);
+	fprintf(out, "  out        %" PRIu64 ", dropped %" PRIu64 ", rejected %" PRIu64 "\n", s->out,
+		s->dropped, s->rejected);
+	if (s->batches)
+		print_batches(e, out);
+	for (int i = 0; i < e->n_stages; i++)
+		print_stage(&e->stages[i], out);
+	for (int i = 0; i < e->n_outlets; i++)
+		fprintf(out, "  sink %d     %" PRIu64 " written\n", i + 1, e->outlets[i].written);
+	if (s->retries)
+		fprintf(out, "  retries    %" PRIu64 "\n", s->retries);
+	if (s->batches)
+		fprintf(out,
+			"  latency    first message of a batch to its acknowledgement: "
+			"p50 %.1f ms, p99 %.1f ms\n",
+			percentile_ms(e, 0.5), percentile_ms(e, 0.99));
+	fflush(out);
+}
