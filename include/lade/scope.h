@@ -58,21 +58,31 @@ void lade_scope_leave(struct lade_scope *scope);
  * Returns the expression's value, or -ETIME if it was -ECANCELED because this deadline fired.
  * A time-out that passes while the expression does not suspend changes nothing (rule 10).
  * Suspends: as the expression does.  Threads: inside a task only. */
-#define lade_within(d, ...)                                                                        \
-	(lade_within_open(&(struct lade_node){ 0 }, lade_in(d), LADE_SITE),                        \
-	 lade_within_close((__VA_ARGS__)))
+#define lade_within(d, ...) lade_until(lade_in(d), __VA_ARGS__)
 
 /* lade_until - lade_until(instant, expression): lade_within with an instant.
  *
  * Returns and suspends as lade_within does.  Threads: inside a task only. */
 #define lade_until(t, ...)                                                                         \
-	(lade_within_open(&(struct lade_node){ 0 }, (t), LADE_SITE),                               \
-	 lade_within_close((__VA_ARGS__)))
+	lade_within_close(lade_within_begin(&(struct lade_node){ 0 }, (t), LADE_SITE)              \
+				  ? (__VA_ARGS__)                                                  \
+				  : 0)
 
 /* lade_within_open - opens the deadline of lade_within.
  *
  * Suspends: no.  Threads: inside a task only. */
 void lade_within_open(struct lade_node *node, struct lade_instant deadline, const char *site);
+
+/* lade_within_begin - lade_within_open, as the condition of what follows it; always true.
+ *
+ * With a comma in its place gcc would answer a wrong argument with a second error.
+ * Suspends: no.  Threads: inside a task only. */
+__attribute__((always_inline)) static inline bool
+lade_within_begin(struct lade_node *node, struct lade_instant deadline, const char *site)
+{
+	lade_within_open(node, deadline, site);
+	return true;
+}
 
 /* lade_within_close - closes the innermost deadline and turns its own -ECANCELED into -ETIME.
  *

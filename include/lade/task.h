@@ -171,7 +171,7 @@ LADE_API_BEGIN
 		return lade_it;                                                                    \
 	}                                                                                          \
 	__attribute__((unused, warn_unused_result)) static inline struct fn##_do *fn##_do_init(    \
-		struct fn##_do *lade_t LADE_OPEN_ more, T *lade_ret)                               \
+		struct fn##_do *lade_t LADE_OPEN_ more, T lade_ret[static 1])                      \
 	{                                                                                          \
 		lade_t->head.type = &fn##_type;                                                    \
 		lade_t->ret = lade_ret;                                                            \
@@ -272,7 +272,8 @@ LADE_API_BEGIN
 
 /* lade_do - lade_do(function, arguments..., &ret): a pointer to an unnamed task of this block.
  *
- * Goes wherever a task's address goes. The result is written straight into ret, on success only.
+ * Goes wherever a task's address goes. The result is written straight into ret, which is not NULL,
+ * on success only.
  * Suspends: no.  Owns: nothing; the task lives until the enclosing block ends. */
 #define lade_do(...) LADE_GLUE(LADE_DO_, LADE_GLUE(LADE_MANY_, LADE_NARG(__VA_ARGS__)))(__VA_ARGS__)
 #define LADE_DO_ONE(fn) fn##_do_init(&(struct fn##_do){ .ret = NULL })
@@ -293,9 +294,8 @@ LADE_API_BEGIN
  * Ends the process, naming both places, if the task did not end with a status of 0 or more.
  * Suspends: no.  Threads: its loop's.  Owns: the value stays the task's. */
 #define lade_value(...)                                                                            \
-	(*(__typeof__(&(__VA_ARGS__)->value))lade_value_at(&(__VA_ARGS__)->head,                   \
-							   &(__VA_ARGS__)->value, LADE_SITE))
-void *lade_value_at(struct lade_task *task, void *value, const char *site);
+	(*(lade_value_at(&(__VA_ARGS__)->head, LADE_SITE), &(__VA_ARGS__)->value))
+void lade_value_at(const struct lade_task *task, const char *site);
 
 /* lade_status - the status of a task that has ended; -EINPROGRESS while it runs or waits.
  *

@@ -430,7 +430,7 @@ IN_TASK(the_value_of_a_task_that_was_never_started_ends_the_process)
 {
 	struct value_after_task a = value_after_task(10, 1);
 
-	(void)lade_value_at(&a.head, &a.value, OFFENCE);
+	lade_value_at(&a.head, OFFENCE);
 }
 
 IN_TASK(the_value_of_a_task_that_still_runs_ends_the_process)
@@ -440,7 +440,7 @@ IN_TASK(the_value_of_a_task_that_still_runs_ends_the_process)
 
 	lade_scope(s, &rc) {
 		lade_start_at(&s, &a.head, STARTED);
-		(void)lade_value_at(&a.head, &a.value, OFFENCE);
+		lade_value_at(&a.head, OFFENCE);
 	}
 }
 
@@ -453,7 +453,7 @@ IN_TASK(the_value_of_a_task_that_did_not_succeed_ends_the_process)
 		lade_start_at(&s, &a.head, STARTED);
 		lade_cancel(&a);
 	}
-	(void)lade_value_at(&a.head, &a.value, OFFENCE);
+	lade_value_at(&a.head, OFFENCE);
 }
 
 /* What else is refused */

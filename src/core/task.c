@@ -252,7 +252,7 @@ int lade_status_at(const struct lade_task *task, const char *site)
 	return task->state == TASK_ENDED ? task->status : -EINPROGRESS;
 }
 
-void *lade_value_at(struct lade_task *task, void *value, const char *site)
+void lade_value_at(const struct lade_task *task, const char *site)
 {
 	if (lade_unlikely(task->state != TASK_ENDED))
 		lade_misuse("%s: the value of task %s is read, which %s %s", site,
@@ -264,7 +264,6 @@ void *lade_value_at(struct lade_task *task, void *value, const char *site)
 			    "with %d (%s)",
 			    site, task->type->name, task->site ? task->site : "?", task->status,
 			    strerror(-task->status));
-	return value;
 }
 
 void lade_task_dispose(struct lade_task *task)
