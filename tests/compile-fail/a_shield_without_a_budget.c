@@ -1,0 +1,8 @@
+/* expect: expected expression */
+#include <lade/lade.h>
+
+void f(void)
+{
+	lade_shield()
+		(void)0;
+}
