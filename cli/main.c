@@ -37,8 +37,8 @@ static void usage(FILE *out)
 	fputs("usage: lade VERB [ARGUMENTS]\n\n", out);
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
 		fprintf(out, "  %-8s %s\n", verbs[i].name, verbs[i].line);
-	fputs("\n  lade VERB --help says more; lade --version prints version, commit, the back end\n"
-	      "  in use and what it was built with.\n",
+	fputs("\n  lade VERB --help says more; lade --version prints version, commit,\n"
+	      "  the back end in use and what it was built with.\n",
 	      out);
 }
 

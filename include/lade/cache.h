@@ -38,7 +38,7 @@ struct lade_cache_load {
 	void *value;		  /* handed to the cache, which drops it */
 	size_t bytes;		  /* what it weighs */
 	struct lade_duration ttl; /* how long it is fresh; 0: only for those who wait */
-	bool uncacheable;	  /* for the caller who began it alone; the others load themselves */
+	bool uncacheable;	  /* only for the caller who began it; others load themselves */
 	int rc;			  /* of load_many: this key's own outcome */
 };
 
@@ -46,13 +46,13 @@ struct lade_cache_load {
 struct lade_cache_config {
 	/* Loads one value: 0 and load->value, or -errno. Runs in a task of the cache's scope. */
 	int (*load)(void *arg, const struct lade_cache_key *key, struct lade_cache_load *load);
-	/* Loads several at once and sets loads[i].rc; NULL: lade_cache_get_many loads one by one. */
+	/* Loads several at once and sets loads[i].rc; NULL: they are loaded one by one. */
 	int (*load_many)(void *arg, const struct lade_cache_key *keys,
 			 struct lade_cache_load *loads, size_t count);
 	void *arg;			 /* handed to both */
 	void (*drop)(void *value);	 /* frees a value, or NULL; does not suspend */
 	size_t max_bytes;		 /* keys, values and overhead; 0: 64 MiB */
-	size_t max_value_bytes;		 /* larger ones go to those who wait only; 0: max_bytes / 4 */
+	size_t max_value_bytes;		 /* larger ones are not stored; 0: max_bytes / 4 */
 	struct lade_duration ttl;	 /* 0: 60 s */
 	struct lade_duration negative_ttl; /* how long an error is kept; 0: not at all */
 	struct lade_duration stale_while_revalidate; /* stale given while a load refreshes it */

@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #define GROUP_MAX 64 /* batches of one write */
+#define SAY_AGAIN_NS INT64_C(30000000000)
 
 int lade_pipe_fail(struct lade_pipe_engine *e, enum lade_pipe_exit how, const char *format, ...)
 {
@@ -58,17 +59,24 @@ static void clear_live(struct lade_pipe_engine *e)
 void lade_pipe_trouble(struct lade_pipe_engine *e, const char *who, char trouble[256],
 		       const char *format, ...)
 {
-	bool first = !*trouble;
+	int64_t now_ns = lade_now().mono_ns;
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(trouble, 256, format, args);
 	va_end(args);
-	if (first) {
-		clear_live(e);
-		fprintf(e->log, "%s: %s: %s\n", e->config->name, who, trouble);
-		fflush(e->log);
-	}
+	/* Once per cause is the aim: the same again within half a minute is only counted. */
+	e->unsaid++;
+	if (e->said_ns && now_ns - e->said_ns < SAY_AGAIN_NS)
+		return;
+	clear_live(e);
+	fprintf(e->log, "%s: %s: %s", e->config->name, who, trouble);
+	if (e->unsaid > 1)
+		fprintf(e->log, " (%" PRIu64 " failures since the last such line)", e->unsaid);
+	fputc('\n', e->log);
+	fflush(e->log);
+	e->said_ns = now_ns;
+	e->unsaid = 0;
 }
 
 void lade_pipe_recovered(struct lade_pipe_engine *e, const char *who, char trouble[256],
@@ -743,6 +751,7 @@ int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live, b
 		  int *ret_exit)
 {
 	struct lade_pipe_engine *e = calloc(1, sizeof(*e));
+	bool from_stdin = config->source.kind == LADE_SOURCE_STDIN;
 	int rc;
 
 	if (!e)
@@ -754,9 +763,8 @@ int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live, b
 	e->source_fd = -1;
 	e->jitter = (uint64_t)lade_now().mono_ns;
 	lade_event_init(&e->lane_moved);
-	lade_pipe_lane_init(&e->lane, config->source.kind == LADE_SOURCE_STDIN ? "stdin"
-									       : config->source.path,
-			    0, config->in_flight_max);
+	lade_pipe_lane_init(&e->lane, from_stdin ? "stdin" : config->source.path, 0,
+			    config->in_flight_max);
 	rc = run_all(e);
 	clear_live(e);
 	if (!quiet && e->stats.started_ns)

@@ -168,6 +168,8 @@ struct lade_pipe_engine {
 	char stored_cluster[LADE_POSITION_ROOM]; /* which file that offset is of */
 	int64_t identify_offset;	/* argument of a call on the pool */
 	bool cluster_is_final;		/* enough was read: the identity changes no more */
+	int64_t said_ns;		/* when a failure was said last */
+	uint64_t unsaid;		/* failures since */
 	uint64_t shown_in;		/* of the latest progress line */
 	int64_t shown_ns;
 };

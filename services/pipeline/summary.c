@@ -55,8 +55,8 @@ void lade_pipe_progress(struct lade_pipe_engine *e)
 	if (e->live && s->bytes_total > 0)
 		draw_bar(e);
 	fprintf(e->log,
-		"%" PRIu64 " in, %" PRIu64 " out, %.0f/s, %.0f a batch, %" PRId64 " in flight", s->in,
-		s->out, rate, s->batches ? (double)s->in / (double)s->batches : 0.0,
+		"%" PRIu64 " in, %" PRIu64 " out, %.0f/s, %.0f a batch, %" PRId64 " in flight",
+		s->in, s->out, rate, s->batches ? (double)s->in / (double)s->batches : 0.0,
 		e->lane.in_flight);
 	if (s->rejected)
 		fprintf(e->log, ", %" PRIu64 " rejected", s->rejected);
@@ -118,10 +118,10 @@ void lade_pipe_summary(const struct lade_pipe_engine *e, FILE *out)
 	const struct lade_pipe_stats *s = &e->stats;
 	double took = seconds(e, s->ended_ns);
 
-	fprintf(out, "\n%s: %" PRIu64 " messages in %.2f s, %.0f a second\n", e->config->name, s->in,
-		took, (double)s->in / took);
-	fprintf(out, "  out        %" PRIu64 ", dropped %" PRIu64 ", rejected %" PRIu64 "\n", s->out,
-		s->dropped, s->rejected);
+	fprintf(out, "\n%s: %" PRIu64 " messages in %.2f s, %.0f a second\n", e->config->name,
+		s->in, took, (double)s->in / took);
+	fprintf(out, "  out        %" PRIu64 ", dropped %" PRIu64 ", rejected %" PRIu64 "\n",
+		s->out, s->dropped, s->rejected);
 	if (s->batches)
 		print_batches(e, out);
 	for (int i = 0; i < e->n_stages; i++)

@@ -125,7 +125,7 @@ void lade_entry_init_map(struct lade_map *map, size_t max);
 /* lade_entry_find - what is known of a key, or NULL. */
 struct entry *lade_entry_find(struct lade_cache *c, const void *key, size_t len);
 
-/* lade_entry_make - lade_entry_find, or a new one that the caller gives content; NULL: no memory. */
+/* lade_entry_make - lade_entry_find, or a new one, to be given content; NULL: no memory. */
 struct entry *lade_entry_make(struct lade_cache *c, const void *key, size_t len);
 
 /* lade_entry_tidy - removes an entry of which nothing is known; orders one that has content. */

@@ -448,7 +448,8 @@ static bool host_of(const char *url, char host[256], uint16_t *ret_port)
 	bool found;
 
 	/* What is no web address is libcurl's to refuse. */
-	found = strncasecmp(url, "http", 4) == 0 && u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+	found = strncasecmp(url, "http", 4) == 0 && u &&
+		curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
 		curl_url_get(u, CURLUPART_HOST, &h, 0) == CURLUE_OK &&
 		curl_url_get(u, CURLUPART_PORT, &p, CURLU_DEFAULT_PORT) == CURLUE_OK &&
 		strlen(h) < 256 && *h != '[' && inet_pton(AF_INET, h, &v4) != 1;
