@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: MIT
+"""pipeline.py LADE [EXAMPLES] - `lade run` from outside: files, databases, a service that
+misbehaves, signals, and kill -9 at random moments."""
+
+import http.server
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "house"))
+import tap  # noqa: E402
+
+LADE = os.path.abspath(sys.argv[1])
+KILLS = 50
+
+
+def lade(*args, feed=None, timeout=60, env=None):
+    return subprocess.run([LADE, *args], input=feed, timeout=timeout, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=dict(os.environ, **(env or {})))
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    return path
+
+
+def rows(path, sql):
+    db = sqlite3.connect(path)
+    try:
+        return db.execute(sql).fetchall()
+    finally:
+        db.close()
+
+
+class Service(http.server.ThreadingHTTPServer):
+    """Answers by what its path asks for, and counts."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        self.calls = 0
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, *_):
+        """A client that has given up is part of the test."""
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.server.calls += 1
+        what = self.path.rsplit("/", 1)[-1]
+        if what == "reset":
+            self.connection.close()
+            return
+        if what == "hang":
+            time.sleep(3)
+        status = {"missing": 404, "busy": 503, "bad": 422}.get(what, 200)
+        body = b"not json" if what == "garbage" else json.dumps({"for": what}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+ONCE = """config: 1
+pipeline: once
+source: {{ file: {{ path: {dir}/in.ndjson }} }}
+batch: {{ max_messages: 100, linger: 5ms }}
+concurrency: 2
+steps:
+  - transform:
+      fields: {{ id: "integer .id" }}
+      query: select i, json_object('id', id, 'twice', id * 2) as value from batch where id % 7
+sink:
+  - sqlite: {{ path: {dir}/out.db, table: t, create: true,
+              columns: {{ id: "integer .id", twice: "integer .twice" }} }}
+delivery: exactly_once
+errors: {{ dead_letter: {{ table: dead }} }}
+"""
+
+
+def once(folder, n):
+    write(f"{folder}/in.ndjson", "".join(
+        '{"id":%d}\n' % i if i % 1000 else '{"id":"x%d"}\n' % i for i in range(1, n + 1)))
+    return write(f"{folder}/p.yaml", ONCE.format(dir=folder))
+
+
+def expected_once(n):
+    return [(i, 2 * i) for i in range(1, n + 1) if i % 7 and i % 1000]
+
+
+def kill_nine():
+    with tempfile.TemporaryDirectory() as d:
+        n, kills, complaints = 150000, 0, []
+        config = once(d, n)
+        rng = random.Random(7)
+        for attempt in range(400):
+            p = subprocess.Popen([LADE, "run", "--quiet", config], stderr=subprocess.PIPE,
+                                 text=True)
+            try:
+                _, said = p.communicate(timeout=rng.uniform(0.005, 0.045)
+                                        if kills < KILLS else 60)
+            except subprocess.TimeoutExpired:
+                p.send_signal(signal.SIGKILL)
+                p.communicate()
+                kills += 1
+                continue
+            if p.returncode == 0:
+                break
+            complaints.append(f"status {p.returncode}: {said}")
+            break
+        got = rows(f"{d}/out.db", "select id, twice from t order by id")
+        if got != expected_once(n):
+            complaints.append(f"{len(got)} rows, expected {len(expected_once(n))}; "
+                              f"{len(got) - len(set(got))} doubled")
+        dead = rows(f"{d}/out.db", "select count(*), count(distinct \"offset\") from dead")[0]
+        if dead != (n // 1000, n // 1000):
+            complaints.append(f"dead letters: {dead}, expected {n // 1000} of each")
+        if kills < KILLS:
+            complaints.append(f"only {kills} kills: the run was over too soon")
+        tap.point(f"{KILLS} kills at random moments leave the tables of an undisturbed run",
+                  complaints)
+
+
+def again_does_nothing():
+    with tempfile.TemporaryDirectory() as d:
+        config = once(d, 2000)
+        complaints = []
+        for _ in range(2):
+            r = lade("run", config)
+            complaints += [r.stderr] if r.returncode else []
+        if rows(f"{d}/out.db", "select id, twice from t order by id") != expected_once(2000):
+            complaints.append("the table differs")
+        with open(f"{d}/in.ndjson", "a", encoding="utf-8") as f:
+            f.write('{"id":2001}\n')
+        lade("run", config)
+        if rows(f"{d}/out.db", "select max(id) from t") != [(2001,)]:
+            complaints.append("what was appended was not read")
+        write(f"{d}/in.ndjson", '{"id":5}\n')
+        r = lade("run", config)
+        if r.returncode != 1 or "cut" not in r.stderr + "replaced":
+            complaints.append(f"a cut file: status {r.returncode}: {r.stderr}")
+        tap.point("a second run does nothing, an appended line is read, a cut file is refused",
+                  complaints)
+
+
+BAD = """config: 1
+pipeline: bad
+source: {{ stdin: {{}}, max_message_bytes: 1KiB }}
+batch: {{ linger: 5ms }}
+steps:
+  - transform:
+      fields: {{ n: "json .n" }}
+      query: select i, json_object('n', json(n)) as value from batch
+sink: [ file: {{ path: {dir}/out.ndjson }} ]
+{errors}
+"""
+
+
+def bad_lines():
+    with tempfile.TemporaryDirectory() as d:
+        lines = ['{"n":1}', "not json", "[1]", '{"n":"' + "x" * 2000 + '"}', '{"m":1}',
+                 '{"n":9007199254740993}', '{"n":2}']
+        config = write(f"{d}/p.yaml", BAD.format(
+            dir=d, errors=f"errors: {{ dead_letter: {{ file: {d}/dead.ndjson }} }}"))
+        r = lade("run", config, feed="\n".join(lines) + "\n")
+        out = open(f"{d}/out.ndjson", encoding="utf-8").read().splitlines()
+        dead = [json.loads(x) for x in open(f"{d}/dead.ndjson", encoding="utf-8")]
+        complaints = [r.stderr] if r.returncode else []
+        if out != ['{"n":1}', '{"n":9007199254740993}', '{"n":2}']:
+            complaints.append(f"out: {out}")
+        if len(dead) != 4 or any("error" not in x for x in dead):
+            complaints.append(f"dead: {dead}")
+        tap.point("each bad line gets its verdict and its reason, the rest goes on", complaints)
+
+        config = write(f"{d}/p.yaml", BAD.format(dir=d, errors=""))
+        r = lade("run", config, feed='{"n":1}\nnot json\n')
+        tap.point("without a dead letter a bad line stops the run with status 4 and the remedy",
+                  [] if r.returncode == 4 and "line 2" in r.stderr and "dead_letter:" in r.stderr
+                  else [f"status {r.returncode}: {r.stderr}"])
+
+
+HTTP = """config: 1
+pipeline: ask
+source: {{ stdin: {{}} }}
+batch: {{ linger: 5ms }}
+steps:
+  - http: {{ get: "{address}/at/{{.what}}", into: .answer, timeout: 300ms, retries: 1,
+            concurrency: 8, on_error: {on_error} }}
+sink: [ stdout: {{}} ]
+errors: {{ max_attempts: 2, backoff: 10ms..50ms, dead_letter: {{ file: {dir}/dead.ndjson }} }}
+"""
+
+
+def service():
+    with tempfile.TemporaryDirectory() as d:
+        server = Service()
+        kinds = ["fine", "missing", "busy", "bad", "reset", "hang", "garbage"]
+        feed = "".join('{"what":"%s"}\n' % k for k in kinds * 3)
+        config = write(f"{d}/p.yaml", HTTP.format(address=server.address, dir=d,
+                                                  on_error="keep"))
+        r = lade("run", config, feed=feed)
+        out = [json.loads(x) for x in r.stdout.splitlines()]
+        complaints = [r.stderr] if r.returncode else []
+        answered = [x["what"] for x in out if "answer" in x]
+        if answered != ["fine"] * 3 or len(out) != 18:  # "bad" blames the message
+            complaints.append(f"answered: {answered}, {len(out)} lines; {r.stderr}")
+        if server.calls > 12:
+            complaints.append(f"{server.calls} requests for 7 addresses: not shared")
+        tap.point("a service that is missing, busy, bad, resets, hangs or talks garbage", complaints)
+
+        config = write(f"{d}/p.yaml", HTTP.format(address="http://127.0.0.1:9", dir=d,
+                                                  on_error="reject"))
+        r = lade("run", config, feed='{"what":"x"}\n')
+        dead = open(f"{d}/dead.ndjson", encoding="utf-8").read()
+        tap.point("a service that is down rejects with what happened",
+                  [] if r.returncode == 0 and "127.0.0.1" in dead
+                  else [f"status {r.returncode}: {r.stderr}; {dead}"])
+
+
+def signals():
+    with tempfile.TemporaryDirectory() as d:
+        config = write(f"{d}/p.yaml", f"""config: 1
+pipeline: slow
+source: {{ stdin: {{}} }}
+batch: {{ linger: 20ms }}
+sink: [ file: {{ path: {d}/out.ndjson }} ]
+""")
+        p = subprocess.Popen([LADE, "run", config], stdin=subprocess.PIPE, text=True,
+                             stderr=subprocess.PIPE)
+        p.stdin.write('{"a":1}\n{"a":2}\n')
+        p.stdin.flush()
+        for _ in range(200):
+            if os.path.exists(f"{d}/out.ndjson") and os.path.getsize(f"{d}/out.ndjson"):
+                break
+            time.sleep(0.02)
+        p.send_signal(signal.SIGTERM)
+        _, said = p.communicate(timeout=20)
+        out = open(f"{d}/out.ndjson", encoding="utf-8").read()
+        tap.point("SIGTERM: reading ends, what was read is finished, status 0",
+                  [] if p.returncode == 0 and out == '{"a":1}\n{"a":2}\n'
+                  else [f"status {p.returncode}: {said}: {out!r}"])
+
+        config = write(f"{d}/q.yaml", """config: 1
+pipeline: full
+source: { stdin: {} }
+sink: [ file: { path: /dev/full } ]
+shutdown_timeout: 1s
+""")
+        p = subprocess.Popen([LADE, "run", config], stdin=subprocess.PIPE, text=True,
+                             stderr=subprocess.PIPE)
+        p.stdin.write('{"a":1}\n')
+        p.stdin.close()
+        time.sleep(0.5)
+        p.send_signal(signal.SIGTERM)
+        said = p.stderr.read()
+        p.wait(timeout=20)
+        tap.point("a full disk is waited out, visibly; given up in time it is status 3",
+                  [] if p.returncode == 3 and "room" in said and "unfinished" in said
+                  else [f"status {p.returncode}: {said}"])
+
+
+def mistakes():
+    with tempfile.TemporaryDirectory() as d:
+        complaints = []
+
+        def expect(status, pattern, text, verb="check"):
+            r = lade(verb, write(f"{d}/m.yaml", text), feed="")
+            if r.returncode != status or pattern not in r.stderr:
+                complaints.append(f"expected {status} and {pattern!r}, got {r.returncode}: "
+                                  f"{r.stderr}")
+
+        head = "config: 1\npipeline: m\n"
+        sink = "sink: [ stdout: {} ]\n"
+        expect(78, "m.yaml:3:", head + "sourc: { stdin: {} }\n" + sink)
+        expect(78, "source", head + "sourc: { stdin: {} }\n" + sink)
+        expect(78, "exactly_once", head + "source: { stdin: {} }\n" + sink
+               + "delivery: exactly_once\n")
+        expect(1, "/nonexistent", head + "source: { file: { path: /nonexistent } }\n" + sink,
+               "run")
+        expect(78, "kafka", head + "source: { kafka: { topics: [a] } }\n" + sink)
+        r = lade("run")
+        complaints += [] if r.returncode == 2 else [f"no argument: {r.returncode}"]
+        r = lade("run", f"{d}/none.yaml")
+        complaints += [] if r.returncode == 78 else [f"no file: {r.returncode}: {r.stderr}"]
+        tap.point("mistakes in configuration and arguments say where and what", complaints)
+
+
+def five_minutes():
+    with tempfile.TemporaryDirectory() as d:
+        complaints = []
+        made = lade("new", f"{d}/orders")
+        commands = [x.strip() for x in made.stdout.splitlines() if x.startswith("  ")]
+        if made.returncode or len(commands) != 3:
+            complaints.append(made.stdout + made.stderr)
+        env = dict(os.environ, PATH=os.path.dirname(LADE) + ":" + os.environ["PATH"])
+        for command in commands:
+            r = subprocess.run(command, shell=True, env=env, text=True, timeout=60,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            if r.returncode:
+                complaints.append(f"{command}: {r.returncode}: {r.stdout}")
+        if commands and "Ada" not in r.stdout:
+            complaints.append(f"the last command shows: {r.stdout}")
+        tap.point("lade new prints three commands, and each succeeds as printed", complaints)
+
+
+def main():
+    five_minutes()
+    mistakes()
+    bad_lines()
+    again_does_nothing()
+    service()
+    signals()
+    kill_nine()
+    tap.done()
+
+
+main()
