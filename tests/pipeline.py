@@ -226,7 +226,8 @@ def service():
             complaints.append(f"answered: {answered}, {len(out)} lines; {r.stderr}")
         if server.calls > 12:
             complaints.append(f"{server.calls} requests for 7 addresses: not shared")
-        tap.point("a service that is missing, busy, bad, resets, hangs or talks garbage", complaints)
+        tap.point("a service that is missing, busy, bad, resets, hangs or talks garbage",
+                  complaints)
 
         config = write(f"{d}/p.yaml", HTTP.format(address="http://127.0.0.1:9", dir=d,
                                                   on_error="reject"))

@@ -1,4 +1,5 @@
-/* Calls of two task types, as in docs/for-gc.md. */
+/* SPDX-License-Identifier: MIT */
+/* calls.c - two functions with results of different types, and a place to call them. */
 #include <errno.h>
 #include <lade/lade.h>
 
