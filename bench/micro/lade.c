@@ -160,6 +160,109 @@ static int for_ever(long *ret)
 }
 LADE_TASK(for_ever, long)
 
+LADE_CHANNEL(number, long)
+LADE_STREAM(number, long)
+
+static int send_numbers(struct number_channel *ch, long count)
+{
+	int rc = 0;
+
+	for (long i = 0; i < count && rc == 0; i++)
+		rc = number_send(ch, i);
+	number_channel_close(ch);
+	return rc;
+}
+LADE_TASK_VOID(send_numbers, (struct number_channel *, ch), (long, count))
+
+static int sum_numbers(struct number_channel *ch, long *ret)
+{
+	long n = 0, sum = 0;
+
+	while (number_recv(ch, &n) == 0)
+		sum += n;
+	*ret = sum;
+	return 0;
+}
+LADE_TASK(sum_numbers, long, (struct number_channel *, ch))
+
+static int echo_numbers(struct number_channel *in, struct number_channel *out)
+{
+	long n = 0;
+	int rc = 0;
+
+	while (rc == 0 && number_recv(in, &n) == 0)
+		rc = number_send(out, n + 1);
+	return rc;
+}
+LADE_TASK_VOID(echo_numbers, (struct number_channel *, in), (struct number_channel *, out))
+
+static int ask_numbers(struct number_channel *out, struct number_channel *in, long count)
+{
+	long n = 0;
+	int rc = 0;
+
+	for (long i = 0; i < count && rc == 0; i++) {
+		rc = number_send(out, i);
+		if (rc == 0)
+			rc = number_recv(in, &n);
+	}
+	number_channel_close(out);
+	return rc;
+}
+LADE_TASK_VOID(ask_numbers, (struct number_channel *, out), (struct number_channel *, in),
+	       (long, count))
+
+static int batch_numbers(struct number_channel *ch, long *ret)
+{
+	struct number_batch batch;
+	long sum = 0;
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		struct number_batches *in =
+			number_batch(&s, number_from_channel(ch),
+				     (struct lade_batch_config){ .max_items = 500,
+								 .linger = lade_ms(50),
+								 .ahead = 1 });
+
+		while ((rc = number_batch_next(in, &batch)) > 0)
+			for (size_t i = 0; i < batch.len; i++)
+				sum += batch.items[i];
+		number_batches_close(in);
+	}
+	*ret = sum;
+	return rc;
+}
+LADE_TASK(batch_numbers, long, (struct number_channel *, ch))
+
+/* Channels and the stream: the rows that have two tasks. */
+static int channel_works(void)
+{
+	struct number_channel *a = NULL, *b = NULL, *c = NULL, *d = NULL;
+	long sum = 0;
+	double t;
+	int rc;
+
+	rc = number_channel_new(128, &a) | number_channel_new(0, &b) | number_channel_new(0, &c) |
+	     number_channel_new(128, &d);
+	if (rc < 0)
+		return rc;
+	t = cpu_ns();
+	rc = lade_join(lade_do(send_numbers, a, ops), lade_do(sum_numbers, a, &sum));
+	row("chan_buffered", "lade", cpu_ns() - t, (double)ops);
+	t = cpu_ns();
+	rc |= lade_join(lade_do(ask_numbers, b, c, ops), lade_do(echo_numbers, b, c));
+	row("chan_unbuffered", "lade", cpu_ns() - t, (double)ops);
+	t = cpu_ns();
+	rc |= lade_join(lade_do(send_numbers, d, ops), lade_do(batch_numbers, d, &sum));
+	row("timed_batch", "lade", cpu_ns() - t, (double)ops);
+	number_channel_free(a);
+	number_channel_free(b);
+	number_channel_free(c);
+	number_channel_free(d);
+	return rc;
+}
+
 static int works(void)
 {
 	double t;
@@ -196,7 +299,7 @@ static int works(void)
 		rc |= lade_race_ok(lade_do(one, i, &x), lade_do(for_ever, &sum),
 				   lade_do(for_ever, &sum));
 	row("race_three", "lade", cpu_ns() - t, (double)ops);
-	return rc;
+	return rc ? rc : channel_works();
 }
 LADE_TASK_VOID(works)
 
