@@ -275,12 +275,29 @@ static uint32_t rejected_in(const struct lade_pipe_batch *b)
 	return n;
 }
 
+/* The beginning of a message, for a terminal: what it would obey is a question mark. */
+static const char *excerpt(const struct lade_pipe_message *m, char ret[128])
+{
+	uint32_t n = m->len > 120 ? 120 : m->len;
+	unsigned char before = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)m->bytes[i];
+		bool obeyed = c < ' ' || c == 0x7f || (c >= 0x80 && c < 0xa0 && before < 0xc3);
+
+		ret[i] = obeyed ? '?' : (char)c;
+		before = c < 0xc0 && before >= 0xc3 ? before : c;
+	}
+	strcpy(ret + n, m->len > n ? "..." : "");
+	return ret;
+}
+
 /* Without a dead letter a rejected message stops the pipeline: which, where, why, what to do. */
 static int stop_at_bad(struct lade_pipe_engine *e, const struct lade_pipe_batch *b)
 {
 	const struct lade_pipe_message *m = b->n_rejected ? b->rejected : NULL;
 	const struct lade_pipe_fate *fate = b->rejected_fates;
-	char line[40] = "";
+	char line[40] = "", text[128];
 
 	for (uint32_t i = 0; !m && i < b->n; i++) {
 		if (b->fates[i].verdict == LADE_VERDICT_REJECT) {
@@ -291,12 +308,11 @@ static int stop_at_bad(struct lade_pipe_engine *e, const struct lade_pipe_batch 
 	if (m->line)
 		snprintf(line, sizeof(line), "line %" PRId64 ", ", m->line);
 	return lade_pipe_fail(e, LADE_EXIT_BAD_MESSAGE,
-			      "%s: %sbyte %" PRId64 ": %s: %s\n  %.*s%s\n"
+			      "%s: %sbyte %" PRId64 ": %s: %s\n  %s\n"
 			      "to go on past such messages, configure where they go:\n"
 			      "  errors:\n    dead_letter: { file: %s.dead.ndjson }",
 			      e->lane.topic, line, m->offset, fate->step, fate->reason,
-			      (int)(m->len > 120 ? 120 : m->len), m->bytes,
-			      m->len > 120 ? "…" : "", e->config->name);
+			      excerpt(m, text), e->config->name);
 }
 
 static bool has_letters(const struct lade_pipe_engine *e)

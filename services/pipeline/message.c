@@ -346,20 +346,40 @@ static struct lade_datum meta(const struct lade_pipe_message *message, int kind)
 	}
 }
 
+/* Puts the reference's name in front of the reason: a message has many values. */
+static int named(const struct lade_pipe_ref *ref, int rc, struct lade_json_error *error)
+{
+	const char *at = ref->kind == LADE_REF_HEADER ? "@header." : "";
+	char reason[sizeof(error->reason)];
+
+	if (rc != -EBADMSG)
+		return rc;
+	snprintf(reason, sizeof(reason), "%s", error->reason);
+	snprintf(error->reason, sizeof(error->reason), "%s%.*s: %.*s", at,
+		 (int)(ref->name_len > 48 ? 48 : ref->name_len), ref->name,
+		 (int)sizeof(reason) - 60, reason);
+	return rc;
+}
+
 int lade_pipe_message_value(struct lade_pipe_message *message,
 			    const struct lade_pipe_shape *shape, const struct lade_pipe_ref *ref,
 			    struct lade_json_reader *reader, struct lade_arena *arena,
 			    struct lade_datum *ret, struct lade_json_error *ret_error)
 {
 	struct lade_datum value;
+	int rc;
 
-	if (ref->kind == LADE_REF_PATH)
-		return path_value(message, shape, ref, reader, arena, ret, ret_error);
+	if (ref->kind == LADE_REF_PATH) {
+		rc = path_value(message, shape, ref, reader, arena, ret, ret_error);
+		return named(ref, rc, ret_error);
+	}
 	value = meta(message, (int)ref->kind);
 	if (value.type == LADE_ABSENT)
-		return lade_json_convert("", (struct lade_json_span){ 0, 0 }, ref->want, NULL, 0,
-					 ret, ret_error);
-	return convert_set(&value, ref->want, arena, ret, ret_error);
+		rc = lade_json_convert("", (struct lade_json_span){ 0, 0 }, ref->want, NULL, 0,
+				       ret, ret_error);
+	else
+		rc = convert_set(&value, ref->want, arena, ret, ret_error);
+	return named(ref, rc, ret_error);
 }
 
 /* The bytes that tell a value from others of its type. */

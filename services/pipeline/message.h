@@ -94,7 +94,8 @@ int lade_pipe_message_set(struct lade_pipe_message *message,
  * A path that meets what a step has set sees the message with it; for that the message may
  * have to be written and read anew, once.
  *
- * Returns 0; -EBADMSG with the reason when it does not convert or is not there; -ENOMEM. */
+ * Returns 0; -EBADMSG when it does not convert or is not there, with a reason that begins with
+ * the name: ".delay: \"x\" is not an integer"; -ENOMEM. */
 int lade_pipe_message_value(struct lade_pipe_message *message,
 			    const struct lade_pipe_shape *shape, const struct lade_pipe_ref *ref,
 			    struct lade_json_reader *reader, struct lade_arena *arena,

@@ -336,6 +336,20 @@ static int open_listed(struct to_sqlite *s, struct lade_pipe_shape *shape)
 	return 0;
 }
 
+/* The path to the member of a name, whatever is in the name; NULL: out of memory. */
+static char *path_of(const char *name)
+{
+	struct lade_json_out out;
+
+	lade_json_out_init(&out, 4096);
+	lade_json_out_raw(&out, ".", 1);
+	lade_json_out_string(&out, name, strlen(name));
+	lade_json_out_raw(&out, "", 1);
+	if (out.status < 0)
+		lade_json_out_done(&out);
+	return out.data;
+}
+
 /* Columns as the table has them: each takes the member of its name. */
 static int open_by_name(struct to_sqlite *s, struct lade_pipe_shape *shape)
 {
@@ -344,14 +358,12 @@ static int open_by_name(struct to_sqlite *s, struct lade_pipe_shape *shape)
 	s->n_columns = lade_sqlite_table_columns(s->table);
 	for (unsigned i = 0; i < s->n_columns; i++) {
 		const struct lade_sqlite_column *c = lade_sqlite_table_column(s->table, i);
-		size_t room = strlen(c->name) + 8;
 		int rc;
 
 		s->columns[i] = *c;
-		s->texts[i] = malloc(room);
+		s->texts[i] = path_of(c->name);
 		if (!s->texts[i])
 			return -ENOMEM;
-		snprintf(s->texts[i], room, ".\"%s\"", c->name);
 		rc = lade_pipe_shape_ask(shape, s->texts[i], strlen(s->texts[i]), &s->refs[i],
 					 &error);
 		if (rc < 0)

@@ -190,8 +190,8 @@ static int set_from_result(struct sql *s, struct lade_pipe_batch *b, uint32_t at
 			   const struct lade_sqlite_result *r, uint32_t i)
 {
 	uint32_t first = r->first[i], n = r->first[i + 1] - first;
-	const struct lade_datum *rows[n ? n : 1];
-	int rc = 0;
+	const struct lade_datum **rows = lade_arena_alloc(&b->arena, (n + 1) * sizeof(*rows));
+	int rc = rows ? 0 : -ENOMEM;
 
 	for (uint32_t k = 0; rc == 0 && k < n; k++) {
 		struct lade_datum *copy =
@@ -211,10 +211,10 @@ static int set_from_result(struct sql *s, struct lade_pipe_batch *b, uint32_t at
 static int set_from_answer(struct sql *s, struct lade_pipe_batch *b, uint32_t at,
 			   const struct answer *a)
 {
-	const struct lade_datum *rows[a->rows ? a->rows : 1];
-	int rc = 0;
+	const struct lade_datum **rows = lade_arena_alloc(&b->arena, (a->rows + 1) * sizeof(*rows));
+	int rc = rows ? 0 : -ENOMEM;
 
-	for (uint32_t k = 0; k < a->rows; k++) {
+	for (uint32_t k = 0; rc == 0 && k < a->rows; k++) {
 		struct lade_datum *copy =
 			lade_arena_alloc(&b->arena, (s->n_columns + 1) * sizeof(*copy));
 

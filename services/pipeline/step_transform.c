@@ -105,6 +105,70 @@ static int gather(struct transform *t, struct lade_pipe_batch *b, const uint32_t
 	return 0;
 }
 
+static int ask(struct transform *t, struct asker *a, const struct rows *rows, uint32_t from,
+	       uint32_t n, struct lade_sqlite_error *error)
+{
+	const struct lade_sqlite_batch batch = {
+		.rows = n,
+		.messages = t->uses_message ? rows->documents + from : NULL,
+		.cells = rows->cells + (size_t)from * t->n_fields,
+	};
+
+	t->stage->calls++;
+	return lade_sqlite_query_ask(a->query, &batch, t->stage->config->timeout_ns, &a->result,
+				     error);
+}
+
+/* Halves until the row that the query fails on stands alone, and rejects its message. */
+static int reject_bad_rows(struct transform *t, struct asker *a, struct lade_pipe_batch *b,
+			   const struct rows *rows, uint32_t from, uint32_t n)
+{
+	struct lade_sqlite_error error;
+	int rc = ask(t, a, rows, from, n, &error);
+
+	if (rc != -EBADMSG)
+		return rc;
+	if (n == 1) {
+		lade_pipe_reject(b, rows->kept[from], t->stage->config->name, "%s", error.text);
+		return 0;
+	}
+	rc = reject_bad_rows(t, a, b, rows, from, n / 2);
+	return rc < 0 ? rc : reject_bad_rows(t, a, b, rows, from + n / 2, n - n / 2);
+}
+
+/* Leaves out the rows whose messages were rejected. */
+static void drop_rejected(struct transform *t, const struct lade_pipe_batch *b, struct rows *rows)
+{
+	uint32_t n = 0;
+
+	for (uint32_t j = 0; j < rows->n; j++) {
+		if (b->fates[rows->kept[j]].verdict == LADE_VERDICT_REJECT)
+			continue;
+		memmove(rows->cells + (size_t)n * t->n_fields,
+			rows->cells + (size_t)j * t->n_fields, t->n_fields * sizeof(*rows->cells));
+		rows->documents[n] = rows->documents[j];
+		rows->kept[n++] = rows->kept[j];
+	}
+	rows->n = n;
+}
+
+/* Asks for the whole batch. A message that the query fails on is rejected alone, unless the query
+ * is an aggregate: that one fails as one. */
+static int ask_all(struct transform *t, struct asker *a, struct lade_pipe_batch *b,
+		   struct rows *rows, struct lade_sqlite_error *error)
+{
+	int rc = ask(t, a, rows, 0, rows->n, error);
+
+	if (rc != -EBADMSG || !t->per_message)
+		return rc;
+	rc = reject_bad_rows(t, a, b, rows, 0, rows->n);
+	if (rc < 0)
+		return rc;
+	drop_rejected(t, b, rows);
+	a->result.rows = 0;
+	return rows->n ? ask(t, a, rows, 0, rows->n, error) : 0;
+}
+
 /* Puts what was rejected so far aside: the batch gets new messages. */
 static int put_rejected_aside(struct lade_pipe_batch *b)
 {
@@ -214,15 +278,8 @@ static int transform_process(struct lade_pipe_stage *stage, struct lade_pipe_bat
 	t->free = a->next;
 	stage->asked += rows.n;
 	if (rows.n) {
-		const struct lade_sqlite_batch batch = {
-			.rows = rows.n,
-			.messages = t->uses_message ? rows.documents : NULL,
-			.cells = rows.cells,
-		};
-
-		stage->calls++;
-		rc = lade_sqlite_query_ask(a->query, &batch, stage->config->timeout_ns,
-					   &a->result, &error);
+		error.text[0] = '\0';
+		rc = ask_all(t, a, b, &rows, &error);
 		if (rc < 0 && rc != -ECANCELED) {
 			stage->errors++;
 			lade_pipe_trouble(stage->engine, stage->config->name, stage->trouble, "%s",
