@@ -311,7 +311,7 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		ops = atol(argv[1]);
 	bench_bare();
-	if (lade_loop_new(&(struct lade_loop_config){ .backend = "virtual" }, &loop) < 0)
+	if (lade_loop_new(&(struct lade_loop_config){ .backend = NULL }, &loop) < 0)
 		return 1;
 	return lade_loop_run(loop, &task.head, LADE_SITE) < 0;
 }

@@ -179,7 +179,9 @@ struct lade_ctl {
 	void *san;			    /* the sanitizer's handle of this stack */
 	char *stack;			    /* lowest byte of the slot, guard included */
 	size_t stack_bytes;		    /* slot size */
-	uintptr_t reserved[2];		    /* 0 */
+	uint32_t stack_class;		    /* which size of slot it is */
+	uint32_t reserved32;		    /* 0 */
+	uintptr_t reserved[1];		    /* 0 */
 };
 
 /* What abort() answers (rule 11). */

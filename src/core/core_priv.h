@@ -240,6 +240,17 @@ static inline int lade_enter(const char *site)
  * Returns the op's result, which is -ECANCELED when abort() answered ABORTED. */
 int lade_op_wait(struct lade_op *op);
 
+/* lade_op_init - makes an op; the fields that parking sets are left alone. */
+static inline void lade_op_init(struct lade_op *op, const char *what, const char *site,
+				enum lade_abort_result (*abort)(struct lade_op *))
+{
+	op->abort = abort;
+	op->soft = NULL;
+	op->done = NULL;
+	op->what = what;
+	op->site = site;
+}
+
 /* lade_deliver - tells a parked task of the request that now holds for it. */
 void lade_deliver(struct lade_ctl *ctl);
 

@@ -143,13 +143,14 @@ static enum lade_abort_result sleep_abort(struct lade_op *op)
 
 int lade_sleep_until_at(struct lade_instant when, const char *site)
 {
-	struct sleep sleep = { .op = { .what = "sleep", .site = site, .abort = sleep_abort } };
+	struct sleep sleep;
 	int rc = lade_enter(site);
 
 	if (rc < 0)
 		return rc;
 	if (when.mono_ns <= lade_cur->loop->now_ns)
 		return 0;
+	lade_op_init(&sleep.op, "sleep", site, sleep_abort);
 	lade_timer_start(lade_cur->loop, &sleep.timer, when.mono_ns, TIMER_OP, sleep_over);
 	return lade_op_wait_inline(&sleep.op);
 }

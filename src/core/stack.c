@@ -34,6 +34,7 @@
 
 #define CLASSES 5
 #define SMALLEST_SLOT ((size_t)64 << 10)
+#define DEFAULT_CLASS 1 /* of 256 KiB */
 #define STACKS_MAX_DEFAULT 2000000u
 #define MPROTECT_MAX 25000u
 #define GUARD_MAX ((size_t)64 << 10)
@@ -205,6 +206,7 @@ static struct lade_ctl *cut_slot(struct lade_stacks *stacks, struct slot_class *
 	ctl->flags = set_guard(stacks, slot, class->slot_bytes);
 	ctl->stack = slot;
 	ctl->stack_bytes = class->slot_bytes;
+	ctl->stack_class = (uint32_t)(class - stacks->classes);
 	ctl->san = NULL;
 	san_stack_new(ctl);
 	return ctl;
@@ -212,6 +214,8 @@ static struct lade_ctl *cut_slot(struct lade_stacks *stacks, struct slot_class *
 
 static struct slot_class *class_of(struct lade_stacks *stacks, size_t bytes)
 {
+	if (lade_likely(bytes == LADE_STACK_BYTES_DEFAULT))
+		return &stacks->classes[DEFAULT_CLASS];
 	for (int i = 0; i < CLASSES; i++)
 		if (bytes <= stacks->classes[i].slot_bytes)
 			return &stacks->classes[i];
@@ -242,7 +246,7 @@ struct lade_ctl *lade_stack_take(struct lade_stacks *stacks, size_t bytes)
 
 void lade_stack_give(struct lade_stacks *stacks, struct lade_ctl *ctl)
 {
-	struct slot_class *class = class_of(stacks, ctl->stack_bytes);
+	struct slot_class *class = &stacks->classes[ctl->stack_class];
 
 	san_stack_free(ctl);
 	ctl->ready_next = class->free;

@@ -192,11 +192,7 @@ static inline __attribute__((always_inline)) int wait_in(struct lade_link *list,
 {
 	struct lade_plain_wait w;
 
-	w.op.abort = lade_waiter_abort;
-	w.op.soft = NULL;
-	w.op.done = NULL;
-	w.op.what = what;
-	w.op.site = site;
+	lade_op_init(&w.op, what, site, lade_waiter_abort);
 	w.waiter.op = &w.op;
 	w.waiter.selecting = NULL;
 	w.waiter.slot = slot;

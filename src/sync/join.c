@@ -132,8 +132,9 @@ static inline __attribute__((always_inline)) int run_group(enum scope_policy pol
 			count_inline(ctl, site);
 	}
 	while (group.live) {
-		struct lade_op op = { .what = what, .site = site };
+		struct lade_op op;
 
+		lade_op_init(&op, what, site, NULL);
 		group.waiter = &op;
 		(void)lade_op_wait_inline(&op);
 		winner = decide(&group, winner);
