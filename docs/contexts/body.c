@@ -8,6 +8,8 @@ int body(void)
 {
 	int rc = 0;
 
+	{
 @code@
+	}
 	return rc;
 }

@@ -23,7 +23,9 @@ int context(struct pg *db, struct http *api, long id)
 
 	(void)db;
 	(void)user;
+	{
 @code@
+	}
 	(void)price;
 	return rc;
 }

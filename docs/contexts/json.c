@@ -11,6 +11,8 @@ int read_line(struct lade_json_paths *paths, struct lade_json_reader *reader, co
 	struct lade_json_error error;
 	int rc = 0;
 
+	{
 @code@
+	}
 	return rc;
 }

@@ -477,6 +477,31 @@ IN_TASK(entering_a_call_reads_no_clock)
 	lade_cur->loop->backend = real;
 }
 
+/* A clock that is not exact is read again when the reading may be older than 50 us. */
+IN_TASK(the_cached_time_stands_for_now_while_it_is_young)
+{
+	struct lade_backend rough = *lade_cur->loop->backend;
+	struct lade_loop *loop = lade_cur->loop;
+	int before;
+
+	rough.now = counted_now;
+	rough.exact = false;
+	loop->backend = &rough;
+	/* Older than any cycle counter can be young. */
+	loop->now_cycles -= UINT64_C(1) << 40;
+	readings = 0;
+	(void)lade_now();
+	CHECK_EQ(readings, 1);
+	for (int i = 0; i < 10; i++)
+		(void)lade_now();
+	before = readings;
+	CHECK(before <= 3);
+	loop->now_cycles -= UINT64_C(1) << 40;
+	(void)lade_in(lade_ms(5));
+	CHECK_EQ(readings, before + 1);
+	loop->backend = &lade_backend_virtual;
+}
+
 int main(void)
 {
 	TAP(what_ends_before_its_deadline_keeps_its_result);
@@ -511,5 +536,6 @@ int main(void)
 	TAP(after_etime_why_names_the_deadline);
 	TAP(inside_a_deadline_that_fired_why_names_it);
 	TAP(entering_a_call_reads_no_clock);
+	TAP(the_cached_time_stands_for_now_while_it_is_young);
 	return tap_done();
 }

@@ -410,6 +410,73 @@ static void joins_that_fail_at_once_let_the_others_run_when_the_inline_budget_is
 		 joins_that_fail_at_once_body);
 }
 
+IN_TASK(a_race_and_a_join_inside_a_shield_work_as_ever)
+{
+	struct end_after_task a = end_after_task(1000, 0);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_cancel(&s);
+		lade_shield(lade_s(1)) {
+			CHECK_EQ(lade_race_ok(&a, lade_do(end_after, 10, 0)), 1);
+			CHECK_EQ(lade_join(lade_do(end_after, 5, 0), lade_do(end_after, 10, -EIO)),
+				 -EIO);
+		}
+	}
+	CHECK_EQ(lade_status(&a), -ECANCELED);
+	CHECK_EQ(now_ms(), 20);
+}
+
+IN_TASK(a_started_task_in_a_join_ends_the_process)
+{
+	struct end_after_task a = end_after_task(10, 0);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start_at(&s, &a.head, "start.c:1");
+		rc = lade_join(&a);
+	}
+}
+
+IN_TASK(a_started_task_in_a_composite_ends_the_process)
+{
+	struct end_after_task a = end_after_task(10, 0);
+	struct lade_race_task race = lade_race_task(&a);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start_at(&s, &a.head, "start.c:1");
+		lade_start(&s, &race);
+	}
+}
+
+IN_TASK(a_task_that_is_named_twice_in_a_join_ends_the_process)
+{
+	struct end_after_task a = end_after_task(10, 0);
+
+	(void)!lade_join(&a, &a);
+}
+
+IN_TASK(a_composite_that_is_spawned_ends_the_process)
+{
+	struct end_after_task a = end_after_task(10, 0);
+	int rc = 0;
+
+	lade_scope(s, &rc)
+		rc = lade_spawn(&s, lade_join_task(&a));
+}
+
+static void a_join_outside_any_task_ends_the_process(void)
+{
+	(void)!lade_join(lade_do(end_after, 1, 0));
+}
+
+IN_TASK(a_race_inside_no_suspend_ends_the_process)
+{
+	lade_no_suspend
+		(void)!lade_race(lade_do(end_after, 1, 0));
+}
+
 int main(void)
 {
 	TAP(a_join_waits_for_tasks_of_any_result_types);
@@ -438,5 +505,18 @@ int main(void)
 	TAP(a_member_for_which_no_stack_can_be_had_fails_the_join);
 	TAP(a_join_with_too_few_stacks_at_each_start_loses_and_leaks_nothing);
 	TAP(joins_that_fail_at_once_let_the_others_run_when_the_inline_budget_is_spent);
+	TAP(a_race_and_a_join_inside_a_shield_work_as_ever);
+	TAP_DIES(a_started_task_in_a_join_ends_the_process,
+		 "task end_after is started twice; the first time was at start.c:1");
+	TAP_DIES(a_started_task_in_a_composite_ends_the_process,
+		 "task end_after is started twice; the first time was at start.c:1");
+	TAP_DIES(a_task_that_is_named_twice_in_a_join_ends_the_process,
+		 "task end_after is started twice");
+	TAP_DIES(a_composite_that_is_spawned_ends_the_process,
+		 "a composite lives in the block that wrote it and cannot be spawned");
+	TAP_DIES(a_join_outside_any_task_ends_the_process,
+		 "a suspending call outside any task");
+	TAP_DIES(a_race_inside_no_suspend_ends_the_process,
+		 "a suspending call inside lade_no_suspend");
 	return tap_done();
 }

@@ -4,7 +4,7 @@
 A line of tests/rules.tsv is: id, tab, tests | later: what. Either side may stand alone. Tests
 are separated by commas; one is PROGRAM:NAME, where PROGRAM is the path of its NAME_test.c
 without `_test.c` and without a leading src/ (core/scope, services/pipeline/batch, tests/story)
-and NAME a function that the program gives to TAP or TAP_DIES, or compile-fail:NAME.
+and NAME a function that the program gives to TAP, TAP_DIES or TAP_FINDS, or compile-fail:NAME.
 """
 
 import os
@@ -41,7 +41,7 @@ def exists(test, sources):
     if program == "compile-fail":
         return f"tests/compile-fail/{name}.c" in sources
     text = sources.get(source(program), "")
-    return bool(name and re.search(rf"\bTAP(_DIES)?\(\s*{re.escape(name)}\s*[,)]", text))
+    return bool(name and re.search(rf"\bTAP(_DIES|_FINDS)?\(\s*{re.escape(name)}\s*[,)]", text))
 
 
 def complaints(ids, table, sources):
