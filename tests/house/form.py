@@ -74,7 +74,8 @@ def declared(text):
     """The function's name, if @text is the head of a function."""
     nested = r"\([^()]*(?:\([^()]*(?:\([^()]*\)[^()]*)*\)[^()]*)*\)"
     text = re.sub(rf"(__attribute__|_Static_assert|_Pragma)\s*{nested}|LADE_API_\w+", " ", text)
-    if "=" in text or text.lstrip().startswith("typedef"):
+    text = " ".join(text.split())  # blanked macros leave long runs, which the match would try
+    if "=" in text or text.startswith("typedef"):
         return None
     m = re.match(rf"\s*[\w\s*]*?\b(\w+)\s*{nested}[\w\s]*$", text)
     return m[1] if m else None
