@@ -120,13 +120,15 @@ static int take_in(struct map *m, struct lade_scope *s)
 	int rc;
 
 	while ((rc = wait_slot(m)) == 0 && !m->failed) {
-		uint32_t number = m->free[m->free_count - 1];
+		/* Ours from here on: slots become free while the pull waits. */
+		uint32_t number = m->free[--m->free_count];
 		struct map_slot *slot = &m->slots[number];
 
 		rc = pull(m, slot->item);
-		if (rc <= 0)
+		if (rc <= 0) {
+			m->free[m->free_count++] = number;
 			break;
-		m->free_count--;
+		}
 		slot->done = false;
 		if (!m->as_completed)
 			enqueue(m, number);

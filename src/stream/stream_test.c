@@ -234,6 +234,47 @@ static void a_map_gives_all_results_and_a_failure_after_those_before_it(void)
 	run_on("virtual", map_body_both);
 }
 
+static int feed_slowly(struct num_channel *ch, long count)
+{
+	int rc = 0;
+
+	for (long i = 0; rc == 0 && i < count; i++) {
+		rc = num_send(ch, i);
+		if (rc == 0 && i % 2)
+			rc = lade_sleep(lade_ms(5));
+	}
+	num_channel_close(ch);
+	return rc;
+}
+LADE_TASK_VOID(feed_slowly, (struct num_channel *, ch), (long, count))
+
+static void slow_source_body(void)
+{
+	struct feed_slowly_task feeder;
+	struct num_channel *ch = NULL;
+	struct num_stream *in = NULL;
+	long n, next = 0;
+	int rc = 0;
+
+	CHECK_EQ(num_channel_new(1, &ch), 0);
+	feeder = feed_slowly_task(ch, 50);
+	lade_scope(s, &rc) {
+		lade_start(&s, &feeder);
+		in = double_all(&s, num_from_channel(ch), NULL, 4, false);
+		while ((rc = num_next(in, &n)) > 0)
+			CHECK_EQ(n, 2 * next++);
+		in = num_stream_close(in);
+	}
+	CHECK_EQ(rc, 0);
+	CHECK_EQ(next, 50);
+	num_channel_free(ch);
+}
+
+static void a_map_whose_consumer_waits_for_its_source_gives_each_result_once(void)
+{
+	run_on("virtual", slow_source_body);
+}
+
 static void merge_body(void)
 {
 	struct num_stream *three[3], *in = NULL;
@@ -315,6 +356,7 @@ int main(void)
 	TAP(a_batch_closes_by_size_linger_idle_and_end);
 	TAP(what_was_read_for_a_cancelled_consumer_is_the_remainder);
 	TAP(a_map_gives_all_results_and_a_failure_after_those_before_it);
+	TAP(a_map_whose_consumer_waits_for_its_source_gives_each_result_once);
 	TAP(a_merge_gives_the_items_of_all_its_inputs);
 	TAP(lines_carry_their_numbers_and_offsets_and_long_ones_are_cut);
 	return tap_done();
