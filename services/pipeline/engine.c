@@ -19,15 +19,11 @@
 
 #include "services/pipeline/engine.h"
 
-#include "services/pipeline/keeper.h"
-
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -131,7 +127,7 @@ static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, 
 static int bisect(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
 		  uint32_t n)
 {
-	bool whole = stage->ops == &lade_pipe_transform;
+	bool whole = stage->makes_new;
 	int rc;
 
 	if (n == 1 || whole) {
@@ -186,7 +182,6 @@ static uint32_t keep_retries(struct lade_pipe_stage *stage, struct lade_pipe_bat
 static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
 		      uint32_t n)
 {
-	bool makes_new = stage->ops == &lade_pipe_transform;
 	int rc = 0;
 
 	for (uint32_t attempt = 1; n; attempt++) {
@@ -194,7 +189,7 @@ static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, 
 
 		rc = stage->ops->process(stage, b, index, n);
 		stage->busy_ns += lade_now().mono_ns - began_ns;
-		if (rc == 0 && makes_new) {
+		if (rc == 0 && stage->makes_new) {
 			stage->passes += b->n;
 			n = 0;
 		} else if (rc == 0) {
@@ -352,25 +347,13 @@ static int write_to(struct lade_pipe_outlet *o, struct lade_pipe_batch *const *g
 	}
 }
 
-static int identify(void *arg)
-{
-	struct lade_pipe_engine *e = arg;
-	struct lade_pipe_identity identity;
-	int rc = lade_pipe_identify(e->source_fd, e->identify_offset, &identity);
-
-	if (rc == 0)
-		lade_pipe_identity_format(&identity, e->cluster);
-	return rc;
-}
-
 /* Which file the offset is of: its beginning is part of that until 4 KiB are read. */
 static int set_cluster(struct lade_pipe_engine *e, int64_t offset)
 {
 	if (e->cluster_is_final)
 		return 0;
-	e->identify_offset = offset;
 	e->cluster_is_final = offset >= LADE_POSITION_HASHED;
-	return lade_blocking(identify, e);
+	return e->parts->source->identify(e, offset);
 }
 
 static int write_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const *group,
@@ -488,11 +471,6 @@ static int write_all(struct lade_pipe_engine *e, struct owned_stream *in)
 
 static int open_stages(struct lade_pipe_engine *e)
 {
-	static const struct lade_pipe_step_ops *const ops[] = {
-		[LADE_STEP_SQL] = &lade_pipe_sql,
-		[LADE_STEP_HTTP] = &lade_pipe_http,
-		[LADE_STEP_TRANSFORM] = &lade_pipe_transform,
-	};
 	struct lade_pipe_shape *shape = lade_pipe_shape_new();
 
 	if (!shape)
@@ -503,7 +481,7 @@ static int open_stages(struct lade_pipe_engine *e)
 		int rc;
 
 		stage->config = &e->config->steps[i];
-		stage->ops = ops[stage->config->kind];
+		stage->ops = e->parts->steps[stage->config->kind];
 		stage->engine = e;
 		stage->in = shape;
 		rc = stage->ops->open(stage, shape);
@@ -525,10 +503,8 @@ static int open_outlets(struct lade_pipe_engine *e)
 		o->config = &e->config->sinks[i];
 		o->engine = e;
 		o->shape = shape;
-		o->ops = o->config->kind == LADE_SINK_SQLITE ? &lade_pipe_to_sqlite
-							     : &lade_pipe_to_file;
-		if (e->config->delivery == LADE_EXACTLY_ONCE && !e->keeper &&
-		    o->config->kind == LADE_SINK_SQLITE)
+		o->ops = e->parts->sinks[o->config->kind];
+		if (e->config->delivery == LADE_EXACTLY_ONCE && !e->keeper && o->ops->claim)
 			e->keeper = o;
 		rc = o->ops->open(o, shape);
 		if (rc < 0)
@@ -536,7 +512,7 @@ static int open_outlets(struct lade_pipe_engine *e)
 	}
 	if (e->config->errors.dead_kind != LADE_DEAD_FILE)
 		return 0;
-	e->dead = (struct lade_pipe_outlet){ .ops = &lade_pipe_to_file, .engine = e };
+	e->dead = (struct lade_pipe_outlet){ .ops = e->parts->letters, .engine = e };
 	return e->dead.ops->open(&e->dead, shape);
 }
 
@@ -589,52 +565,11 @@ void lade_pipe_close_all(struct lade_pipe_engine *e)
 	lade_pipe_lane_done(&e->lane);
 }
 
-/* The source */
-
-static int open_source(struct lade_pipe_engine *e)
-{
-	const struct lade_pipe_source *c = &e->config->source;
-	struct stat st;
-	int rc;
-
-	e->stats.bytes_total = -1;
-	if (c->kind == LADE_SOURCE_STDIN) {
-		e->source_fd = STDIN_FILENO;
-		return 0;
-	}
-	rc = lade_open(c->path, O_RDONLY, 0, &e->source_fd);
-	if (rc == 0 && fstat(e->source_fd, &st) == 0 && S_ISDIR(st.st_mode))
-		rc = -EISDIR;
-	if (rc < 0)
-		return rc == -ECANCELED ? rc
-					: lade_pipe_fail(e, LADE_EXIT_FAILED, "%s: %s", c->path,
-							 strerror(-rc));
-	if (S_ISREG(st.st_mode))
-		e->stats.bytes_total = st.st_size;
-	return 0;
-}
-
 /* What is stored of another file, or of more of this one, is an error unless on_truncate says to
  * begin anew. */
-static int resume(void *arg)
-{
-	struct lade_pipe_engine *e = arg;
-	struct lade_pipe_identity before;
-	int same;
-
-	if (lade_pipe_identity_parse(e->stored_cluster, &before) < 0)
-		return -EINVAL;
-	same = lade_pipe_same_file(e->source_fd, &before, e->resume_offset);
-	if (same == LADE_SAME_FILE &&
-	    lseek(e->source_fd, (off_t)e->resume_offset, SEEK_SET) < 0)
-		return -errno;
-	return same;
-}
-
 static int find_offset(struct lade_pipe_engine *e)
 {
 	const struct lade_pipe_source *c = &e->config->source;
-	struct lade_sqlite_stored stored;
 	int rc;
 
 	if (!e->keeper)
@@ -642,12 +577,11 @@ static int find_offset(struct lade_pipe_engine *e)
 	rc = set_cluster(e, 0);
 	e->cluster_is_final = false;
 	if (rc == 0)
-		rc = lade_pipe_claim(e->keeper, e->cluster, &stored);
-	if (rc < 0 || stored.next_offset == 0)
+		rc = e->keeper->ops->claim(e->keeper, e->cluster, &e->stored);
+	if (rc < 0 || e->stored.next_offset == 0)
 		return rc;
-	e->resume_offset = stored.next_offset;
-	snprintf(e->stored_cluster, sizeof(e->stored_cluster), "%.63s", stored.cluster);
-	rc = lade_blocking(resume, e);
+	e->resume_offset = e->stored.next_offset;
+	rc = e->parts->source->resume(e);
 	if (rc == LADE_SAME_FILE) {
 		e->resumed = true;
 		return 0;
@@ -661,7 +595,7 @@ static int find_offset(struct lade_pipe_engine *e)
 			      c->path,
 			      rc == LADE_SAME_CUT ? "is shorter now: it was cut"
 						  : "is another file now: it was replaced",
-			      stored.next_offset);
+			      e->stored.next_offset);
 }
 
 /* Stopping */
@@ -691,7 +625,7 @@ static int run_source(struct lade_pipe_engine *e)
 		watch = give_up_in_time_task(e, &s);
 		lade_start_daemon(&s, &watch);
 		/* The same batches; from here on whoever drops one frees it. */
-		in = enriched(&s, (void *)lade_pipe_source(e, &s, e->resume_offset), e,
+		in = enriched(&s, (void *)e->parts->source->start(e, &s, e->resume_offset), e,
 			      (uint32_t)e->config->concurrency,
 			      e->config->order == LADE_ORDER_NONE);
 		rc = write_all(e, in);
@@ -737,7 +671,7 @@ static int report(struct lade_pipe_engine *e)
 }
 LADE_TASK_VOID(report, (struct lade_pipe_engine *, e))
 
-static int run_all(struct lade_pipe_engine *e)
+int lade_pipe_engine_run(struct lade_pipe_engine *e)
 {
 	struct report_task reporter = report_task(e);
 	int rc = 0;
@@ -746,7 +680,7 @@ static int run_all(struct lade_pipe_engine *e)
 		e->scope = &s;
 		rc = lade_pipe_open_all(e);
 		if (rc == 0)
-			rc = open_source(e);
+			rc = e->parts->source->open(e);
 		if (rc == 0)
 			rc = find_offset(e);
 		if (rc == 0) {
@@ -757,64 +691,90 @@ static int run_all(struct lade_pipe_engine *e)
 		}
 		settle(e, rc);
 		lade_pipe_close_all(e);
-		if (e->source_fd > STDIN_FILENO)
-			lade_close(e->source_fd);
+		e->parts->source->close(e);
 	}
 	return rc;
 }
 
-int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live, bool quiet,
-		  int *ret_exit)
+static const struct lade_pipe_parts real_parts = {
+	.source = &lade_pipe_lines,
+	.steps = {
+		[LADE_STEP_SQL] = &lade_pipe_sql,
+		[LADE_STEP_HTTP] = &lade_pipe_http,
+		[LADE_STEP_TRANSFORM] = &lade_pipe_transform,
+	},
+	.sinks = {
+		[LADE_SINK_SQLITE] = &lade_pipe_to_sqlite,
+		[LADE_SINK_FILE] = &lade_pipe_to_file,
+		[LADE_SINK_STDOUT] = &lade_pipe_to_file,
+	},
+	.letters = &lade_pipe_to_file,
+};
+
+struct lade_pipe_engine *lade_pipe_engine_new(const struct lade_pipe_config *config,
+					      const struct lade_pipe_parts *parts, FILE *log)
 {
 	struct lade_pipe_engine *e = calloc(1, sizeof(*e));
 	bool from_stdin = config->source.kind == LADE_SOURCE_STDIN;
-	int rc;
 
 	if (!e)
-		return -ENOMEM;
+		return NULL;
 	e->config = config;
+	e->parts = parts ? parts : &real_parts;
 	e->log = log;
-	e->live = live;
-	e->quiet = quiet;
 	e->source_fd = -1;
 	e->jitter = (uint64_t)lade_now().mono_ns;
 	lade_event_init(&e->lane_moved);
 	lade_pipe_lane_init(&e->lane, from_stdin ? "stdin" : config->source.path, 0,
 			    config->in_flight_max);
-	rc = run_all(e);
+	return e;
+}
+
+struct lade_pipe_engine *lade_pipe_engine_free(struct lade_pipe_engine *e)
+{
+	free(e);
+	return NULL;
+}
+
+int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live, bool quiet,
+		  int *ret_exit)
+{
+	struct lade_pipe_engine *e = lade_pipe_engine_new(config, NULL, log);
+	int rc;
+
+	if (!e)
+		return -ENOMEM;
+	e->live = live;
+	e->quiet = quiet;
+	rc = lade_pipe_engine_run(e);
 	clear_live(e);
 	if (!quiet && e->stats.started_ns)
 		lade_pipe_summary(e, log);
 	if (*e->why)
 		fprintf(log, "%s: %s\n", config->name, e->why);
 	*ret_exit = e->exit;
-	free(e);
+	lade_pipe_engine_free(e);
 	return rc == -ENOMEM ? rc : 0;
 }
 
 int lade_pipe_connect(const struct lade_pipe_config *config, FILE *log, int *ret_exit)
 {
-	struct lade_pipe_engine *e = calloc(1, sizeof(*e));
+	struct lade_pipe_engine *e = lade_pipe_engine_new(config, NULL, log);
 	int rc = 0;
 
 	if (!e)
 		return -ENOMEM;
-	e->config = config;
-	e->log = log;
-	e->source_fd = -1;
-	lade_event_init(&e->lane_moved);
 	lade_scope(s, &rc, .policy = LADE_ALL) {
 		e->scope = &s;
 		rc = lade_pipe_open_all(e);
 		if (rc == 0)
-			rc = open_source(e);
+			rc = e->parts->source->open(e);
 		lade_pipe_close_all(e);
-		if (e->source_fd > STDIN_FILENO)
-			lade_close(e->source_fd);
+		e->parts->source->close(e);
 	}
 	if (*e->why)
 		fprintf(log, "%s: %s\n", config->name, e->why);
 	*ret_exit = rc < 0 ? LADE_EXIT_FAILED : LADE_EXIT_DONE;
-	free(e);
+	lade_pipe_engine_free(e);
 	return 0;
 }

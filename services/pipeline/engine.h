@@ -75,6 +75,7 @@ struct lade_pipe_stage {
 	struct lade_pipe_shape *in;	/* what its messages can be asked for */
 	struct lade_pipe_shape *out;	/* the same, or a transform's own */
 	void *self;			/* the step's */
+	bool makes_new;			/* a batch has other messages behind it; set by open */
 	uint64_t passes;		/* messages that it has let pass */
 	uint64_t asked;			/* messages that wanted an answer */
 	uint64_t calls;			/* queries or requests that this took */
@@ -91,11 +92,22 @@ struct lade_pipe_move {
 	const char *cluster; /* what it counts in, after */
 };
 
+/* Where a lane was left, as a sink keeps it. */
+struct lade_pipe_stored {
+	int64_t next_offset;		 /* everything before it is done */
+	char cluster[LADE_POSITION_ROOM]; /* what that counts in: which file */
+};
+
 struct lade_pipe_outlet;
 
 /* What a sink can do. */
 struct lade_pipe_sink_ops {
 	int (*open)(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *shape);
+	/* Takes the engine's lane over, from whoever had it before: that one writes no more.
+	 * *ret is where it was left. NULL: the sink keeps no offsets.
+	 * Returns 0; -ECANCELED; < 0 with engine->why. */
+	int (*claim)(struct lade_pipe_outlet *outlet, const char *cluster,
+		     struct lade_pipe_stored *ret);
 	/* Writes the messages whose verdict is OK, all or none; gives a verdict to those that
 	 * cannot be written at all. With @move: moves the lane in the same transaction. */
 	int (*write)(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
@@ -138,6 +150,7 @@ struct lade_pipe_engine {
 	FILE *log;			/* where the engine speaks */
 	bool live;			/* a line that is rewritten: a terminal */
 	bool quiet;			/* no summary */
+	const struct lade_pipe_parts *parts; /* what the kinds of the configuration stand for */
 	struct lade_scope *scope;	/* parent of what must outlive a batch: loads of caches */
 	struct lade_http *http;		/* made when a step needs it */
 	struct lade_pipe_shape *shapes[LADE_PIPE_STEPS_MAX + 1];
@@ -164,8 +177,8 @@ struct lade_pipe_engine {
 	struct lade_json_reader **readers; /* free ones; a batch takes one while it is enriched */
 	uint32_t n_readers;
 	uint64_t jitter;		/* state of the generator for pauses */
+	struct lade_pipe_stored stored;	/* where the keeper says it was left */
 	int64_t resume_offset;		/* where reading begins */
-	char stored_cluster[LADE_POSITION_ROOM]; /* which file that offset is of */
 	int64_t identify_offset;	/* argument of a call on the pool */
 	bool cluster_is_final;		/* enough was read: the identity changes no more */
 	int64_t said_ns;		/* when a failure was said last */
@@ -173,6 +186,43 @@ struct lade_pipe_engine {
 	uint64_t shown_in;		/* of the latest progress line */
 	int64_t shown_ns;
 };
+
+/* What a source can do. Its batches are a stream. */
+struct lade_pipe_source_ops {
+	/* Opens it; says in stats.bytes_total how much there is, if that is known. */
+	int (*open)(struct lade_pipe_engine *engine);
+	/* Notes in engine->cluster what @offset counts in. */
+	int (*identify)(struct lade_pipe_engine *engine, int64_t offset);
+	/* Goes to where engine->stored says. Returns lade_pipe_same_file()'s answer. */
+	int (*resume)(struct lade_pipe_engine *engine);
+	/* The stream, whose tasks live in @scope. @offset: where it begins. NULL: no memory. */
+	struct lade_pipe_batches_stream *(*start)(struct lade_pipe_engine *engine,
+						  struct lade_scope *scope, int64_t offset);
+	void (*close)(struct lade_pipe_engine *engine);
+};
+
+/* What an engine is made of; a test brings its own. */
+struct lade_pipe_parts {
+	const struct lade_pipe_source_ops *source;
+	const struct lade_pipe_step_ops *steps[LADE_STEP_TRANSFORM + 1]; /* by kind */
+	const struct lade_pipe_sink_ops *sinks[LADE_SINK_STDOUT + 1];	 /* by kind */
+	const struct lade_pipe_sink_ops *letters; /* dead letters into a file */
+};
+
+/* lade_pipe_engine_new - an engine that has not begun.
+ *
+ * @parts NULL: the real ones. It is run once, by lade_pipe_engine_run(), and freed with
+ * lade_pipe_engine_free(). Returns NULL when memory is out. */
+struct lade_pipe_engine *lade_pipe_engine_new(const struct lade_pipe_config *config,
+					      const struct lade_pipe_parts *parts, FILE *log);
+
+/* lade_pipe_engine_run - opens everything, runs to the end, closes.
+ *
+ * How it ended is in engine->exit and engine->why. Returns 0 or < 0.  Suspends: yes. */
+lade_suspends int lade_pipe_engine_run(struct lade_pipe_engine *engine);
+
+/* lade_pipe_engine_free - frees an engine; NULL is allowed.  Returns NULL. */
+struct lade_pipe_engine *lade_pipe_engine_free(struct lade_pipe_engine *engine);
 
 /* lade_pipe_run - runs a pipeline to the end of its source, or until it is asked to stop.
  *
@@ -232,11 +282,8 @@ extern const struct lade_pipe_sink_ops lade_pipe_to_file;
 /* A batch that goes from task to task. */
 LADE_STREAM(lade_pipe_batches, struct lade_pipe_batch *)
 
-/* lade_pipe_source - the source as a stream of batches; NULL with engine->why.
- *
- * Its tasks live in @scope. @offset: where to begin.  Suspends: no. */
-struct lade_pipe_batches_stream *lade_pipe_source(struct lade_pipe_engine *engine,
-						  struct lade_scope *scope, int64_t offset);
+/* Lines of a file or of stdin. */
+extern const struct lade_pipe_source_ops lade_pipe_lines;
 
 /* lade_pipe_batch_free - frees a batch; NULL is allowed.  Returns NULL. */
 struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch);

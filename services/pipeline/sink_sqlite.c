@@ -10,7 +10,7 @@
 
 #include "services/pipeline/engine.h"
 
-#include "services/pipeline/keeper.h"
+#include <lade/sqlite.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -476,10 +476,8 @@ static void sqlite_close(struct lade_pipe_outlet *outlet)
 	outlet->self = NULL;
 }
 
-const struct lade_pipe_sink_ops lade_pipe_to_sqlite = { sqlite_open, sqlite_write, sqlite_close };
-
-int lade_pipe_claim(struct lade_pipe_outlet *outlet, const char *cluster,
-		    struct lade_sqlite_stored *ret)
+static int sqlite_claim(struct lade_pipe_outlet *outlet, const char *cluster,
+			struct lade_pipe_stored *ret)
 {
 	struct to_sqlite *s = outlet->self;
 	const struct lade_sqlite_offset lane = {
@@ -498,6 +496,10 @@ int lade_pipe_claim(struct lade_pipe_outlet *outlet, const char *cluster,
 	if (rc < 0)
 		return rc == -ECANCELED ? rc
 					: config_fail(outlet, "the table of offsets", error.text);
-	*ret = s->stored;
+	ret->next_offset = s->stored.next_offset;
+	snprintf(ret->cluster, sizeof(ret->cluster), "%.63s", s->stored.cluster);
 	return 0;
 }
+
+const struct lade_pipe_sink_ops lade_pipe_to_sqlite = { sqlite_open, sqlite_claim, sqlite_write,
+							sqlite_close };

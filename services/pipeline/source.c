@@ -13,10 +13,13 @@
 #include "services/pipeline/engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Lines until the process is asked to stop. */
 struct until_stop {
@@ -242,8 +245,8 @@ static struct lade_line_stream *lines_until_stop(struct lade_pipe_engine *e, int
 	return lade_line_stream_of(&until_stop_source, u);
 }
 
-struct lade_pipe_batches_stream *lade_pipe_source(struct lade_pipe_engine *e,
-						  struct lade_scope *scope, int64_t offset)
+static struct lade_pipe_batches_stream *lines_start(struct lade_pipe_engine *e,
+						    struct lade_scope *scope, int64_t offset)
 {
 	const struct lade_pipe_batching *c = &e->config->batch;
 	struct messages *m = calloc(1, sizeof(*m));
@@ -265,3 +268,74 @@ struct lade_pipe_batches_stream *lade_pipe_source(struct lade_pipe_engine *e,
 				     });
 	return lade_pipe_batches_stream_of(&messages_source, m);
 }
+
+/* The file */
+
+static int lines_open(struct lade_pipe_engine *e)
+{
+	const struct lade_pipe_source *c = &e->config->source;
+	struct stat st;
+	int rc;
+
+	e->stats.bytes_total = -1;
+	if (c->kind == LADE_SOURCE_STDIN) {
+		e->source_fd = STDIN_FILENO;
+		return 0;
+	}
+	rc = lade_open(c->path, O_RDONLY, 0, &e->source_fd);
+	if (rc == 0 && fstat(e->source_fd, &st) == 0 && S_ISDIR(st.st_mode))
+		rc = -EISDIR;
+	if (rc < 0)
+		return rc == -ECANCELED ? rc
+					: lade_pipe_fail(e, LADE_EXIT_FAILED, "%s: %s", c->path,
+							 strerror(-rc));
+	if (S_ISREG(st.st_mode))
+		e->stats.bytes_total = st.st_size;
+	return 0;
+}
+
+static void lines_close(struct lade_pipe_engine *e)
+{
+	if (e->source_fd > STDIN_FILENO)
+		lade_close(e->source_fd);
+}
+
+static int identify_now(void *arg)
+{
+	struct lade_pipe_engine *e = arg;
+	struct lade_pipe_identity identity;
+	int rc = lade_pipe_identify(e->source_fd, e->identify_offset, &identity);
+
+	if (rc == 0)
+		lade_pipe_identity_format(&identity, e->cluster);
+	return rc;
+}
+
+static int lines_identify(struct lade_pipe_engine *e, int64_t offset)
+{
+	e->identify_offset = offset;
+	return lade_blocking(identify_now, e);
+}
+
+static int resume_now(void *arg)
+{
+	struct lade_pipe_engine *e = arg;
+	struct lade_pipe_identity before;
+	int same;
+
+	if (lade_pipe_identity_parse(e->stored.cluster, &before) < 0)
+		return -EINVAL;
+	same = lade_pipe_same_file(e->source_fd, &before, e->resume_offset);
+	if (same == LADE_SAME_FILE &&
+	    lseek(e->source_fd, (off_t)e->resume_offset, SEEK_SET) < 0)
+		return -errno;
+	return same;
+}
+
+static int lines_resume(struct lade_pipe_engine *e)
+{
+	return lade_blocking(resume_now, e);
+}
+
+const struct lade_pipe_source_ops lade_pipe_lines = { lines_open, lines_identify, lines_resume,
+						      lines_start, lines_close };

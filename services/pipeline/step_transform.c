@@ -351,6 +351,7 @@ static int transform_open(struct lade_pipe_stage *stage, struct lade_pipe_shape 
 	if (!t)
 		return -ENOMEM;
 	stage->self = t;
+	stage->makes_new = true;
 	t->stage = stage;
 	rc = open_fields(t, in);
 	t->config = (struct lade_sqlite_query_config){
