@@ -280,6 +280,29 @@ shutdown_timeout: 1s
                   else [f"status {p.returncode}: {said}"])
 
 
+def slow_source():
+    with tempfile.TemporaryDirectory() as d:
+        config = write(f"{d}/p.yaml", f"""config: 1
+pipeline: slow
+source: {{ stdin: {{}} }}
+batch: {{ max_messages: 40, linger: 60ms, idle: 20ms, ahead: 2 }}
+sink: [ file: {{ path: {d}/out.ndjson }} ]
+""")
+        p = subprocess.Popen([LADE, "run", config], stdin=subprocess.PIPE, text=True,
+                             stderr=subprocess.PIPE)
+        for i in range(4):
+            p.stdin.write('{"a":%d}\n' % i)
+            p.stdin.flush()
+            time.sleep(0.15)
+        p.stdin.close()
+        said = p.stderr.read()
+        p.wait(timeout=20)
+        out = open(f"{d}/out.ndjson", encoding="utf-8").read()
+        tap.point("a source with pauses is read to its end, in batches closed by idle",
+                  [] if p.returncode == 0 and out.count("\n") == 4 and "idle 4" in said
+                  else [f"status {p.returncode}: {said}: {out!r}"])
+
+
 def mistakes():
     with tempfile.TemporaryDirectory() as d:
         complaints = []
@@ -329,6 +352,7 @@ def main():
     mistakes()
     bad_lines()
     again_does_nothing()
+    slow_source()
     service()
     signals()
     kill_nine()

@@ -605,6 +605,7 @@ static int give_up_in_time(struct lade_pipe_engine *e, struct lade_scope *work)
 {
 	int rc = lade_select(lade_on_stopping());
 
+	lade_event_set(&e->stop_reading);
 	if (rc >= 0)
 		rc = lade_sleep(lade_ns(e->config->shutdown_timeout_ns));
 	if (rc >= 0) {
@@ -725,6 +726,7 @@ struct lade_pipe_engine *lade_pipe_engine_new(const struct lade_pipe_config *con
 	e->source_fd = -1;
 	e->jitter = (uint64_t)lade_now().mono_ns;
 	lade_event_init(&e->lane_moved);
+	lade_event_init(&e->stop_reading);
 	lade_pipe_lane_init(&e->lane, from_stdin ? "stdin" : config->source.path, 0,
 			    config->in_flight_max);
 	return e;

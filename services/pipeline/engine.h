@@ -164,6 +164,7 @@ struct lade_pipe_engine {
 	struct lade_pipe_outlet *letters_in; /* the sink whose database has the dead letters */
 	struct lade_pipe_lane lane;
 	struct lade_event lane_moved;	/* messages of the lane were finished */
+	struct lade_event stop_reading;	/* the process is asked to stop */
 	char cluster[LADE_POSITION_ROOM]; /* identity of the file that is read */
 	int source_fd;
 	bool resumed; /* reading began behind the first line: lines have no numbers */

@@ -38,7 +38,8 @@ static int until_stop_try_next(void *self, void *ret_item)
 {
 	struct until_stop *u = self;
 
-	if (lade_stopping() || u->engine->failed)
+	/* Not lade_stopping(): that is also true inside a batch's deadline that has passed. */
+	if (u->engine->stop_reading.set || u->engine->failed)
 		return 0;
 	return noted(u, lade_line_try_next(u->lines, ret_item), ret_item);
 }
@@ -50,7 +51,8 @@ static int until_stop_next(void *self, void *ret_item)
 
 	if (rc != -EAGAIN)
 		return rc;
-	rc = lade_select(lade_readable_case(u->engine->source_fd), lade_on_stopping());
+	rc = lade_select(lade_readable_case(u->engine->source_fd),
+			 lade_event_case(&u->engine->stop_reading));
 	if (rc == 1)
 		return 0;
 	if (rc < 0 && rc != -EOPNOTSUPP)

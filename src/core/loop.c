@@ -168,8 +168,12 @@ static int64_t poll_until(struct lade_loop *loop)
 
 static void turn(struct lade_loop *loop)
 {
-	if (loop->backend->poll(loop, poll_until(loop)) == -EDEADLK)
+	int64_t until_ns = poll_until(loop);
+
+	if (loop->backend->poll(loop, until_ns) == -EDEADLK)
 		lade_misuse("all tasks wait and nothing can wake them");
+	if (until_ns) /* it may have slept */
+		read_clock(loop);
 	/* All that is ready now has its turn, whatever else becomes ready meanwhile. */
 	loop->turn_end = loop->queued;
 	if (loop->turn_end - loop->taken < TURN_SWITCHES)

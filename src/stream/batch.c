@@ -89,7 +89,8 @@ static void *next_place(struct batcher *b)
 
 static void added(struct batcher *b)
 {
-	b->last_ns = b->worker.loop->now_ns;
+	if (b->config.idle.ns)
+		b->last_ns = lade_loop_now(b->worker.loop);
 	if (b->forming.len == 0)
 		b->forming.first = (struct lade_instant){ lade_loop_now(b->worker.loop) };
 	b->forming.bytes += lade_item_weigh(b->in->type, next_place(b));
