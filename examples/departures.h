@@ -2,7 +2,7 @@
 #ifndef EXAMPLES_DEPARTURES_H
 #define EXAMPLES_DEPARTURES_H
 
-/* departures.h - what batches.c works on: messages that come in bursts, places, a weather service. */
+/* departures.h - what batches.c works on: messages in bursts, places, a weather service. */
 
 #include "line.h"
 
@@ -80,7 +80,7 @@ static inline int start_replica(struct lade_scope *scope, struct services *all, 
 	return rc;
 }
 
-/* services_open - starts the source and the replicas, the first of which is slow; opens the rest. */
+/* services_open - starts the source and the replicas, the first of which is slow. */
 static inline int services_open(struct lade_scope *scope, struct services *all)
 {
 	struct lade_sqlite_error error = { .text = "" };
