@@ -47,7 +47,7 @@ struct flight *lade_flight_new(struct lade_cache *c, struct entry *e, const void
 
 static bool is_of(const struct flight *f, const void *key, size_t len)
 {
-	return f->key_len == len && memcmp(f->key, key, len) == 0;
+	return f->key_len == len && (!len || memcmp(f->key, key, len) == 0);
 }
 
 void lade_strays_disown(struct lade_cache *c, const void *key, size_t len)
@@ -283,16 +283,12 @@ static void wake_first(struct flight *f, struct lade_cache_record *record)
 	lade_flight_wake(f, RC_RETRY, NULL);
 }
 
-static void end_well(struct flight *f, struct lade_cache_load *load)
+static void end_well(struct flight *f, const struct lade_cache_load *load,
+		     struct lade_cache_record *r)
 {
 	struct lade_cache *c = f->cache;
-	struct lade_cache_record *r = take_value(c, load);
 	struct entry *e;
 
-	if (!r) {
-		lade_flight_wake(f, -ENOMEM, NULL);
-		return;
-	}
 	if (load->uncacheable) {
 		note_uncacheable(f);
 		wake_first(f, r);
@@ -380,10 +376,12 @@ static void end_badly(struct flight *f, int rc)
 
 static void flight_end(struct flight *f, int rc, struct lade_cache_load *load)
 {
-	if (rc < 0)
-		end_badly(f, rc);
+	struct lade_cache_record *r = rc < 0 ? NULL : take_value(f->cache, load);
+
+	if (r)
+		end_well(f, load, r);
 	else
-		end_well(f, load);
+		end_badly(f, rc < 0 ? rc : -ENOMEM);
 	free_flight(f);
 }
 
