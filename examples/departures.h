@@ -80,7 +80,7 @@ static inline int start_replica(struct lade_scope *scope, struct services *all, 
 	return rc;
 }
 
-/* services_open - starts the source and the replicas, of which the first is slow. */
+/* services_open - starts the source and the replicas, the first of which is slow. */
 static inline int services_open(struct lade_scope *scope, struct services *all)
 {
 	struct lade_sqlite_error error = { .text = "" };

@@ -140,7 +140,8 @@ void lade_cache_release(struct lade_cached *cached);
 /* lade_cache_set - stores a value; a load of the key that is under way will not be stored.
  *
  * Returns 0; -ENOMEM, -EMSGSIZE: too large or too long: the value stays the caller's.
- * @ttl less than 0: the cache's own.  Suspends: no.  Threads: its loop's. */
+ * @ttl less than 0: the cache's own; 0: the value is dropped, and the key forgotten.
+ * Suspends: no.  Threads: its loop's. */
 int lade_cache_set(struct lade_cache *cache, const void *key, size_t key_len, void *value,
 		   size_t bytes, struct lade_duration ttl);
 

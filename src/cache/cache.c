@@ -169,6 +169,8 @@ static int find_flight(struct lade_cache *c, const void *key, size_t len, bool a
 	struct flight *f;
 
 	*ret_new = false;
+	if (alone && lade_flight_mine_of(c, key, len))
+		return -EDEADLK;
 	if (!alone && !e)
 		return -ENOMEM;
 	if (e && e->flight && !e->flight->cancelled) {
@@ -224,21 +226,29 @@ static int wait_one(struct lade_cache *c, const void *key, size_t len, bool alon
 	return w.rc;
 }
 
+/* The flight's result was for another caller.  Returns the answer. */
+static int wait_alone(struct lade_cache *c, const void *key, size_t len, struct lade_cached *ret,
+		      const char *site)
+{
+	int rc = c->closed ? -ESHUTDOWN : wait_one(c, key, len, true, ret, site);
+
+	return rc == RC_RETRY ? -EIO : rc;
+}
+
 /* With a stale value at hand: waits so long for a fresh one. */
 static int wait_softly(struct lade_cache *c, const void *key, size_t len,
 		       struct lade_cached *ret, const char *site)
 {
 	struct entry *e = lade_entry_find(c, key, len);
-	struct lade_cached stale;
+	struct lade_cache_record *stale = e->record;
 	int rc;
 
-	give_stored(c, e, &stale);
+	lade_evict_hit(&c->policy.evict, &e->evict);
+	stale->refs++;
 	rc = lade_within(c->config.soft_timeout, wait_one(c, key, len, false, ret, site));
-	if (rc == -ETIME) {
-		*ret = stale;
-		return 0;
-	}
-	lade_cache_release(&stale);
+	if (rc == -ETIME)
+		return give(c, stale, ret);
+	lade_record_unref(stale);
 	return rc;
 }
 
@@ -253,9 +263,7 @@ static int wait_for(struct lade_cache *c, const void *key, size_t len, struct la
 		rc = wait_softly(c, key, len, ret, site);
 	else
 		rc = wait_one(c, key, len, alone, ret, site);
-	if (rc == RC_RETRY)
-		rc = wait_one(c, key, len, true, ret, site);
-	return rc == RC_RETRY ? -EIO : rc;
+	return rc == RC_RETRY ? wait_alone(c, key, len, ret, site) : rc;
 }
 
 int lade_cache_get_at(struct lade_cache *cache, const void *key, size_t key_len,
@@ -378,10 +386,10 @@ static int retry_alone(struct many *m, const char *site)
 
 		if (rc != RC_RETRY)
 			continue;
-		rc = wait_one(m->cache, m->keys[i].bytes, m->keys[i].len, true, &m->ret[i], site);
+		rc = wait_alone(m->cache, m->keys[i].bytes, m->keys[i].len, &m->ret[i], site);
 		if (rc == -ECANCELED)
 			return rc;
-		m->ret[i].rc = rc == RC_RETRY ? -EIO : rc;
+		m->ret[i].rc = rc;
 	}
 	return 0;
 }
@@ -455,6 +463,12 @@ int lade_cache_set(struct lade_cache *cache, const void *key, size_t key_len, vo
 
 	if (key_len > CACHE_KEY_MAX || !lade_cache_fits(cache, bytes))
 		return -EMSGSIZE;
+	if (ttl.ns == 0) { /* for those who wait, of whom there are none */
+		lade_cache_invalidate(cache, key, key_len);
+		if (cache->config.drop)
+			cache->config.drop(value);
+		return 0;
+	}
 	e = lade_entry_make(cache, key, key_len);
 	if (!e)
 		return -ENOMEM;
@@ -464,6 +478,7 @@ int lade_cache_set(struct lade_cache *cache, const void *key, size_t key_len, vo
 		return -ENOMEM;
 	}
 	e->generation = ++cache->generation;
+	lade_strays_disown(cache, key, key_len);
 	if (e->flight)
 		lade_flight_detach(e->flight);
 	lade_entry_store(cache, e, r);
@@ -475,6 +490,7 @@ void lade_cache_invalidate(struct lade_cache *cache, const void *key, size_t key
 {
 	struct entry *e = lade_entry_find(cache, key, key_len);
 
+	lade_strays_disown(cache, key, key_len);
 	if (!e)
 		return;
 	e->generation = ++cache->generation;

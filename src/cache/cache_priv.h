@@ -62,7 +62,8 @@ struct flight {
 	struct lade_link link;	    /* in the cache's list of flights */
 	bool cancelled;		    /* abandoned: joins nobody */
 	bool refresh;		    /* began without a waiter */
-	bool shared;		    /* others may join */
+	bool shared;		    /* others may join, and the result may be stored */
+	bool stray;		    /* past its deadline: counted in the cache's strays */
 	struct batch *batch;	    /* the load_many it is part of, or NULL */
 	uint32_t index;		    /* its place there */
 	uint32_t key_len;
@@ -73,8 +74,9 @@ struct flight {
 struct batch {
 	struct lade_cache *cache;
 	uint32_t count;
+	uint32_t wanted;		/* flights that have not been cancelled */
 	struct lade_node *node;		/* the task while it runs */
-	struct flight **flights;	/* count of them; NULL once one has ended */
+	struct flight **flights;	/* count of them */
 	struct lade_cache_key *keys;	/* their keys */
 	struct lade_cache_load *loads;	/* their results */
 };
@@ -110,6 +112,7 @@ struct lade_cache {
 	struct lade_link flights;	 /* all loads under way */
 	struct lade_sem turns;		 /* loads that may run */
 	struct lade_event landed;	 /* a flight has ended */
+	uint32_t strays;		 /* flights past their deadline whose loads go on */
 	uint32_t refs;			 /* the owner's and the records' */
 	size_t orphan_bytes;		 /* of records in use that have no entry */
 	uint64_t generation;		 /* counts flights */
@@ -176,6 +179,9 @@ void lade_flight_join(struct flight *f, struct waiter *w);
 /* lade_flight_detach - the flight's result will not be stored; who waits still gets it. */
 void lade_flight_detach(struct flight *f);
 
+/* lade_strays_disown - what overdue loads of a key still bring will not be stored. */
+void lade_strays_disown(struct lade_cache *c, const void *key, size_t len);
+
 /* lade_flight_wake - gives all waiters of a flight an answer; @record may be NULL. */
 void lade_flight_wake(struct flight *f, int rc, struct lade_cache_record *record);
 
@@ -188,5 +194,8 @@ int lade_waiting_wait(struct waiting *w, const char *site);
 
 /* lade_flight_is_mine - whether the running task is below the load of this flight. */
 bool lade_flight_is_mine(const struct flight *f);
+
+/* lade_flight_mine_of - whether the running task is below any load of this key. */
+bool lade_flight_mine_of(const struct lade_cache *c, const void *key, size_t len);
 
 #endif

@@ -20,7 +20,7 @@ static bool entry_equal(const void *entry, const void *key)
 	const struct entry *e = entry;
 	const struct wanted *w = key;
 
-	return e->key_len == w->len && memcmp(e->key, w->key, w->len) == 0;
+	return e->key_len == w->len && (!w->len || memcmp(e->key, w->key, w->len) == 0);
 }
 
 void lade_entry_init_map(struct lade_map *map, size_t max)

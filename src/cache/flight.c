@@ -38,10 +38,30 @@ struct flight *lade_flight_new(struct lade_cache *c, struct entry *e, const void
 	lade_list_append(&c->flights, &f->link);
 	c->stats.flights++;
 	if (e) {
+		lade_strays_disown(c, key, len);
 		e->flight = f;
 		e->generation = f->generation;
 	}
 	return f;
+}
+
+static bool is_of(const struct flight *f, const void *key, size_t len)
+{
+	return f->key_len == len && (!len || memcmp(f->key, key, len) == 0);
+}
+
+void lade_strays_disown(struct lade_cache *c, const void *key, size_t len)
+{
+	struct lade_link *it;
+
+	if (!c->strays)
+		return;
+	for (it = c->flights.next; it != &c->flights; it = it->next) {
+		struct flight *f = LADE_CONTAINER(it, struct flight, link);
+
+		if (f->stray && is_of(f, key, len))
+			f->shared = false;
+	}
 }
 
 void lade_flight_detach(struct flight *f)
@@ -59,6 +79,7 @@ static void free_flight(struct flight *f)
 	lade_timer_stop(c->loop, &f->deadline);
 	lade_timer_stop(c->loop, &f->linger);
 	lade_list_remove(&f->link);
+	c->strays -= f->stray;
 	c->stats.flights--;
 	lade_free(f);
 	lade_event_set(&c->landed);
@@ -105,15 +126,26 @@ void lade_flight_join(struct flight *f, struct waiter *w)
 	f->waiting++;
 }
 
+/* What a cancelled flight's load runs in, if it is running and nobody else wants it. */
+static struct lade_node *unwanted_node(struct flight *f)
+{
+	if (!f->batch)
+		return f->node;
+	return --f->batch->wanted == 0 ? f->batch->node : NULL;
+}
+
 void lade_flight_cancel(struct flight *f, const char *site)
 {
-	struct lade_node *node = f->batch ? NULL : f->node;
 	struct entry *e = f->entry;
+	struct lade_node *node;
 
+	if (f->cancelled)
+		return;
 	f->cancelled = true;
 	lade_flight_detach(f);
 	if (e)
 		lade_entry_tidy(f->cache, e);
+	node = unwanted_node(f);
 	if (node)
 		lade_request(f->cache->loop, node, LEVEL_HARD, LADE_REASON_USER, site,
 			     lade_task_name());
@@ -136,8 +168,9 @@ static void abandoned(struct flight *f)
 		lade_flight_cancel(f, "an abandoned load");
 	else if (c->config.on_abandon == LADE_ABANDON_LINGER)
 		lade_timer_start(c->loop, &f->linger,
-				 lade_instant_after((struct lade_instant){ c->loop->now_ns },
-						    c->config.abandon_linger)
+				 lade_instant_after(
+					 (struct lade_instant){ lade_loop_now(c->loop) },
+					 c->config.abandon_linger)
 					 .mono_ns,
 				 TIMER_DEADLINE, linger_over);
 }
@@ -181,6 +214,19 @@ bool lade_flight_is_mine(const struct flight *f)
 	for (const struct lade_node *n = lade_cur->scope; wanted && n; n = n->outer)
 		if (n == wanted)
 			return true;
+	return false;
+}
+
+bool lade_flight_mine_of(const struct lade_cache *c, const void *key, size_t len)
+{
+	const struct lade_link *it;
+
+	for (it = c->flights.next; it != &c->flights; it = it->next) {
+		const struct flight *f = LADE_CONTAINER(it, struct flight, link);
+
+		if (is_of(f, key, len) && lade_flight_is_mine(f))
+			return true;
+	}
 	return false;
 }
 
@@ -237,16 +283,12 @@ static void wake_first(struct flight *f, struct lade_cache_record *record)
 	lade_flight_wake(f, RC_RETRY, NULL);
 }
 
-static void end_well(struct flight *f, struct lade_cache_load *load)
+static void end_well(struct flight *f, const struct lade_cache_load *load,
+		     struct lade_cache_record *r)
 {
 	struct lade_cache *c = f->cache;
-	struct lade_cache_record *r = take_value(c, load);
 	struct entry *e;
 
-	if (!r) {
-		lade_flight_wake(f, -ENOMEM, NULL);
-		return;
-	}
 	if (load->uncacheable) {
 		note_uncacheable(f);
 		wake_first(f, r);
@@ -274,10 +316,10 @@ static void end_well(struct flight *f, struct lade_cache_load *load)
 
 static bool stale_allowed(const struct lade_cache *c, const struct lade_cache_record *r)
 {
-	return r && c->config.stale_if_error.ns &&
+	return c->config.stale_if_error.ns &&
 	       lade_instant_after((struct lade_instant){ r->fresh_until_ns },
 				  c->config.stale_if_error)
-			       .mono_ns > c->loop->now_ns;
+			       .mono_ns > lade_loop_now(c->loop);
 }
 
 static void back_off(struct lade_cache *c, struct entry *e)
@@ -288,28 +330,43 @@ static void back_off(struct lade_cache *c, struct entry *e)
 	e->backoff_until_ns = lade_cache_later(c, (struct lade_duration){ e->backoff_ns });
 }
 
-/* A failed load: who waits gets the stale value where that is allowed, else the error, once. */
+/* The load of a key with a value has failed: no other for a while.  Returns the value, with a
+ * reference, if it may be given instead; else NULL. */
+static struct lade_cache_record *fall_back(struct lade_cache *c, struct entry *e)
+{
+	struct lade_cache_record *stale = e ? e->record : NULL;
+
+	if (!stale)
+		return NULL;
+	back_off(c, e);
+	if (!stale_allowed(c, stale))
+		return NULL;
+	stale->refs++;
+	return stale;
+}
+
+static void keep_error(struct lade_cache *c, struct entry *e, int rc)
+{
+	if (!e || e->record || !c->config.negative_ttl.ns)
+		return;
+	e->negative_rc = rc;
+	e->negative_until_ns = lade_cache_later(c, c->config.negative_ttl);
+}
+
+/* A failed load: who waits gets the stale value where that is allowed, else the error, once. A
+ * cancel is nobody's answer: neither kept nor passed on as one. */
 static void end_badly(struct flight *f, int rc)
 {
 	struct lade_cache *c = f->cache;
 	struct entry *e = f->entry;
-	struct lade_cache_record *stale = NULL;
+	struct lade_cache_record *stale;
 
 	c->stats.failed++;
+	stale = fall_back(c, e);
 	if (rc == -ECANCELED)
 		rc = c->closed || c->scope->head.eff == LEVEL_HARD ? -ESHUTDOWN : -EIO;
-	if (e) {
-		if (stale_allowed(c, e->record))
-			stale = e->record;
-		if (e->record)
-			back_off(c, e);
-		else if (c->config.negative_ttl.ns && rc != -ESHUTDOWN) {
-			e->negative_rc = rc;
-			e->negative_until_ns = lade_cache_later(c, c->config.negative_ttl);
-		}
-	}
-	if (stale)
-		stale->refs++;
+	else
+		keep_error(c, e, rc);
 	lade_flight_detach(f);
 	if (e)
 		lade_entry_tidy(c, e);
@@ -319,10 +376,12 @@ static void end_badly(struct flight *f, int rc)
 
 static void flight_end(struct flight *f, int rc, struct lade_cache_load *load)
 {
-	if (rc < 0)
-		end_badly(f, rc);
+	struct lade_cache_record *r = rc < 0 ? NULL : take_value(f->cache, load);
+
+	if (r)
+		end_well(f, load, r);
 	else
-		end_well(f, load);
+		end_badly(f, rc < 0 ? rc : -ENOMEM);
 	free_flight(f);
 }
 
@@ -330,15 +389,20 @@ static void flight_end(struct flight *f, int rc, struct lade_cache_load *load)
 static void flight_overdue(struct lade_timer *timer)
 {
 	struct flight *f = LADE_CONTAINER(timer, struct flight, deadline);
+	struct lade_cache *c = f->cache;
 	struct entry *e = f->entry;
+	struct lade_cache_record *stale = fall_back(c, e);
 
-	if (f->entry && f->entry->flight == f)
-		f->entry->flight = NULL;
-	f->entry = NULL; /* still shared: place_for may find its key free */
-	if (e)
-		lade_entry_tidy(f->cache, e);
-	f->cache->stats.expired += f->waiting;
-	lade_flight_wake(f, -ETIME, NULL);
+	if (e) {
+		e->flight = NULL;
+		f->entry = NULL; /* still shared: place_for may find its key free */
+		f->stray = true;
+		c->strays++;
+		lade_entry_tidy(c, e);
+	}
+	c->stats.expired += f->waiting;
+	lade_flight_wake(f, stale ? 0 : -ETIME, stale);
+	lade_record_unref(stale);
 }
 
 static void arm_deadline(struct flight *f)
@@ -433,7 +497,8 @@ static int cache_load_many(struct batch *b)
 	int rc;
 
 	b->node = lade_cur->root;
-	rc = lade_within(b->cache->config.load_timeout, run_load_many(b));
+	rc = b->wanted ? lade_within(b->cache->config.load_timeout, run_load_many(b))
+		       : -ECANCELED;
 	b->node = NULL;
 	batch_end(b, rc);
 	return 0;
@@ -453,7 +518,7 @@ int lade_flights_start(struct lade_cache *c, struct flight **flights, uint32_t c
 	if (!b)
 		return -ENOMEM;
 	b->cache = c;
-	b->count = count;
+	b->count = b->wanted = count;
 	b->flights = lade_calloc(count, sizeof(struct flight *));
 	b->keys = lade_calloc(count, sizeof(*b->keys));
 	b->loads = lade_calloc(count, sizeof(*b->loads));

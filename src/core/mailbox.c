@@ -80,6 +80,10 @@ int lade_io_wait(struct lade_io *io)
 	struct lade_loop *loop = lade_cur->loop;
 	int rc;
 
+	/* A wait that begins again after it was woken for nothing: the cancel that came meanwhile
+	 * has been delivered, nobody would tell again. */
+	if (lade_unlikely(lade_cur->gate & GATE_CANCEL))
+		return -ECANCELED;
 	io->op.abort = io_abort;
 	rc = loop->backend->start(loop, io);
 	return rc < 0 ? rc : lade_op_wait(&io->op);

@@ -90,9 +90,9 @@ static int whole_transfer(struct transfer *t, const char *site)
 	return rc == -EINTR || rc == -EAGAIN ? -EAGAIN : rc;
 }
 
-static bool is_ready(const struct transfer *t)
+static bool is_ready(int fd, short events)
 {
-	struct pollfd p = { .fd = t->fd, .events = t->out ? POLLOUT : POLLIN };
+	struct pollfd p = { .fd = fd, .events = events };
 
 	return poll(&p, 1, 0) > 0;
 }
@@ -117,7 +117,9 @@ static int ready_transfer(struct transfer *t, bool knows, const char *site)
 		if (ready < 0 && ready != -ECANCELED)
 			return ready;
 		if (!knows)
-			return ready < 0 && !is_ready(t) ? ready : small_transfer(t);
+			return ready < 0 && !is_ready(t->fd, t->out ? POLLOUT : POLLIN)
+				       ? ready
+				       : small_transfer(t);
 		rc = try_transfer(t);
 		if (rc != -EAGAIN)
 			return rc;
@@ -204,11 +206,14 @@ int lade_write_all_at(int fd, const void *buf, size_t len, size_t *done, const c
 	return 0;
 }
 
-static int readiness(int fd, uint32_t events, const char *site)
+static int readiness(int fd, short events, const char *site)
 {
 	int rc = lade_enter(site);
 
-	return rc < 0 ? rc : wait_ready(fd, events, site);
+	if (rc < 0)
+		return rc;
+	rc = wait_ready(fd, (uint32_t)events, site);
+	return rc == -ECANCELED && is_ready(fd, events) ? 0 : rc;
 }
 
 int lade_readable_at(int fd, const char *site)

@@ -181,6 +181,8 @@ bool lade_pool_take_back(struct lade_loop *loop, struct lade_job *job)
 	struct lade_pool *pool = loop->pool;
 	bool queued;
 
+	if (!pool) /* the virtual clock: it has run */
+		return false;
 	pthread_mutex_lock(&pool->lock);
 	queued = job->queued;
 	if (queued) {

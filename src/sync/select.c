@@ -46,15 +46,28 @@ void lade_grant(struct lade_waiter *waiter, int rc)
 		lade_complete(waiter->op, rc);
 }
 
+static const struct lade_case_type ready_case;
+
+/* Rule 10: what waits for readiness is tried once more before the cancel is delivered.  Returns an
+ * index, or -ECANCELED. */
+static int last_look(const struct lade_selecting *s)
+{
+	for (int i = 0; i < s->armed; i++)
+		if (s->cases[i].type == &ready_case && ready_case.try(&s->cases[i]) == 0)
+			return i;
+	return -ECANCELED;
+}
+
 static enum lade_abort_result select_abort(struct lade_op *op)
 {
 	struct lade_selecting *s = LADE_CONTAINER(op, struct lade_selecting, op);
 
 	if (s->chosen != -EAGAIN)
 		return LADE_PENDING;
-	s->chosen = -ECANCELED;
+	s->chosen = last_look(s);
 	disarm(s, -1);
-	return s->pending ? LADE_PENDING : LADE_ABORTED;
+	op->result = s->chosen;
+	return s->pending ? LADE_PENDING : LADE_COMPLETED;
 }
 
 static void select_soft(struct lade_op *op)

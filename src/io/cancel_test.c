@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT */
+/* cancel_test.c - cancels that land on accepts, connects, opens, reads and calls of the pool. */
+
+#include <lade/io.h>
+#include <lade/join.h>
+#include <lade/select.h>
+
+#include "run.h"
+#include "core/io_priv.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <sys/stat.h>
+
+/* run_real - IN_TASK on the back end that LADE_BACKEND names. */
+#define IN_REAL(name)                                                                              \
+	static void name##_body(void);                                                             \
+	static void name(void)                                                                     \
+	{                                                                                          \
+		run_with(&(struct lade_loop_config){ 0 }, name##_body);                            \
+	}                                                                                          \
+	static void name##_body(void)
+
+/* How many descriptors this process has. */
+static int descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int count = 0;
+
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+/* Takes what comes, and closes it. */
+static int accept_some(int listener, int *taken)
+{
+	int fd, rc;
+
+	while ((rc = lade_accept(listener, &fd)) == 0) {
+		++*taken;
+		lade_close(fd);
+	}
+	return rc;
+}
+LADE_TASK_VOID(accept_some, (int, listener), (int *, taken))
+
+static int accept_one(int listener, int *ret_fd)
+{
+	return lade_accept(listener, ret_fd);
+}
+LADE_TASK(accept_one, int, (int, listener))
+
+static int connect_one(int port, int *ret_fd)
+{
+	char address[32];
+
+	snprintf(address, sizeof(address), "127.0.0.1:%d", port);
+	return lade_connect_to(address, ret_fd);
+}
+LADE_TASK(connect_one, int, (int, port))
+
+static int open_one(const char *path, int *ret_fd)
+{
+	return lade_open(path, O_RDONLY, 0, ret_fd);
+}
+LADE_TASK(open_one, int, (const char *, path))
+
+/* Lets the loop look at the kernel @turns times. */
+static void pass_turns(int turns)
+{
+	for (int i = 0; i < turns; i++)
+		CHECK_EQ(lade_yield(), 0);
+}
+
+/* Accept, connect and open, each cancelled after so many turns: a status of 0 owns a descriptor. */
+static int hammer_once(int listener, int port, int turns)
+{
+	struct accept_one_task a = accept_one_task(listener);
+	struct connect_one_task c = connect_one_task(port);
+	struct open_one_task o = open_one_task("/proc/self/status");
+	int rc = 0, won = 0;
+
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		lade_start(&s, &a);
+		lade_start(&s, &c);
+		lade_start(&s, &o);
+		pass_turns(turns);
+		lade_cancel(&a);
+		lade_cancel(&c);
+		lade_cancel(&o);
+	}
+	CHECK(lade_status(&a) == 0 || lade_status(&a) == -ECANCELED);
+	CHECK(lade_status(&c) == 0 || lade_status(&c) == -ECANCELED);
+	CHECK(lade_status(&o) == 0 || lade_status(&o) == -ECANCELED);
+	if (lade_status(&a) == 0)
+		lade_close(lade_value(&a));
+	if (lade_status(&c) == 0)
+		lade_close(lade_value(&c));
+	if (lade_status(&o) == 0)
+		lade_close(lade_value(&o));
+	won += lade_status(&a) == 0;
+	won += lade_status(&c) == 0;
+	won += lade_status(&o) == 0;
+	return won;
+}
+
+IN_REAL(a_descriptor_that_arrives_as_the_cancel_lands_is_never_lost)
+{
+	int before = descriptors(), listener, port, won = 0, rounds = RUN_MANY(2000);
+
+	CHECK_EQ(lade_listen("127.0.0.1:0", &listener), 0);
+	port = lade_local_port(listener);
+	for (int i = 0; i < rounds; i++)
+		won += hammer_once(listener, port, i % 7);
+	CHECK(won > 0 && won < 3 * rounds);
+	lade_close(listener);
+	CHECK_EQ(descriptors(), before);
+}
+
+/* The first of two that were woken takes the connection, and cancels the second. */
+static int take_and_cancel(int listener, struct accept_one_task *other, int *ret_fd)
+{
+	int rc = lade_accept(listener, ret_fd);
+
+	lade_cancel(other);
+	return rc;
+}
+LADE_TASK(take_and_cancel, int, (int, listener), (struct accept_one_task *, other))
+
+IN_REAL(a_wait_that_was_woken_for_nothing_hears_of_the_cancel_that_came_meanwhile)
+{
+	struct accept_one_task second;
+	struct take_and_cancel_task first;
+	int listener, port, rc = 0, fd = -1, late = -1;
+
+	CHECK_EQ(lade_listen("127.0.0.1:0", &listener), 0);
+	port = lade_local_port(listener);
+	second = accept_one_task(listener);
+	first = take_and_cancel_task(listener, &second);
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		lade_start(&s, &first);
+		lade_start(&s, &second);
+		pass_turns(2);
+		CHECK_EQ(connect_one(port, &fd), 0);
+		CHECK_EQ(lade_wait(&first), 0);
+		/* A wait that did not hear of it would go on until another connection comes. */
+		if (lade_within(lade_ms(500), lade_wait(&second)) < 0)
+			CHECK_EQ(connect_one(port, &late), 0);
+	}
+	CHECK_EQ(lade_status(&second), -ECANCELED);
+	if (lade_status(&first) == 0)
+		lade_close(lade_value(&first));
+	lade_close(fd);
+	lade_close(late);
+	lade_close(listener);
+}
+
+static int wait_readable(int fd)
+{
+	return lade_readable(fd);
+}
+LADE_TASK_VOID(wait_readable, (int, fd))
+
+static int select_readable(int fd)
+{
+	return lade_select(lade_readable_case(fd), lade_after(lade_s(60)));
+}
+LADE_TASK_VOID(select_readable, (int, fd))
+
+static int read_one(int fd, char *ret)
+{
+	int rc = lade_read(fd, ret, 1);
+
+	return rc < 0 ? rc : 0;
+}
+LADE_TASK(read_one, char, (int, fd))
+
+IN_REAL(what_is_ready_as_the_cancel_lands_is_tried_once_more)
+{
+	struct wait_readable_task ready;
+	struct select_readable_task chosen;
+	struct read_one_task reader;
+	int fds[2], rc = 0;
+
+	CHECK_EQ(lade_pipe(fds), 0);
+	ready = wait_readable_task(fds[0]);
+	chosen = select_readable_task(fds[0]);
+	reader = read_one_task(fds[0]);
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		lade_start(&s, &ready);
+		lade_start(&s, &chosen);
+		lade_start(&s, &reader);
+		pass_turns(3);
+		CHECK_EQ(write(fds[1], "x", 1), 1);
+		lade_cancel(&ready);
+		lade_cancel(&chosen);
+		lade_cancel(&reader);
+		CHECK_EQ(lade_wait(&ready), 0);
+	}
+	CHECK_EQ(lade_status(&ready), 0);
+	CHECK_EQ(lade_status(&chosen), 0);
+	CHECK_EQ(lade_status(&reader), 0);
+	lade_close(fds[0]);
+	lade_close(fds[1]);
+}
+
+IN_REAL(a_select_on_readiness_ends_when_it_is_cancelled_and_leaves_nothing_behind)
+{
+	int fds[2];
+
+	CHECK_EQ(lade_pipe(fds), 0);
+	for (int i = 0; i < RUN_MANY(500); i++) {
+		struct select_readable_task t = select_readable_task(fds[0]);
+		int rc = 0;
+
+		lade_scope(s, &rc, .policy = LADE_ALL) {
+			lade_start(&s, &t);
+			pass_turns(i % 4);
+			lade_cancel(&t);
+		}
+		CHECK_EQ(lade_status(&t), -ECANCELED);
+	}
+	lade_close(fds[0]);
+	lade_close(fds[1]);
+}
+
+IN_REAL(a_read_of_a_terminal_ends_at_its_deadline)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave;
+	char c;
+
+	CHECK(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	CHECK(slave >= 0);
+	CHECK_EQ(lade_within(lade_ms(5), lade_read(slave, &c, 1)), -ETIME);
+	CHECK_EQ(write(master, "ab\n", 3), 3);
+	CHECK_EQ(lade_within(lade_s(5), lade_read(slave, &c, 1)), 1);
+	CHECK_EQ(c, 'a');
+	lade_close(slave);
+	lade_close(master);
+}
+
+/* What a call of the pool waits for. */
+static sem_t gate;
+static atomic_int calls;
+
+static int wait_at_gate(void *arg)
+{
+	(void)arg;
+	atomic_fetch_add(&calls, 1);
+	while (sem_wait(&gate) < 0)
+		;
+	return 1;
+}
+
+static int call_pool(void)
+{
+	return lade_blocking(wait_at_gate, NULL);
+}
+LADE_TASK_VOID(call_pool)
+
+static int call_pool_counted(int *ended)
+{
+	int rc = lade_blocking(wait_at_gate, NULL);
+
+	++*ended;
+	return rc;
+}
+LADE_TASK_VOID(call_pool_counted, (int *, ended))
+
+#define POOL_THREADS 4
+#define POOL_PLACES (1024 + POOL_THREADS)
+
+/* Starts @count calls that wait at the gate, cancels all, and opens the gate. */
+static void crowd(int count, int *ended)
+{
+	int rc = 0;
+
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		for (int i = 0; rc == 0 && i < count; i++)
+			rc = lade_spawn(&s, call_pool_counted_task(ended));
+		while (atomic_load(&calls) < POOL_THREADS)
+			CHECK_EQ(lade_yield(), 0);
+		lade_cancel(&s);
+		for (int i = 0; i < POOL_THREADS; i++)
+			sem_post(&gate);
+	}
+}
+
+IN_REAL(a_call_that_has_not_begun_is_taken_back_and_one_that_has_is_waited_for)
+{
+	int ended = 0;
+
+	sem_init(&gate, 0, 0);
+	atomic_store(&calls, 0);
+	crowd(20, &ended);
+	CHECK_EQ(ended, 20);
+	CHECK_EQ(atomic_load(&calls), POOL_THREADS);
+	sem_destroy(&gate);
+}
+
+IN_REAL(beyond_the_pools_places_calls_wait_and_can_be_cancelled)
+{
+	int ended = 0;
+
+	sem_init(&gate, 0, 0);
+	atomic_store(&calls, 0);
+	crowd(POOL_PLACES + 50, &ended);
+	CHECK_EQ(ended, POOL_PLACES + 50);
+	CHECK_EQ(atomic_load(&calls), POOL_THREADS);
+	/* All places are free again. */
+	sem_post(&gate);
+	CHECK_EQ(call_pool(), 1);
+	sem_destroy(&gate);
+}
+
+static int resolve_one(const char *host)
+{
+	struct lade_addresses a;
+
+	return lade_resolve(host, 80, &a);
+}
+LADE_TASK_VOID(resolve_one, (const char *, host))
+
+/* Starts look-ups behind calls that fill the pool, and cancels them. */
+IN_REAL(a_look_up_is_left_behind_when_its_task_is_cancelled)
+{
+	for (int i = 0; i < RUN_MANY(200); i++) {
+		struct resolve_one_task t = resolve_one_task("localhost");
+		int rc = 0;
+
+		lade_scope(s, &rc, .policy = LADE_ALL) {
+			lade_start(&s, &t);
+			pass_turns(i % 5);
+			lade_cancel(&t);
+		}
+		CHECK(lade_status(&t) == 0 || lade_status(&t) == -ECANCELED);
+	}
+}
+
+IN_TASK(a_look_up_on_the_virtual_clock_can_be_cancelled)
+{
+	struct resolve_one_task t = resolve_one_task("localhost");
+	int rc = 0;
+
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		lade_start(&s, &t);
+		CHECK_EQ(lade_yield(), 0);
+		lade_cancel(&t);
+	}
+	CHECK(lade_status(&t) == 0 || lade_status(&t) == -ECANCELED);
+}
+
+/* A thread that completes ops. */
+struct completer {
+	pthread_t thread;
+	struct lade_op *op;
+	int result;
+};
+
+static void *complete_it(void *arg)
+{
+	struct completer *c = arg;
+
+	lade_complete_remote(c->op, c->result);
+	return NULL;
+}
+
+static int parked(int result)
+{
+	struct lade_op op = LADE_OP("a thread");
+	struct completer c = { .op = &op, .result = result };
+	int rc;
+
+	CHECK_EQ(pthread_create(&c.thread, NULL, complete_it, &c), 0);
+	rc = lade_park(&op, NULL);
+	pthread_join(c.thread, NULL);
+	return rc == result ? 0 : -EIO;
+}
+LADE_TASK_VOID(parked, (int, result))
+
+IN_REAL(threads_complete_the_ops_of_tasks)
+{
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		for (int i = 0; rc == 0 && i < RUN_MANY(500); i++)
+			rc = lade_spawn(&s, parked_task(i));
+	}
+	CHECK_EQ(rc, 0);
+}
+
+static enum lade_abort_result not_yet(struct lade_op *op)
+{
+	(void)op;
+	return LADE_PENDING;
+}
+
+static int parked_and_cancelled(int result)
+{
+	struct lade_op op = LADE_OP("a thread");
+	struct completer c = { .op = &op, .result = result };
+	int rc;
+
+	CHECK_EQ(pthread_create(&c.thread, NULL, complete_it, &c), 0);
+	rc = lade_park(&op, not_yet);
+	pthread_join(c.thread, NULL);
+	return rc;
+}
+LADE_TASK_VOID(parked_and_cancelled, (int, result))
+
+IN_REAL(a_cancelled_task_waits_for_the_thread_and_returns_what_it_completed)
+{
+	for (int i = 0; i < RUN_MANY(200); i++) {
+		struct parked_and_cancelled_task t = parked_and_cancelled_task(i + 1);
+		int rc = 0;
+
+		lade_scope(s, &rc, .policy = LADE_ALL) {
+			lade_start(&s, &t);
+			pass_turns(i % 3 + 1);
+			lade_cancel(&t);
+		}
+		CHECK_EQ(lade_status(&t), i + 1);
+	}
+}
+
+int main(void)
+{
+	TAP(a_descriptor_that_arrives_as_the_cancel_lands_is_never_lost);
+	TAP(a_wait_that_was_woken_for_nothing_hears_of_the_cancel_that_came_meanwhile);
+	TAP(what_is_ready_as_the_cancel_lands_is_tried_once_more);
+	TAP(a_select_on_readiness_ends_when_it_is_cancelled_and_leaves_nothing_behind);
+	TAP(a_read_of_a_terminal_ends_at_its_deadline);
+	TAP(a_call_that_has_not_begun_is_taken_back_and_one_that_has_is_waited_for);
+	TAP(beyond_the_pools_places_calls_wait_and_can_be_cancelled);
+	TAP(a_look_up_is_left_behind_when_its_task_is_cancelled);
+	TAP(a_look_up_on_the_virtual_clock_can_be_cancelled);
+	TAP(threads_complete_the_ops_of_tasks);
+	TAP(a_cancelled_task_waits_for_the_thread_and_returns_what_it_completed);
+	return tap_done();
+}
