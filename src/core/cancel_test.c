@@ -674,6 +674,23 @@ IN_TASK(only_the_scope_whose_own_request_fired_turns_ecanceled_into_its_outcome)
 	CHECK_EQ(lade_status(&b), -ECANCELED);
 }
 
+IN_TASK(a_scope_asked_softly_by_name_and_hard_from_outside_passes_ecanceled_on)
+{
+	struct end_after_task a = end_after_task(1000, 0);
+	int rc = 0, inner_rc = 0;
+
+	lade_scope(s, &rc)
+		lade_scope(t, &inner_rc) {
+			lade_start(&t, &a);
+			CHECK_EQ(lade_yield(), 0);
+			lade_cancel(&t, lade_ms(50));
+			lade_cancel(&s);
+			inner_rc = lade_yield();
+		}
+	CHECK_EQ(inner_rc, -ECANCELED);
+	CHECK_EQ(rc, 0);
+}
+
 IN_TASK(under_all_too_a_scope_cancelled_by_name_ends_with_0)
 {
 	struct end_after_task a = end_after_task(1000, 0);
@@ -752,6 +769,7 @@ int main(void)
 	TAP(a_child_that_ends_because_of_a_request_does_not_hide_its_reason);
 	TAP(each_kind_of_reason_has_a_name);
 	TAP(only_the_scope_whose_own_request_fired_turns_ecanceled_into_its_outcome);
+	TAP(a_scope_asked_softly_by_name_and_hard_from_outside_passes_ecanceled_on);
 	TAP(under_all_too_a_scope_cancelled_by_name_ends_with_0);
 	TAP(a_task_cancelled_by_name_keeps_ecanceled);
 	TAP(a_scope_cancelled_softly_and_left_before_the_grace_is_over_stops_its_timer);

@@ -247,6 +247,50 @@ IN_TASK(a_pending_cancel_waits_while_abort_is_pending)
 	CHECK_EQ(wait.aborts, 1);
 }
 
+IN_TASK(a_request_that_is_let_in_later_does_not_ask_abort_again)
+{
+	struct wait wait = { .op = LADE_OP("an answer"), .answer = LADE_PENDING };
+	struct completes_task a = completes_task(&wait.op, 50, 42);
+	int rc = 0, inner_rc = 0;
+
+	/* The deadline inside the shield asks at 10, the budget that is over at 20 once more. */
+	lade_scope(s, &rc) {
+		lade_start(&s, &a);
+		lade_scope(t, &inner_rc) {
+			lade_cancel(&t);
+			lade_shield(lade_ms(20))
+				CHECK_EQ(lade_within(lade_ms(10), waits(&wait)), 42);
+		}
+	}
+	CHECK_EQ(wait.aborts, 1);
+	CHECK_STR(slate, "42 at 50");
+}
+
+static int completes_and_cancels(struct lade_op *op, struct lade_scope *scope)
+{
+	lade_complete(op, 42);
+	lade_cancel(scope);
+	return 0;
+}
+LADE_TASK_VOID(completes_and_cancels, (struct lade_op *, op), (struct lade_scope *, scope))
+
+IN_LOOP(what_completes_while_the_park_waits_for_its_turn_is_returned, .inline_budget = 1)
+{
+	struct wait wait = { .op = LADE_OP("an answer"), .answer = LADE_ABORTED };
+	struct completes_and_cancels_task a = { 0 };
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		a = completes_and_cancels_task(&wait.op, &s);
+		/* Spends the budget, so that the park begins by letting the other run. */
+		CHECK_EQ(lade_sleep(lade_ns(0)), 0);
+		lade_start(&s, &a);
+		CHECK_EQ(lade_park(&wait.op, answers), 42);
+		CHECK(lade_cancelled());
+	}
+	CHECK_EQ(wait.aborts, 0);
+}
+
 /* A completion and a cancel in one turn */
 
 static int cancels_then_completes(struct lade_task *task, struct lade_op *op, bool cancel_first)
@@ -417,6 +461,8 @@ int main(void)
 	TAP(a_pending_cancel_does_not_hide_what_has_completed);
 	TAP(a_pending_cancel_gets_what_abort_finds_completed);
 	TAP(a_pending_cancel_waits_while_abort_is_pending);
+	TAP(a_request_that_is_let_in_later_does_not_ask_abort_again);
+	TAP(what_completes_while_the_park_waits_for_its_turn_is_returned);
 	TAP(of_a_cancel_and_a_completion_in_one_turn_the_first_wins);
 	TAP(abort_may_cancel_another_task);
 	TAP(a_place_that_is_handed_over_cannot_be_taken_by_a_latecomer);

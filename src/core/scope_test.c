@@ -209,6 +209,21 @@ IN_TASK(a_child_that_fails_while_the_block_is_left_early_is_the_outcome)
 	CHECK_EQ(rc, -EIO);
 }
 
+IN_TASK(a_body_that_leaves_early_with_an_error_is_the_first_failure)
+{
+	struct stubborn_task a = stubborn_task(10, -EPIPE);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &a);
+		CHECK_EQ(lade_yield(), 0);
+		rc = -EIO;
+		break;
+	}
+	CHECK_EQ(rc, -EIO);
+	CHECK_EQ(lade_status(&a), -EPIPE);
+}
+
 static void say(void *word)
 {
 	write_down("%s", (const char *)word);
@@ -561,6 +576,33 @@ IN_TASK(a_child_cancelled_by_name_that_fails_otherwise_has_failed_its_parent)
 		lade_cancel(&a, lade_ns(0));
 	}
 	CHECK_EQ(rc, -EIO);
+}
+
+static int ends_later(int64_t ms)
+{
+	int rc = lade_sleep(lade_ms(1000));
+
+	lade_shield(lade_s(1))
+		(void)!lade_sleep(lade_ms(ms));
+	return rc;
+}
+LADE_TASK_VOID(ends_later, (int64_t, ms))
+
+IN_TASK(a_child_cancelled_by_name_and_from_outside_has_failed_its_parent)
+{
+	struct ends_later_task a = ends_later_task(10);
+	int rc = 0, inner_rc = 0;
+
+	lade_scope(s, &rc)
+		lade_scope(t, &inner_rc) {
+			lade_start(&t, &a);
+			CHECK_EQ(lade_yield(), 0);
+			lade_cancel(&a);
+			lade_cancel(&s);
+		}
+	CHECK_EQ(inner_rc, -ECANCELED);
+	CHECK_EQ(rc, 0);
+	CHECK_EQ(now_ms(), 10);
 }
 
 /* A scope's own cancel */
@@ -917,6 +959,7 @@ int main(void)
 	TAP(leaving_early_with_success_is_a_success);
 	TAP(leaving_early_with_an_error_keeps_that_error);
 	TAP(a_child_that_fails_while_the_block_is_left_early_is_the_outcome);
+	TAP(a_body_that_leaves_early_with_an_error_is_the_first_failure);
 	TAP(what_the_block_declares_is_gone_before_its_children_are_waited_for);
 	TAP(a_task_spawned_into_a_longer_lived_scope_outlives_who_spawned_it);
 	TAP(a_task_has_one_parent_that_alone_waits_for_it);
@@ -936,6 +979,7 @@ int main(void)
 	TAP(a_child_cancelled_by_name_has_not_failed_its_parent);
 	TAP(a_child_cancelled_by_name_before_its_start_has_not_failed_its_parent);
 	TAP(a_child_cancelled_by_name_that_fails_otherwise_has_failed_its_parent);
+	TAP(a_child_cancelled_by_name_and_from_outside_has_failed_its_parent);
 	TAP(a_scope_cancelled_by_its_own_body_ends_with_0);
 	TAP(a_scope_cancelled_by_its_child_while_it_closes_ends_with_0);
 	TAP(a_failure_after_the_own_cancel_of_a_scope_is_not_lost);

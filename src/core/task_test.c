@@ -661,6 +661,19 @@ IN_TASK(children_that_were_started_count_against_max_children)
 	}
 }
 
+IN_TASK(a_place_is_free_when_fewer_than_max_children_are_alive_and_not_before)
+{
+	struct end_after_task a = end_after_task(10, 0), b = end_after_task(20, 0);
+	int rc = 0;
+
+	lade_scope(s, &rc, .max_children = 1) {
+		lade_start(&s, &a);
+		lade_start(&s, &b);
+		CHECK_EQ(lade_spawn(&s, end_after_task(0, 0)), 0);
+		CHECK_EQ(now_ms(), 20);
+	}
+}
+
 IN_TASK(a_daemon_does_not_count_against_max_children)
 {
 	struct end_after_task a = end_after_task(1000, 0);
@@ -897,6 +910,7 @@ int main(void)
 	TAP(spawning_in_a_cancelled_task_gives_up_the_arguments_and_returns_ecanceled);
 	TAP(spawning_into_a_cancelled_scope_succeeds_and_the_task_does_not_run);
 	TAP(children_that_were_started_count_against_max_children);
+	TAP(a_place_is_free_when_fewer_than_max_children_are_alive_and_not_before);
 	TAP(a_daemon_does_not_count_against_max_children);
 	TAP(spawn_copies_large_arguments);
 	TAP(a_stack_is_large_enough_for_the_arguments_that_are_copied_to_it);
