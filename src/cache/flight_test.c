@@ -241,7 +241,7 @@ IN_TASK(an_abandoned_load_lingers_for_a_late_joiner)
 	close_all(c);
 }
 
-IN_TASK(a_load_that_does_not_stop_at_its_deadline_frees_its_key_and_its_late_result_is_discarded)
+IN_TASK(a_load_that_does_not_stop_at_its_deadline_frees_its_key_and_comes_too_late)
 {
 	struct lade_cache *c = NULL;
 	long n = 0;
@@ -796,7 +796,7 @@ int main(void)
 	TAP(an_abandoned_load_finishes_and_is_stored);
 	TAP(an_abandoned_load_is_cancelled_where_that_was_asked_for_and_joins_nobody);
 	TAP(an_abandoned_load_lingers_for_a_late_joiner);
-	TAP(a_load_that_does_not_stop_at_its_deadline_frees_its_key_and_its_late_result_is_discarded);
+	TAP(a_load_that_does_not_stop_at_its_deadline_frees_its_key_and_comes_too_late);
 	TAP(a_late_result_is_stored_when_nothing_newer_has_begun);
 	TAP(a_late_result_is_not_stored_after_an_invalidate);
 	TAP(a_waiter_gets_the_stale_value_at_the_loads_deadline_where_that_is_allowed);
