@@ -344,17 +344,15 @@ static void idle_counts_from_the_items_own_time_on_uring(void)
 }
 
 /* Every allocation fails in turn: the stream says so, and what it had is delivered or dropped. */
-static int use_streams(struct lade_scope *s)
+static int use_streams(struct lade_scope *s, struct script *script)
 {
-	static const int pauses[] = { 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1 };
-	struct script script = { .pauses_ms = pauses, .tells = true };
 	struct num_batches *batches;
 	struct num_stream *in;
 	struct num_batch b = { 0 };
 	long next = 1;
 	int rc;
 
-	in = num_prefetch(s, follow(&script), 4, 0);
+	in = num_prefetch(s, follow(script), 4, 0);
 	batches = num_batch(s, in,
 			    (struct lade_batch_config){ .max_items = 18, .linger = lade_s(1) });
 	while ((rc = num_batch_next(batches, &b)) > 0)
@@ -366,17 +364,21 @@ static int use_streams(struct lade_scope *s)
 	return rc;
 }
 
+static const int nineteen[] = { 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1 };
+
 IN_TASK(wherever_memory_runs_out_a_stream_answers_enomem_and_loses_no_item)
 {
 	long n;
 	int rc = 0;
 
 	for (n = 1; n < 1000; n++) {
+		/* The workers may pull until the scope's end. */
+		struct script script = { .pauses_ms = nineteen, .tells = true };
 		int used = 0;
 
 		lade_scope(s, &rc) {
 			lade_alloc_fail_at(n);
-			used = use_streams(&s);
+			used = use_streams(&s, &script);
 		}
 		CHECK_EQ(live, 0);
 		if (lade_alloc_fail_at(0) > 0)
