@@ -244,6 +244,54 @@ IN_REAL(a_read_of_a_terminal_ends_at_its_deadline)
 	lade_close(master);
 }
 
+static int drain(int fd, size_t len)
+{
+	char bytes[4096];
+	int rc = 0;
+
+	while (len && (rc = lade_read(fd, bytes, len < sizeof(bytes) ? len : sizeof(bytes))) > 0)
+		len -= (size_t)rc;
+	return rc < 0 ? rc : 0;
+}
+LADE_TASK_VOID(drain, (int, fd), (size_t, len))
+
+static int write_rest(int fd, const char *bytes, size_t len, size_t *done)
+{
+	return lade_write_all(fd, bytes, len, done);
+}
+LADE_TASK_VOID(write_rest, (int, fd), (const char *, bytes), (size_t, len), (size_t *, done))
+
+IN_REAL(write_all_and_read_exactly_say_how_far_they_got_and_go_on_from_there)
+{
+	static char out[300000], in[100];
+	size_t sent = 0, got = 0, before;
+	int fds[2];
+
+	CHECK_EQ(lade_pipe(fds), 0);
+	CHECK_EQ(lade_within(lade_ms(5), lade_write_all(fds[1], out, sizeof(out), &sent)), -ETIME);
+	CHECK(sent > 0 && sent < sizeof(out));
+	before = sent;
+	/* Exactly that much is in the pipe. */
+	CHECK_EQ(drain(fds[0], before), 0);
+	CHECK_EQ(lade_within(lade_ms(5), lade_readable(fds[0])), -ETIME);
+	CHECK_EQ(lade_join(lade_do(drain, fds[0], sizeof(out) - before),
+			   lade_do(write_rest, fds[1], out, sizeof(out), &sent)),
+		 0);
+	CHECK_EQ(sent, sizeof(out));
+	CHECK_EQ(write(fds[1], "abc", 3), 3);
+	CHECK_EQ(lade_within(lade_ms(5), lade_read_exactly(fds[0], in, 5, &got)), -ETIME);
+	CHECK_EQ(got, 3);
+	CHECK_EQ(write(fds[1], "de", 2), 2);
+	CHECK_EQ(lade_read_exactly(fds[0], in, 5, &got), 0);
+	CHECK(memcmp(in, "abcde", 5) == 0);
+	CHECK_EQ(write(fds[1], "f", 1), 1);
+	lade_close(fds[1]);
+	got = 0;
+	CHECK_EQ(lade_read_exactly(fds[0], in, 5, &got), -ENODATA);
+	CHECK_EQ(got, 1);
+	lade_close(fds[0]);
+}
+
 /* What a call of the pool waits for. */
 static sem_t gate;
 static atomic_int calls;
@@ -434,6 +482,7 @@ int main(void)
 	TAP(a_wait_that_was_woken_for_nothing_hears_of_the_cancel_that_came_meanwhile);
 	TAP(what_is_ready_as_the_cancel_lands_is_tried_once_more);
 	TAP(a_select_on_readiness_ends_when_it_is_cancelled_and_leaves_nothing_behind);
+	TAP(write_all_and_read_exactly_say_how_far_they_got_and_go_on_from_there);
 	TAP(a_read_of_a_terminal_ends_at_its_deadline);
 	TAP(a_call_that_has_not_begun_is_taken_back_and_one_that_has_is_waited_for);
 	TAP(beyond_the_pools_places_calls_wait_and_can_be_cancelled);

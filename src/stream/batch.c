@@ -26,7 +26,7 @@ struct batcher {
 	struct lade_batch_config config; /* with defaults filled in */
 	struct lade_batch forming;	/* the worker's; others may empty it while it waits */
 	size_t capacity;		/* items that @forming has room for */
-	int64_t last_ns;		/* when its last item came */
+	int64_t last_ns;		/* when its last item came; kept where idle is set */
 	struct lade_batch lent;		/* what the consumer holds */
 	size_t lent_capacity;		/* its room */
 	uint32_t queued;		/* closed batches */
@@ -89,10 +89,11 @@ static void *next_place(struct batcher *b)
 
 static void added(struct batcher *b)
 {
-	if (b->config.idle.ns)
+	/* The loop's last reading may be from before it waited for this very item. */
+	if (b->forming.len == 0 || b->config.idle.ns)
 		b->last_ns = lade_loop_now(b->worker.loop);
 	if (b->forming.len == 0)
-		b->forming.first = (struct lade_instant){ lade_loop_now(b->worker.loop) };
+		b->forming.first = (struct lade_instant){ b->last_ns };
 	b->forming.bytes += lade_item_weigh(b->in->type, next_place(b));
 	b->forming.len++;
 }

@@ -31,6 +31,7 @@ struct ahead {
 	struct lade_event room; /* set while bytes < bytes_max */
 	int rc;			/* what next says after the last item: 0, or the first error */
 	uint32_t pumping;	/* pumps that have not ended */
+	uint32_t started;	/* pumps that have been set up */
 	uint32_t count;		/* pumps that have not been freed */
 	bool closing;		/* close is at work and frees last */
 	struct pump pumps[];
@@ -80,13 +81,28 @@ static int pump_one(struct pump *p, void *item)
 	return 1;
 }
 
-/* The end of one input; the last one, or the first failure, ends the stream. */
+/* Asks the other pumps to end: a pull that is called off consumes nothing. */
+static void stop_pumps(struct ahead *a)
+{
+	for (uint32_t i = 0; i < a->started; i++) {
+		struct lade_worker *w = &a->pumps[i].worker;
+
+		if (w->node && w->node != lade_cur->root)
+			lade_request(w->loop, w->node, LEVEL_HARD, LADE_REASON_USER,
+				     "a failed input", lade_task_name());
+	}
+}
+
+/* The end of one input; the first failure ends the others, the last end is the stream's: until
+ * then an item may be under way. */
 static void pump_ended(struct ahead *a, int rc)
 {
 	a->pumping--;
-	if (rc < 0 && a->rc == 0)
+	if (rc < 0 && a->rc == 0) {
 		a->rc = rc;
-	if (a->pumping == 0 || a->rc < 0)
+		stop_pumps(a);
+	}
+	if (a->pumping == 0)
 		lade_channel_close(a->channel);
 }
 
@@ -94,10 +110,10 @@ static void pump_run(struct lade_worker *worker)
 {
 	struct pump *p = LADE_CONTAINER(worker, struct pump, worker);
 	_Alignas(max_align_t) char item[p->ahead->base.type->bytes];
-	int rc;
+	int rc = 1;
 
-	while ((rc = pump_one(p, item)) > 0)
-		;
+	while (rc > 0)
+		rc = p->ahead->rc < 0 ? -ECANCELED : pump_one(p, item);
 	pump_ended(p->ahead, rc);
 }
 
@@ -167,6 +183,7 @@ static void pump_start(struct ahead *a, uint32_t i, struct lade_stream *in,
 	p->worker = (struct lade_worker){ .run = pump_run, .free = pump_free };
 	p->ahead = a;
 	p->in = in;
+	a->started++;
 	lade_worker_start(&p->worker, scope, site);
 	/* A cancelled scope runs nothing: the stream ends as a cancelled one. */
 	if (!p->worker.running)
