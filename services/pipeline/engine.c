@@ -310,7 +310,7 @@ static int stop_at_bad(struct lade_pipe_engine *e, const struct lade_pipe_batch 
 			      excerpt(m, text), e->config->name);
 }
 
-static bool has_letters(const struct lade_pipe_engine *e)
+bool lade_pipe_has_letters(const struct lade_pipe_engine *e)
 {
 	return e->dead.ops || e->letters_in;
 }
@@ -318,7 +318,7 @@ static bool has_letters(const struct lade_pipe_engine *e)
 static int check_rejected(struct lade_pipe_engine *e, struct lade_pipe_batch *const *group,
 			  uint32_t n)
 {
-	for (uint32_t k = 0; !has_letters(e) && k < n; k++)
+	for (uint32_t k = 0; !lade_pipe_has_letters(e) && k < n; k++)
 		if (rejected_in(group[k]))
 			return stop_at_bad(e, group[k]);
 	return 0;
