@@ -261,13 +261,18 @@ LADE_MAP(enriched, owned, owned, enrich)
 
 /* The writer */
 
-static uint32_t rejected_in(const struct lade_pipe_batch *b)
+static uint32_t with_verdict(const struct lade_pipe_batch *b, enum lade_pipe_verdict verdict)
 {
-	uint32_t n = b->n_rejected;
+	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < b->n; i++)
-		n += b->fates[i].verdict == LADE_VERDICT_REJECT;
+		n += b->fates[i].verdict == verdict;
 	return n;
+}
+
+static uint32_t rejected_in(const struct lade_pipe_batch *b)
+{
+	return b->n_rejected + with_verdict(b, LADE_VERDICT_REJECT);
 }
 
 /* The beginning of a message, for a terminal: what it would obey is a question mark. */
@@ -360,21 +365,22 @@ static int write_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const
 		       uint32_t n)
 {
 	struct lade_pipe_move move = { .lane = &e->lane, .to = group[n - 1]->next_offset };
+	struct lade_pipe_outlet *last = e->keeper ? e->keeper : e->letters_in;
 	int rc = check_rejected(e, group, n);
 
+	/* Any sink may reject: what has the dead letters, and the offsets, comes behind all. */
 	for (int i = 0; rc == 0 && i < e->n_outlets; i++)
-		if (&e->outlets[i] != e->keeper)
+		if (&e->outlets[i] != last)
 			rc = write_to(&e->outlets[i], group, n, NULL, "sink");
 	if (rc == 0 && e->dead.ops)
 		rc = write_to(&e->dead, group, n, NULL, "dead letters");
 	if (rc == 0 && e->keeper) {
 		rc = set_cluster(e, move.to);
 		move.cluster = e->cluster;
-		if (rc == 0)
-			rc = write_to(e->keeper, group, n, &move, "sink sqlite");
 	}
-	/* A sink may have found that a row cannot be written. */
-	return rc == 0 ? check_rejected(e, group, n) : rc;
+	if (rc == 0 && last)
+		rc = write_to(last, group, n, e->keeper ? &move : NULL, "sink sqlite");
+	return rc == -EBADMSG ? check_rejected(e, group, n) : rc;
 }
 
 /* How long the messages took, in quarter powers of two from 1 us. */
@@ -421,8 +427,8 @@ static int finish_group(struct lade_pipe_engine *e, struct lade_pipe_batch *cons
 		uint32_t rejected = rejected_in(b);
 
 		e->stats.rejected += rejected;
-		e->stats.dropped += b->dropped;
-		e->stats.out += b->n - (rejected - b->n_rejected);
+		e->stats.dropped += b->dropped + with_verdict(b, LADE_VERDICT_DROP);
+		e->stats.out += with_verdict(b, LADE_VERDICT_OK);
 		note_recent(e, rejected, b->taken);
 		note_latency(e, b);
 		lade_pipe_lane_finish(&e->lane, b->segment, b->taken);
