@@ -251,13 +251,7 @@ static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,
 	return 0;
 }
 
-static void drop_batch(struct lade_pipe_batch **item)
-{
-	*item = lade_pipe_batch_free(*item);
-}
-
-LADE_STREAM_WITH(owned, struct lade_pipe_batch *, (.drop = drop_batch))
-LADE_MAP(enriched, owned, owned, enrich)
+LADE_MAP(enriched, lade_pipe_batches, lade_pipe_batches, enrich)
 
 /* The writer */
 
@@ -438,24 +432,24 @@ static int finish_group(struct lade_pipe_engine *e, struct lade_pipe_batch *cons
 }
 
 /* Takes batches that are ready, without waiting for more. */
-static int take_group(struct lade_pipe_engine *e, struct owned_stream *in,
+static int take_group(struct lade_pipe_engine *e, struct lade_pipe_batches_stream *in,
 		      struct lade_pipe_batch **group, uint32_t *ret_n)
 {
 	int64_t messages;
 	uint32_t n = 1;
-	int rc = owned_next(in, &group[0]);
+	int rc = lade_pipe_batches_next(in, &group[0]);
 
 	if (rc <= 0)
 		return rc;
 	messages = group[0]->n;
 	while (n < GROUP_MAX && messages < e->config->transaction_max &&
-	       owned_try_next(in, &group[n]) > 0)
+	       lade_pipe_batches_try_next(in, &group[n]) > 0)
 		messages += group[n++]->n;
 	*ret_n = n;
 	return 1;
 }
 
-static int write_all(struct lade_pipe_engine *e, struct owned_stream *in)
+static int write_all(struct lade_pipe_engine *e, struct lade_pipe_batches_stream *in)
 {
 	struct lade_pipe_batch *group[GROUP_MAX];
 	uint32_t n = 0;
@@ -625,18 +619,17 @@ LADE_TASK_VOID(give_up_in_time, (struct lade_pipe_engine *, e), (struct lade_sco
 static int run_source(struct lade_pipe_engine *e)
 {
 	struct give_up_in_time_task watch;
-	struct owned_stream *in = NULL;
+	struct lade_pipe_batches_stream *in = NULL;
 	int rc = 0;
 
 	lade_scope(s, &rc) {
 		watch = give_up_in_time_task(e, &s);
 		lade_start_daemon(&s, &watch);
-		/* The same batches; from here on whoever drops one frees it. */
-		in = enriched(&s, (void *)e->parts->source->start(e, &s, e->resume_offset), e,
+		in = enriched(&s, e->parts->source->start(e, &s, e->resume_offset), e,
 			      (uint32_t)e->config->concurrency,
 			      e->config->order == LADE_ORDER_NONE);
 		rc = write_all(e, in);
-		in = owned_stream_close(in);
+		in = lade_pipe_batches_stream_close(in);
 	}
 	return rc;
 }

@@ -285,8 +285,14 @@ extern const struct lade_pipe_sink_ops lade_pipe_to_sqlite;
 extern const struct lade_pipe_sink_ops lade_pipe_to_file;
 
 
-/* A batch that goes from task to task. */
-LADE_STREAM(lade_pipe_batches, struct lade_pipe_batch *)
+/* lade_pipe_batch_free - frees a batch; NULL is allowed.  Returns NULL. */
+struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch);
+
+/* lade_pipe_batch_drop - the same for a stream that gives an item up. */
+void lade_pipe_batch_drop(struct lade_pipe_batch **item);
+
+/* A batch that goes from task to task; whoever drops one frees it. */
+LADE_STREAM_WITH(lade_pipe_batches, struct lade_pipe_batch *, (.drop = lade_pipe_batch_drop))
 
 /* lade_pipe_batches_of - timed batches of messages of @lines, which it closes; NULL: no memory.
  *
@@ -297,8 +303,5 @@ struct lade_pipe_batches_stream *lade_pipe_batches_of(struct lade_pipe_engine *e
 
 /* Lines of a file or of stdin. */
 extern const struct lade_pipe_source_ops lade_pipe_lines;
-
-/* lade_pipe_batch_free - frees a batch; NULL is allowed.  Returns NULL. */
-struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch);
 
 #endif

@@ -88,6 +88,11 @@ struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch)
 	return NULL;
 }
 
+void lade_pipe_batch_drop(struct lade_pipe_batch **item)
+{
+	*item = lade_pipe_batch_free(*item);
+}
+
 static int64_t now_us(void)
 {
 	struct timespec t;
