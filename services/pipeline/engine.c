@@ -251,23 +251,22 @@ static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,
 	return 0;
 }
 
-static void drop_batch(struct lade_pipe_batch **item)
-{
-	*item = lade_pipe_batch_free(*item);
-}
-
-LADE_STREAM_WITH(owned, struct lade_pipe_batch *, (.drop = drop_batch))
-LADE_MAP(enriched, owned, owned, enrich)
+LADE_MAP(enriched, lade_pipe_batches, lade_pipe_batches, enrich)
 
 /* The writer */
 
-static uint32_t rejected_in(const struct lade_pipe_batch *b)
+static uint32_t with_verdict(const struct lade_pipe_batch *b, enum lade_pipe_verdict verdict)
 {
-	uint32_t n = b->n_rejected;
+	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < b->n; i++)
-		n += b->fates[i].verdict == LADE_VERDICT_REJECT;
+		n += b->fates[i].verdict == verdict;
 	return n;
+}
+
+static uint32_t rejected_in(const struct lade_pipe_batch *b)
+{
+	return b->n_rejected + with_verdict(b, LADE_VERDICT_REJECT);
 }
 
 /* The beginning of a message, for a terminal: what it would obey is a question mark. */
@@ -310,7 +309,7 @@ static int stop_at_bad(struct lade_pipe_engine *e, const struct lade_pipe_batch 
 			      excerpt(m, text), e->config->name);
 }
 
-static bool has_letters(const struct lade_pipe_engine *e)
+bool lade_pipe_has_letters(const struct lade_pipe_engine *e)
 {
 	return e->dead.ops || e->letters_in;
 }
@@ -318,7 +317,7 @@ static bool has_letters(const struct lade_pipe_engine *e)
 static int check_rejected(struct lade_pipe_engine *e, struct lade_pipe_batch *const *group,
 			  uint32_t n)
 {
-	for (uint32_t k = 0; !has_letters(e) && k < n; k++)
+	for (uint32_t k = 0; !lade_pipe_has_letters(e) && k < n; k++)
 		if (rejected_in(group[k]))
 			return stop_at_bad(e, group[k]);
 	return 0;
@@ -360,21 +359,22 @@ static int write_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const
 		       uint32_t n)
 {
 	struct lade_pipe_move move = { .lane = &e->lane, .to = group[n - 1]->next_offset };
+	struct lade_pipe_outlet *last = e->keeper ? e->keeper : e->letters_in;
 	int rc = check_rejected(e, group, n);
 
+	/* Any sink may reject: what has the dead letters, and the offsets, comes behind all. */
 	for (int i = 0; rc == 0 && i < e->n_outlets; i++)
-		if (&e->outlets[i] != e->keeper)
+		if (&e->outlets[i] != last)
 			rc = write_to(&e->outlets[i], group, n, NULL, "sink");
 	if (rc == 0 && e->dead.ops)
 		rc = write_to(&e->dead, group, n, NULL, "dead letters");
 	if (rc == 0 && e->keeper) {
 		rc = set_cluster(e, move.to);
 		move.cluster = e->cluster;
-		if (rc == 0)
-			rc = write_to(e->keeper, group, n, &move, "sink sqlite");
 	}
-	/* A sink may have found that a row cannot be written. */
-	return rc == 0 ? check_rejected(e, group, n) : rc;
+	if (rc == 0 && last)
+		rc = write_to(last, group, n, e->keeper ? &move : NULL, "sink sqlite");
+	return rc == -EBADMSG ? check_rejected(e, group, n) : rc;
 }
 
 /* How long the messages took, in quarter powers of two from 1 us. */
@@ -421,8 +421,8 @@ static int finish_group(struct lade_pipe_engine *e, struct lade_pipe_batch *cons
 		uint32_t rejected = rejected_in(b);
 
 		e->stats.rejected += rejected;
-		e->stats.dropped += b->dropped;
-		e->stats.out += b->n - (rejected - b->n_rejected);
+		e->stats.dropped += b->dropped + with_verdict(b, LADE_VERDICT_DROP);
+		e->stats.out += with_verdict(b, LADE_VERDICT_OK);
 		note_recent(e, rejected, b->taken);
 		note_latency(e, b);
 		lade_pipe_lane_finish(&e->lane, b->segment, b->taken);
@@ -432,24 +432,24 @@ static int finish_group(struct lade_pipe_engine *e, struct lade_pipe_batch *cons
 }
 
 /* Takes batches that are ready, without waiting for more. */
-static int take_group(struct lade_pipe_engine *e, struct owned_stream *in,
+static int take_group(struct lade_pipe_engine *e, struct lade_pipe_batches_stream *in,
 		      struct lade_pipe_batch **group, uint32_t *ret_n)
 {
 	int64_t messages;
 	uint32_t n = 1;
-	int rc = owned_next(in, &group[0]);
+	int rc = lade_pipe_batches_next(in, &group[0]);
 
 	if (rc <= 0)
 		return rc;
 	messages = group[0]->n;
 	while (n < GROUP_MAX && messages < e->config->transaction_max &&
-	       owned_try_next(in, &group[n]) > 0)
+	       lade_pipe_batches_try_next(in, &group[n]) > 0)
 		messages += group[n++]->n;
 	*ret_n = n;
 	return 1;
 }
 
-static int write_all(struct lade_pipe_engine *e, struct owned_stream *in)
+static int write_all(struct lade_pipe_engine *e, struct lade_pipe_batches_stream *in)
 {
 	struct lade_pipe_batch *group[GROUP_MAX];
 	uint32_t n = 0;
@@ -619,18 +619,17 @@ LADE_TASK_VOID(give_up_in_time, (struct lade_pipe_engine *, e), (struct lade_sco
 static int run_source(struct lade_pipe_engine *e)
 {
 	struct give_up_in_time_task watch;
-	struct owned_stream *in = NULL;
+	struct lade_pipe_batches_stream *in = NULL;
 	int rc = 0;
 
 	lade_scope(s, &rc) {
 		watch = give_up_in_time_task(e, &s);
 		lade_start_daemon(&s, &watch);
-		/* The same batches; from here on whoever drops one frees it. */
-		in = enriched(&s, (void *)e->parts->source->start(e, &s, e->resume_offset), e,
+		in = enriched(&s, e->parts->source->start(e, &s, e->resume_offset), e,
 			      (uint32_t)e->config->concurrency,
 			      e->config->order == LADE_ORDER_NONE);
 		rc = write_all(e, in);
-		in = owned_stream_close(in);
+		in = lade_pipe_batches_stream_close(in);
 	}
 	return rc;
 }

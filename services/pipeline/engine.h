@@ -56,6 +56,7 @@ struct lade_pipe_batch {
 
 struct lade_pipe_engine;
 struct lade_pipe_stage;
+struct lade_line_stream;
 
 /* What a step can do. */
 struct lade_pipe_step_ops {
@@ -255,6 +256,10 @@ __attribute__((format(printf, 4, 5))) void lade_pipe_reject(struct lade_pipe_bat
 							    uint32_t i, const char *step,
 							    const char *format, ...);
 
+/* lade_pipe_has_letters - whether a rejected message has a place to go. Where it has none, a sink
+ * that must reject one writes nothing and returns -EBADMSG. */
+bool lade_pipe_has_letters(const struct lade_pipe_engine *engine);
+
 /* lade_pipe_trouble - notes a passing failure, and says so once per cause. */
 __attribute__((format(printf, 4, 5))) void lade_pipe_trouble(struct lade_pipe_engine *engine,
 							     const char *who, char trouble[256],
@@ -280,13 +285,23 @@ extern const struct lade_pipe_sink_ops lade_pipe_to_sqlite;
 extern const struct lade_pipe_sink_ops lade_pipe_to_file;
 
 
-/* A batch that goes from task to task. */
-LADE_STREAM(lade_pipe_batches, struct lade_pipe_batch *)
+/* lade_pipe_batch_free - frees a batch; NULL is allowed.  Returns NULL. */
+struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch);
+
+/* lade_pipe_batch_drop - the same for a stream that gives an item up. */
+void lade_pipe_batch_drop(struct lade_pipe_batch **item);
+
+/* A batch that goes from task to task; whoever drops one frees it. */
+LADE_STREAM_WITH(lade_pipe_batches, struct lade_pipe_batch *, (.drop = lade_pipe_batch_drop))
+
+/* lade_pipe_batches_of - timed batches of messages of @lines, which it closes; NULL: no memory.
+ *
+ * Its tasks live in @scope. It reads no further than the lane has room.  Suspends: no. */
+struct lade_pipe_batches_stream *lade_pipe_batches_of(struct lade_pipe_engine *engine,
+						      struct lade_scope *scope,
+						      struct lade_line_stream *lines);
 
 /* Lines of a file or of stdin. */
 extern const struct lade_pipe_source_ops lade_pipe_lines;
-
-/* lade_pipe_batch_free - frees a batch; NULL is allowed.  Returns NULL. */
-struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch);
 
 #endif

@@ -21,6 +21,7 @@ struct to_file {
 	int fd;
 	bool sync;
 	bool letters;	  /* writes what was rejected */
+	bool rejected;	  /* the present write has rejected a message */
 	struct lade_json_reader *reader;
 	struct lade_json_out out;
 };
@@ -132,6 +133,7 @@ static uint32_t append_messages(struct to_file *f, struct lade_pipe_batch *b)
 					    &error) == -EBADMSG) {
 			f->out.len = before;
 			lade_pipe_reject(b, i, "sink", "%s", error.reason);
+			f->rejected = true;
 			continue;
 		}
 		lade_json_out_raw(&f->out, "\n", 1);
@@ -163,11 +165,14 @@ static int file_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *c
 
 	(void)move;
 	lade_json_out_reset(&f->out);
+	f->rejected = false;
 	for (uint32_t k = 0; k < n; k++)
 		lines += f->letters ? append_letters(f, batches[k])
 				    : append_messages(f, batches[k]);
 	if (f->out.status < 0)
 		return f->out.status;
+	if (f->rejected && !lade_pipe_has_letters(outlet->engine))
+		return -EBADMSG;
 	if (f->out.len)
 		rc = write_block(f);
 	if (rc == 0)

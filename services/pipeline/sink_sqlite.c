@@ -195,6 +195,15 @@ static int take_letters(struct to_sqlite *s, struct lade_pipe_batch *b, struct r
 	return rc;
 }
 
+/* A message that has no place in the table. Without dead letters nothing may be written: the
+ * offset would move past it.  Returns 0, or -EBADMSG. */
+static int reject_row(struct to_sqlite *s, struct lade_pipe_batch *b, uint32_t at,
+		      const char *reason)
+{
+	lade_pipe_reject(b, at, "sink", "%s", reason);
+	return lade_pipe_has_letters(s->outlet->engine) ? 0 : -EBADMSG;
+}
+
 static int gather(struct to_sqlite *s, struct lade_pipe_batch *const *batches, uint32_t n,
 		  struct rows *rows)
 {
@@ -223,8 +232,8 @@ static int gather(struct to_sqlite *s, struct lade_pipe_batch *const *batches, u
 				continue;
 			rc = take_row(s, b, i, rows, &error);
 			if (rc == -EBADMSG)
-				lade_pipe_reject(b, i, "sink", "%s", error.reason);
-			else if (rc < 0)
+				rc = reject_row(s, b, i, error.reason);
+			if (rc < 0)
 				return rc;
 		}
 		rc = s->letters ? take_letters(s, b, rows) : 0;
@@ -284,33 +293,40 @@ static int write_rows(struct to_sqlite *s, const struct rows *rows,
 	return rc;
 }
 
+/* One transaction, or the next after a row was refused.  Returns 0; 1: again; < 0. */
+static int write_once(struct to_sqlite *s, struct lade_pipe_batch *const *batches, uint32_t n,
+		      const struct lade_pipe_move *move, struct rows *rows,
+		      struct lade_sqlite_error *error)
+{
+	int rc = gather(s, batches, n, rows);
+
+	if (rc < 0)
+		return rc;
+	rc = write_rows(s, rows, move, error);
+	if (rc == 0)
+		s->outlet->written += rows->n;
+	if (rc != -EBADMSG)
+		return rc;
+	if (error->part != 0 || error->row < 0 || error->row >= (int64_t)rows->n)
+		return -EIO; /* a dead letter that cannot be written: a person must see to it */
+	rc = reject_row(s, rows->batch_of[error->row], rows->at_of[error->row], error->text);
+	return rc < 0 ? rc : 1;
+}
+
 static int sqlite_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
 			uint32_t n, const struct lade_pipe_move *move)
 {
-	struct to_sqlite *s = outlet->self;
-	struct lade_sqlite_error error;
+	struct lade_sqlite_error error = { 0 };
 	int rc;
 
-	for (;;) {
+	do {
 		struct rows rows = { 0 };
 
 		lade_arena_init(&rows.arena, 256 << 10, (size_t)1 << 32);
-		rc = gather(s, batches, n, &rows);
-		if (rc == 0)
-			rc = write_rows(s, &rows, move, &error);
-		if (rc == -EBADMSG && error.part == 0 && error.row >= 0 &&
-		    error.row < (int64_t)rows.n) {
-			lade_pipe_reject(rows.batch_of[error.row], rows.at_of[error.row], "sink",
-					 "%s", error.text);
-			lade_arena_done(&rows.arena);
-			continue;
-		}
-		if (rc == 0)
-			outlet->written += rows.n;
+		rc = write_once(outlet->self, batches, n, move, &rows, &error);
 		lade_arena_done(&rows.arena);
-		break;
-	}
-	if (rc < 0 && rc != -ECANCELED && rc != -ENOMEM && !outlet->engine->failed)
+	} while (rc == 1);
+	if ((rc == -EAGAIN || rc == -EIO) && !outlet->engine->failed)
 		lade_pipe_trouble(outlet->engine, "sink sqlite", outlet->trouble, "%s",
 				  error.text);
 	return rc;

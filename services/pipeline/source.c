@@ -88,6 +88,11 @@ struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch)
 	return NULL;
 }
 
+void lade_pipe_batch_drop(struct lade_pipe_batch **item)
+{
+	*item = lade_pipe_batch_free(*item);
+}
+
 static int64_t now_us(void)
 {
 	struct timespec t;
@@ -247,20 +252,20 @@ static struct lade_line_stream *lines_until_stop(struct lade_pipe_engine *e, int
 	return lade_line_stream_of(&until_stop_source, u);
 }
 
-static struct lade_pipe_batches_stream *lines_start(struct lade_pipe_engine *e,
-						    struct lade_scope *scope, int64_t offset)
+struct lade_pipe_batches_stream *lade_pipe_batches_of(struct lade_pipe_engine *e,
+						      struct lade_scope *scope,
+						      struct lade_line_stream *lines)
 {
 	const struct lade_pipe_batching *c = &e->config->batch;
 	struct messages *m = calloc(1, sizeof(*m));
 
-	if (!m)
-		return NULL;
-	m->engine = e;
-	if (lade_json_reader_new(&m->reader) < 0) {
+	if (!m || lade_json_reader_new(&m->reader) < 0) {
 		free(m);
+		lade_line_stream_close(lines);
 		return NULL;
 	}
-	m->batches = lade_line_batch(scope, lines_until_stop(e, offset),
+	m->engine = e;
+	m->batches = lade_line_batch(scope, lines,
 				     (struct lade_batch_config){
 					     .max_items = (uint32_t)c->messages_max,
 					     .max_bytes = (size_t)c->bytes_max,
@@ -269,6 +274,12 @@ static struct lade_pipe_batches_stream *lines_start(struct lade_pipe_engine *e,
 					     .ahead = (uint32_t)c->ahead,
 				     });
 	return lade_pipe_batches_stream_of(&messages_source, m);
+}
+
+static struct lade_pipe_batches_stream *lines_start(struct lade_pipe_engine *e,
+						    struct lade_scope *scope, int64_t offset)
+{
+	return lade_pipe_batches_of(e, scope, lines_until_stop(e, offset));
 }
 
 /* The file */
