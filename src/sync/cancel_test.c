@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* cancel_test.c - cancels, deadlines, ties and closes that land on channels, selects and permits. */
+/* cancel_test.c - cancels, deadlines, ties and closes that land on channels, selects and
+ * permits. */
 
 #include <lade/channel.h>
 #include <lade/event.h>
