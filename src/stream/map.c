@@ -237,10 +237,11 @@ static struct map *map_new(uint32_t at_once, size_t item_bytes, size_t result_by
 	size_t numbers = aligned(2 * (size_t)at_once * sizeof(uint32_t));
 	size_t pair = aligned(item_bytes) + aligned(result_bytes);
 	struct map *m = lade_calloc(1, fixed + numbers + at_once * pair);
-	char *room = (char *)m + fixed;
+	char *room;
 
 	if (!m)
 		return NULL;
+	room = (char *)m + fixed;
 	m->free = (void *)room;
 	m->queue = m->free + at_once;
 	room += numbers;
