@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - the command `lade`: finds the verb, or says what there is. */
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <lade/main.h>
 
@@ -42,10 +44,20 @@ static void usage(FILE *out)
 	      out);
 }
 
+/* A standard descriptor that the caller has closed would be the next file's that is opened: stdin
+ * would be a database. What stands in its place fails as a closed one does. */
+static void hold_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : NULL;
 
+	hold_standard_descriptors();
 	if (verb && strcmp(verb, "--version") == 0)
 		return print_version();
 	if (verb && (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0)) {

@@ -199,6 +199,82 @@ def bad_lines():
                   else [f"status {r.returncode}: {r.stderr}"])
 
 
+ROWS = """config: 1
+pipeline: rows
+source: {{ file: {{ path: {dir}/in }} }}
+batch: {{ linger: 5ms }}
+sink: [ sqlite: {{ path: {dir}/out.db, table: t, create: true,
+                  columns: {{ k: "integer .k" }} }} ]
+{more}
+"""
+
+
+def refused_rows():
+    with tempfile.TemporaryDirectory() as d:
+        write(f"{d}/in", '{"k":1}\n{"k":"x"}\n{"k":3}\n')
+        config = write(f"{d}/p.yaml", ROWS.format(dir=d, more="delivery: exactly_once"))
+        complaints = []
+        for _ in range(2):
+            r = lade("run", config)
+            if r.returncode != 4 or "line 2" not in r.stderr or "table:" not in r.stderr:
+                complaints.append(f"status {r.returncode}: {r.stderr}")
+        advice = "".join(x[2:] + "\n" for x in r.stderr.splitlines()[-2:])
+        write(config, ROWS.format(dir=d, more="delivery: exactly_once\n" + advice))
+        r = lade("run", config)
+        if r.returncode or rows(f"{d}/out.db", "select k from t") != [(1,), (3,)]:
+            complaints.append(f"after the advice: {r.returncode}: {r.stderr}")
+        tap.point("a row that SQLite refuses stops exactly once before it, run after run, and "
+                  "the advice is valid", complaints)
+
+        write(config, f"""config: 1
+pipeline: rows
+source: {{ file: {{ path: {d}/in }} }}
+sink:
+  - sqlite: {{ path: {d}/two.db, table: t, create: true, columns: {{ k: "text .k" }} }}
+  - sqlite: {{ path: {d}/two.db, table: u, create: true, columns: {{ k: "integer .k" }} }}
+errors: {{ dead_letter: {{ table: dead }} }}
+""")
+        r = lade("run", config)
+        got = rows(f"{d}/two.db", "select count(*) from dead") if not r.returncode else None
+        tap.point("what the second of two tables refuses is in the dead letters of the first",
+                  [] if got == [(1,)] else [f"{got}, status {r.returncode}: {r.stderr}"])
+
+
+def standard_descriptors():
+    with tempfile.TemporaryDirectory() as d:
+        config = write(f"{d}/p.yaml", "config: 1\npipeline: p\nsource: { stdin: {} }\n"
+                                      "sink: [ stdout: {} ]\n")
+        complaints = []
+        for close in ("<&-", ">&-"):
+            r = subprocess.run(f"echo '{{}}' | {LADE} run {config} {close}", shell=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               timeout=20)
+            if r.returncode != 1 or "Bad file descriptor" not in r.stderr:
+                complaints.append(f"{close}: status {r.returncode}: {r.stderr}")
+        tap.point("a closed stdin or stdout is said, not mistaken for another file", complaints)
+
+
+def locked_database():
+    with tempfile.TemporaryDirectory() as d:
+        config = once(d, 500)
+        lade("run", config)
+        with open(f"{d}/in.ndjson", "a", encoding="utf-8") as f:
+            f.write('{"id":501}\n')
+        holder = sqlite3.connect(f"{d}/out.db", isolation_level=None)
+        holder.execute("begin immediate")
+        p = subprocess.Popen([LADE, "run", config], stderr=subprocess.PIPE, text=True)
+        said = p.stderr.readline()
+        holder.execute("rollback")
+        holder.close()
+        said += p.communicate(timeout=30)[1]
+        complaints = []
+        if p.returncode or "locked" not in said or "works again" not in said:
+            complaints.append(f"status {p.returncode}: {said}")
+        if rows(f"{d}/out.db", "select max(id) from t") != [(501,)]:
+            complaints.append("the row is missing")
+        tap.point("a database that another program holds is waited for, visibly", complaints)
+
+
 HTTP = """config: 1
 pipeline: ask
 source: {{ stdin: {{}} }}
@@ -351,6 +427,9 @@ def main():
     five_minutes()
     mistakes()
     bad_lines()
+    refused_rows()
+    standard_descriptors()
+    locked_database()
     again_does_nothing()
     slow_source()
     service()

@@ -304,9 +304,10 @@ static int stop_at_bad(struct lade_pipe_engine *e, const struct lade_pipe_batch 
 	return lade_pipe_fail(e, LADE_EXIT_BAD_MESSAGE,
 			      "%s: %sbyte %" PRId64 ": %s: %s\n  %s\n"
 			      "to go on past such messages, configure where they go:\n"
-			      "  errors:\n    dead_letter: { file: %s.dead.ndjson }",
+			      "  errors:\n    dead_letter: { %s }",
 			      e->lane.topic, line, m->offset, fate->step, fate->reason,
-			      excerpt(m, text), e->config->name);
+			      excerpt(m, text),
+			      e->keeper ? "table: dead_letters" : "file: dead.ndjson");
 }
 
 bool lade_pipe_has_letters(const struct lade_pipe_engine *e)
@@ -639,7 +640,8 @@ static void settle(struct lade_pipe_engine *e, int rc)
 	int64_t unfinished = e->lane.in_flight;
 
 	e->stats.ended_ns = lade_now().mono_ns;
-	if (e->failed)
+	/* Stopped before anything was read, nothing is unfinished. */
+	if (e->failed || (rc == -ECANCELED && !e->stats.started_ns))
 		return;
 	if (rc == -ECANCELED || e->timed_out) {
 		if (unfinished == 0 && rc != -ECANCELED)

@@ -91,6 +91,8 @@ static int file_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *sh
 	if (f->path)
 		return open_path(outlet, f);
 	f->fd = STDOUT_FILENO;
+	if ((fcntl(f->fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+		return config_fail(outlet, f->name, EBADF);
 	return 0;
 }
 

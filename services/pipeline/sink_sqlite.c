@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define WRITE_LIMIT_NS INT64_C(30000000000)
+#define OPEN_ATTEMPTS 10 /* each waits a second for a lock */
 #define LETTER_COLUMNS 10
 
 struct to_sqlite {
@@ -446,6 +447,22 @@ static int open_letters(struct to_sqlite *s)
 	return 0;
 }
 
+/* A database that is held for a moment is no reason not to begin. */
+static int open_writer(struct to_sqlite *s, struct lade_sqlite_error *error)
+{
+	const bool keeps = s->outlet == s->outlet->engine->keeper;
+	int rc;
+
+	for (int attempt = 1;; attempt++) {
+		rc = lade_sqlite_writer_new(&s->config, keeps, &s->writer, error);
+		if (rc != -EAGAIN || attempt == OPEN_ATTEMPTS || lade_stopping())
+			return rc;
+		rc = lade_pipe_back_off(s->outlet->engine, 1);
+		if (rc < 0)
+			return rc;
+	}
+}
+
 static int sqlite_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *shape)
 {
 	const struct lade_pipe_sink *c = outlet->config;
@@ -464,8 +481,7 @@ static int sqlite_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *
 	};
 	rc = lade_json_reader_new(&s->reader);
 	if (rc == 0) {
-		rc = lade_sqlite_writer_new(&s->config, outlet == outlet->engine->keeper,
-					    &s->writer, &error);
+		rc = open_writer(s, &error);
 		if (rc < 0 && rc != -ECANCELED)
 			return config_fail(outlet, s->config.path, error.text);
 	}
@@ -492,6 +508,16 @@ static void sqlite_close(struct lade_pipe_outlet *outlet)
 	outlet->self = NULL;
 }
 
+/* What passes is waited out, visibly: another program holds the database. */
+static int wait_out(struct lade_pipe_outlet *outlet, uint32_t attempt,
+		    const struct lade_sqlite_error *error)
+{
+	lade_pipe_trouble(outlet->engine, "sink sqlite", outlet->trouble, "%s", error->text);
+	if (!outlet->trouble_since_ns)
+		outlet->trouble_since_ns = lade_now().mono_ns;
+	return lade_pipe_back_off(outlet->engine, attempt);
+}
+
 static int sqlite_claim(struct lade_pipe_outlet *outlet, const char *cluster,
 			struct lade_pipe_stored *ret)
 {
@@ -508,7 +534,20 @@ static int sqlite_claim(struct lade_pipe_outlet *outlet, const char *cluster,
 	int rc;
 
 	snprintf(owner, sizeof(owner), "process %ld", (long)getpid());
-	rc = lade_sqlite_writer_claim(s->writer, &lane, owner, WRITE_LIMIT_NS, &s->stored, &error);
+	for (uint32_t attempt = 1;; attempt++) {
+		rc = lade_sqlite_writer_claim(s->writer, &lane, owner, WRITE_LIMIT_NS, &s->stored,
+					      &error);
+		if (rc == -EAGAIN && !lade_stopping())
+			rc = wait_out(outlet, attempt, &error);
+		else
+			break;
+		if (rc < 0)
+			return rc;
+	}
+	lade_pipe_recovered(outlet->engine, "sink sqlite", outlet->trouble,
+			    &outlet->trouble_since_ns);
+	if (rc == -EAGAIN) /* asked to stop before anything began */
+		return -ECANCELED;
 	if (rc < 0)
 		return rc == -ECANCELED ? rc
 					: config_fail(outlet, "the table of offsets", error.text);

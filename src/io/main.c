@@ -132,8 +132,11 @@ int lade_main_at(struct lade_task *task, const char *site)
 {
 	struct lade_loop_config config = { .report = report };
 	struct lade_loop *loop;
-	int rc = lade_loop_new(&config, &loop);
+	int rc;
 
+	/* Before all else: a signal that comes while the loop is made is heard in its first turn. */
+	install_handlers();
+	rc = lade_loop_new(&config, &loop);
 	if (rc < 0) {
 		dprintf(STDERR_FILENO, "lade: no loop can be had: %s%s%s\n", strerror(-rc),
 			getenv("LADE_BACKEND") ? "; LADE_BACKEND asks for " : "",
@@ -143,7 +146,8 @@ int lade_main_at(struct lade_task *task, const char *site)
 	main_task = task;
 	loop->on_wake = take_signals;
 	main_loop = loop;
-	install_handlers();
+	if (atomic_load(&stops_asked) || atomic_load(&dumps_asked))
+		lade_loop_wake(loop);
 	lade_loop_run(loop, task, site);
 	main_loop = NULL;
 	lade_loop_free(loop);
