@@ -99,6 +99,7 @@ struct lade_cache_stats {
 
 /* lade_cache_new - a cache whose loads are children of a scope.
  *
+ * The cache is used while its scope is open; closing it may come later.
  * Returns 0; -EINVAL: no load function, or a limit out of range; -ENOMEM.
  * Suspends: no.  Threads: the scope's loop's.  Owns: lade_cache_close frees it. */
 int lade_cache_new(struct lade_scope *scope, const struct lade_cache_config *config,

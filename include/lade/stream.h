@@ -27,7 +27,8 @@ struct lade_item_type {
 	size_t (*weight)(const void *item); /* bytes it stands for, or NULL: its size */
 };
 
-/* A source of items: what a program writes to make a stream of its own. */
+/* A source of items: what a program writes to make a stream of its own. It lives until its close
+ * is called, which is when the scope of an operator that pulls it has let go of it. */
 struct lade_source {
 	/* Gives the next item: 1, 0 at the end, < 0. May suspend; cancelled it consumed nothing. */
 	int (*next)(void *self, void *ret_item);
