@@ -305,6 +305,26 @@ def service():
         tap.point("a service that is missing, busy, bad, resets, hangs or talks garbage",
                   complaints)
 
+        for how in ("reject", "retry"):
+            config = write(f"{d}/p.yaml", HTTP.format(address=server.address, dir=d,
+                                                      on_error=how))
+            if os.path.exists(f"{d}/dead.ndjson"):
+                os.unlink(f"{d}/dead.ndjson")
+            # What passes counts only when others pass meanwhile.
+            p = subprocess.Popen([LADE, "run", config], stdin=subprocess.PIPE, text=True,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            p.stdin.write("".join('{"what":"%s"}\n' % k for k in kinds))
+            for i in range(300 if how == "retry" else 1):
+                p.stdin.write('{"what":"fine%d"}\n' % i)
+                p.stdin.flush()
+                time.sleep(0.01)
+            said = p.communicate(timeout=40)[1]
+            wrong = [x["error"] for x in map(json.loads, open(f"{d}/dead.ndjson",
+                                                             encoding="utf-8"))
+                     if "/at/" + json.loads(x["value"])["what"] + ":" not in x["error"]]
+            tap.point(f"with on_error: {how} a dead letter names its own request and reason",
+                      wrong + ([said] if p.returncode else []))
+
         config = write(f"{d}/p.yaml", HTTP.format(address="http://127.0.0.1:9", dir=d,
                                                   on_error="reject"))
         r = lade("run", config, feed='{"what":"x"}\n')
