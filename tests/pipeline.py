@@ -2,15 +2,19 @@
 """pipeline.py LADE [EXAMPLES] - `lade run` from outside: files, databases, a service that
 misbehaves, signals, and kill -9 at random moments."""
 
+import fcntl
 import http.server
 import json
 import os
+import pty
 import random
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 
@@ -240,6 +244,68 @@ errors: {{ dead_letter: {{ table: dead }} }}
                   [] if got == [(1,)] else [f"{got}, status {r.returncode}: {r.stderr}"])
 
 
+SPLIT = """config: 1
+pipeline: split
+source: {{ stdin: {{}} }}
+steps:
+  - transform: {{ fields: {{ n: "integer .n" }}, query: "{query}" }}
+sink: [ stdout: {{}} ]
+errors: {{ max_reject_rate: 100%, dead_letter: {{ file: {dir}/dead.ndjson }} }}
+"""
+
+
+def split():
+    with tempfile.TemporaryDirectory() as d:
+        feed = "".join('{"n":%d}\n' % i for i in range(6))
+        for name, query, out, dead in (
+                ("a message with a good and a bad row is rejected whole, once",
+                 "select i, json_object('a', n) as value from batch union all "
+                 "select i, case n when 3 then '7' else json_object('b', n) end from batch",
+                 10, 1),
+                ("an aggregate with a bad row is rejected as one",
+                 "select json_object('a', count(*)) as value from batch union all select '7'",
+                 0, 6)):
+            config = write(f"{d}/p.yaml", SPLIT.format(dir=d, query=query))
+            r = lade("run", config, feed=feed)
+            letters = open(f"{d}/dead.ndjson", encoding="utf-8").read().splitlines()
+            os.unlink(f"{d}/dead.ndjson")
+            tap.point(name, [] if r.returncode == 0 and len(r.stdout.splitlines()) == out
+                      and len(letters) == dead
+                      else [f"status {r.returncode}: {r.stdout} {letters} {r.stderr}"])
+
+
+def live_line():
+    with tempfile.TemporaryDirectory() as d:
+        write(f"{d}/in", "".join('{"id":%d}\n' % i for i in range(100000)))
+        config = write(f"{d}/p.yaml", f"""config: 1
+pipeline: live
+source: {{ file: {{ path: {d}/in }} }}
+batch: {{ max_messages: 100 }}
+sink: [ file: {{ path: {d}/out }} ]
+""")
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+        p = subprocess.Popen([LADE, "run", config], stderr=theirs)
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                more = os.read(ours, 4096)
+            except OSError:
+                break
+            if not more:
+                break
+            said += more
+        os.close(ours)
+        p.wait(timeout=20)
+        shown = [x for x in said.decode().split("\r\033[K") if x.startswith("[")]
+        complaints = [x for x in shown if len(x) >= 60 or "%" not in x]
+        if p.returncode or not shown or "100000 messages in" not in said.decode():
+            complaints.append(f"status {p.returncode}: {said!r}")
+        tap.point("on a terminal the live line fits its width, and the summary follows",
+                  complaints)
+
+
 def standard_descriptors():
     with tempfile.TemporaryDirectory() as d:
         config = write(f"{d}/p.yaml", "config: 1\npipeline: p\nsource: { stdin: {} }\n"
@@ -304,6 +370,26 @@ def service():
             complaints.append(f"{server.calls} requests for 7 addresses: not shared")
         tap.point("a service that is missing, busy, bad, resets, hangs or talks garbage",
                   complaints)
+
+        for how in ("reject", "retry"):
+            config = write(f"{d}/p.yaml", HTTP.format(address=server.address, dir=d,
+                                                      on_error=how))
+            if os.path.exists(f"{d}/dead.ndjson"):
+                os.unlink(f"{d}/dead.ndjson")
+            # What passes counts only when others pass meanwhile.
+            p = subprocess.Popen([LADE, "run", config], stdin=subprocess.PIPE, text=True,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            p.stdin.write("".join('{"what":"%s"}\n' % k for k in kinds))
+            for i in range(300 if how == "retry" else 1):
+                p.stdin.write('{"what":"fine%d"}\n' % i)
+                p.stdin.flush()
+                time.sleep(0.01)
+            said = p.communicate(timeout=40)[1]
+            wrong = [x["error"] for x in map(json.loads, open(f"{d}/dead.ndjson",
+                                                             encoding="utf-8"))
+                     if "/at/" + json.loads(x["value"])["what"] + ":" not in x["error"]]
+            tap.point(f"with on_error: {how} a dead letter names its own request and reason",
+                      wrong + ([said] if p.returncode else []))
 
         config = write(f"{d}/p.yaml", HTTP.format(address="http://127.0.0.1:9", dir=d,
                                                   on_error="reject"))
@@ -428,6 +514,8 @@ def main():
     mistakes()
     bad_lines()
     refused_rows()
+    split()
+    live_line()
     standard_descriptors()
     locked_database()
     again_does_nothing()

@@ -172,7 +172,8 @@ static uint32_t keep_retries(struct lade_pipe_stage *stage, struct lade_pipe_bat
 		fate->verdict = LADE_VERDICT_OK;
 		count_failure(stage, fate);
 		if (fate->attempts >= (uint32_t)stage->engine->config->errors.attempts_max)
-			lade_pipe_reject(b, index[i], stage->config->name, "%s", stage->trouble);
+			lade_pipe_reject(b, index[i], stage->config->name, "%s",
+					 fate->reason ? fate->reason : stage->trouble);
 		else
 			index[kept++] = index[i];
 	}
@@ -225,6 +226,7 @@ static int run_stage(struct lade_pipe_stage *stage, struct lade_pipe_batch *b)
 	for (uint32_t i = 0; i < b->n; i++) {
 		if (b->fates[i].verdict == LADE_VERDICT_OK) {
 			b->fates[i].attempts = 0;
+			b->fates[i].reason = NULL;
 			index[n++] = i;
 		}
 	}

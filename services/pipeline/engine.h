@@ -256,6 +256,10 @@ __attribute__((format(printf, 4, 5))) void lade_pipe_reject(struct lade_pipe_bat
 							    uint32_t i, const char *step,
 							    const char *format, ...);
 
+/* lade_pipe_retry - gives a message the verdict RETRY, and why. */
+__attribute__((format(printf, 3, 4))) void lade_pipe_retry(struct lade_pipe_batch *batch,
+							   uint32_t i, const char *format, ...);
+
 /* lade_pipe_has_letters - whether a rejected message has a place to go. Where it has none, a sink
  * that must reject one writes nothing and returns -EBADMSG. */
 bool lade_pipe_has_letters(const struct lade_pipe_engine *engine);

@@ -209,8 +209,7 @@ static void give_verdict(struct lade_pipe_stage *stage, struct lade_pipe_batch *
 	bool first = stage == stage->engine->stages;
 
 	if (w.step.retry && draw(w.step.retry) == 0) {
-		snprintf(stage->trouble, sizeof(stage->trouble), "try %d again", (int)id);
-		b->fates[i].verdict = LADE_VERDICT_RETRY;
+		lade_pipe_retry(b, i, "try %d again", (int)id);
 	} else if (w.step.verdicts && first && is_rejected_by_step(id)) {
 		lade_pipe_reject(b, i, stage->config->name, "%d is bad", (int)id);
 	} else if (w.step.verdicts && !first && is_dropped(id)) {

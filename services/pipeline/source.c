@@ -101,28 +101,46 @@ static int64_t now_us(void)
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+static const char *keep_reason(struct lade_pipe_batch *batch, const char *format, va_list args)
+{
+	char text[300];
+	int len = vsnprintf(text, sizeof(text), format, args);
+	char *copy;
+
+	if (len >= (int)sizeof(text))
+		len = sizeof(text) - 1;
+	copy = lade_arena_copy(&batch->arena, text, (size_t)len);
+	return copy ? copy : "out of memory";
+}
+
 void lade_pipe_reject(struct lade_pipe_batch *batch, uint32_t i, const char *step,
 		      const char *format, ...)
 {
 	struct lade_pipe_fate *fate = &batch->fates[i];
-	char text[300];
 	va_list args;
-	int len;
 
 	va_start(args, format);
-	len = vsnprintf(text, sizeof(text), format, args);
+	fate->reason = keep_reason(batch, format, args);
 	va_end(args);
-	if (len >= (int)sizeof(text))
-		len = sizeof(text) - 1;
 	fate->verdict = LADE_VERDICT_REJECT;
 	fate->step = step;
-	fate->reason = lade_arena_copy(&batch->arena, text, (size_t)len);
-	if (!fate->reason)
-		fate->reason = "out of memory";
 	if (!fate->first_us)
 		fate->first_us = now_us();
 	if (!fate->attempts)
 		fate->attempts = 1;
+}
+
+void lade_pipe_retry(struct lade_pipe_batch *batch, uint32_t i, const char *format, ...)
+{
+	struct lade_pipe_fate *fate = &batch->fates[i];
+	va_list args;
+
+	va_start(args, format);
+	fate->reason = keep_reason(batch, format, args);
+	va_end(args);
+	fate->verdict = LADE_VERDICT_RETRY;
+	if (!fate->first_us)
+		fate->first_us = now_us();
 }
 
 /* Makes a message of a line.  Returns 0 or -ENOMEM. */

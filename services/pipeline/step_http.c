@@ -34,6 +34,42 @@ struct http {
 	const char **headers;		 /* ends with NULL */
 };
 
+/* Why there is no value, as one number below any errno: it passes through the cache, and everyone
+ * who shared the request says the same. The class is -EAGAIN, -EBADMSG or -EIO; the detail a
+ * status, NOT_JSON, or FAILED plus an errno. */
+#define FAULT_BASE 1000000
+#define FAULT_CLASS 10000
+#define NOT_JSON 0
+#define FAILED 1000
+
+static int fault(int class, int detail)
+{
+	return -(FAULT_BASE - class * FAULT_CLASS + detail);
+}
+
+static int fault_class(int rc)
+{
+	if (rc > -FAULT_BASE)
+		return rc == -ETIME || rc == -EBUSY ? -EAGAIN : rc;
+	return -((-rc - FAULT_BASE) / FAULT_CLASS);
+}
+
+static void fault_text(int rc, const char *url, char *ret, size_t room)
+{
+	int detail = rc > -FAULT_BASE ? FAILED - rc : (-rc - FAULT_BASE) % FAULT_CLASS;
+
+	if (detail == NOT_JSON)
+		snprintf(ret, room, "%s: the reply is not JSON", url);
+	else if (detail < FAILED)
+		snprintf(ret, room, "%s: status %d", url, detail);
+	else if (detail == FAILED + ETIME)
+		snprintf(ret, room, "%s: no reply within its timeout", url);
+	else if (detail == FAILED + EMSGSIZE)
+		snprintf(ret, room, "%s: the reply is longer than 16 MiB", url);
+	else
+		snprintf(ret, room, "%s: %s", url, strerror(detail - FAILED));
+}
+
 /* What is kept of a reply. */
 struct fetched {
 	bool missing; /* 404 */
@@ -105,8 +141,8 @@ static int check_json(struct http *h, const struct lade_http_reply *r)
 	return rc;
 }
 
-/* One try.  Returns 0 and the reply's meaning in *ret_class. */
-static int try_once(struct http *h, const char *url, struct lade_http_reply *reply)
+/* One try.  Returns 0; -ENOENT; what class_of() says, and the detail. */
+static int try_once(struct http *h, const char *url, struct lade_http_reply *reply, int *detail)
 {
 	const struct lade_http_request request = { .url = url, .headers = h->headers };
 	struct lade_pipe_stage *s = h->stage;
@@ -117,14 +153,17 @@ static int try_once(struct http *h, const char *url, struct lade_http_reply *rep
 			 lade_http_fetch(s->engine->http, &request, reply));
 	if (rc == -ECANCELED || rc == -ENOMEM)
 		return rc;
+	*detail = FAILED - rc;
 	if (rc < 0) {
 		lade_pipe_trouble(s->engine, s->config->name, s->trouble, "%s: %s", url,
 				  rc == -ETIME ? "no reply within its timeout"
+				  : rc == -EMSGSIZE ? "the reply is longer than 16 MiB"
 				  : *reply->error ? reply->error
 						  : strerror(-rc));
 		return rc == -EINVAL ? -EIO : -EAGAIN;
 	}
 	rc = class_of(reply->status);
+	*detail = rc == 0 ? NOT_JSON : reply->status;
 	if (rc == 0)
 		return check_json(h, reply);
 	if (rc != -ENOENT)
@@ -146,7 +185,7 @@ static int load_reply(void *arg, const struct lade_cache_key *key, struct lade_c
 {
 	struct http *h = arg;
 	const struct lade_pipe_step *c = h->stage->config;
-	int rc = -EAGAIN;
+	int rc = -EAGAIN, detail = NOT_JSON;
 
 	for (int64_t attempt = 0; rc == -EAGAIN && attempt <= c->retries; attempt++) {
 		struct lade_http_reply reply;
@@ -154,7 +193,7 @@ static int load_reply(void *arg, const struct lade_cache_key *key, struct lade_c
 		rc = lade_sem_acquire(&h->turns, 1);
 		if (rc < 0)
 			return rc;
-		rc = try_once(h, key->bytes, &reply);
+		rc = try_once(h, key->bytes, &reply, &detail);
 		lade_sem_release(&h->turns, 1);
 		if (rc == 0 || rc == -ENOENT) {
 			load->value = keep(h, &reply, &load->bytes);
@@ -173,7 +212,7 @@ static int load_reply(void *arg, const struct lade_cache_key *key, struct lade_c
 				return slept;
 		}
 	}
-	return rc;
+	return rc == -EAGAIN || rc == -EBADMSG || rc == -EIO ? fault(rc, detail) : rc;
 }
 
 static int fetch_wanted(struct http *h, struct wanted *w)
@@ -285,22 +324,24 @@ static int take_value(struct http *h, struct lade_pipe_batch *b, uint32_t at,
 }
 
 /* A message whose request failed: what on_error says. */
-static int take_failure(struct http *h, struct lade_pipe_batch *b, uint32_t at, int rc)
+static int take_failure(struct http *h, struct lade_pipe_batch *b, uint32_t at,
+			const struct wanted *w)
 {
 	const struct lade_pipe_step *c = h->stage->config;
+	int class = fault_class(w->rc);
+	char text[256];
 
-	if (rc == -EBADMSG) {
-		lade_pipe_reject(b, at, c->name, "%s", h->stage->trouble);
-		return 0;
+	fault_text(w->rc, w->url, text, sizeof(text));
+	if (class == -ENOMEM)
+		return class;
+	if (class == -EIO && c->on_error == LADE_ERROR_RETRY) {
+		snprintf(h->stage->trouble, sizeof(h->stage->trouble), "%s", text);
+		return class;
 	}
-	if (rc == -ENOMEM || (rc == -EIO && c->on_error == LADE_ERROR_RETRY))
-		return rc;
-	if (c->on_error == LADE_ERROR_KEEP)
-		return 0;
-	if (c->on_error == LADE_ERROR_REJECT)
-		lade_pipe_reject(b, at, c->name, "%s", h->stage->trouble);
-	else
-		b->fates[at].verdict = LADE_VERDICT_RETRY;
+	if (class == -EBADMSG || c->on_error == LADE_ERROR_REJECT)
+		lade_pipe_reject(b, at, c->name, "%s", text);
+	else if (c->on_error == LADE_ERROR_RETRY)
+		lade_pipe_retry(b, at, "%s", text);
 	return 0;
 }
 
@@ -323,9 +364,7 @@ static int http_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b
 	for (uint32_t j = 0; j < m; j++) {
 		struct wanted *w = wants[j].shared;
 		int own = w->rc == 0 ? take_value(h, b, wants[j].at, w->got.value)
-				     : take_failure(h, b, wants[j].at,
-						    w->rc == -ETIME || w->rc == -EBUSY ? -EAGAIN
-										       : w->rc);
+				     : take_failure(h, b, wants[j].at, w);
 
 		if (own < 0)
 			rc = own;

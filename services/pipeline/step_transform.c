@@ -220,6 +220,18 @@ static int new_message(struct transform *t, struct lade_pipe_batch *b,
 	return lade_pipe_message_read(ret, t->stage->out, b->reader, &b->arena, error);
 }
 
+/* A row that is no message blames the one that it is of; of an aggregate, all. */
+static void reject_value(struct transform *t, struct lade_pipe_batch *b, const struct rows *rows,
+			 uint32_t from, const struct lade_json_error *error)
+{
+	const char *name = t->stage->config->name;
+
+	if (t->per_message)
+		lade_pipe_reject(b, from, name, "value: %s", error->reason);
+	for (uint32_t j = 0; !t->per_message && j < rows->n; j++)
+		lade_pipe_reject(b, rows->kept[j], name, "value: %s", error->reason);
+}
+
 static int take_answer(struct transform *t, struct lade_pipe_batch *b, const struct rows *rows,
 		       const struct lade_sqlite_result *r)
 {
@@ -227,7 +239,7 @@ static int take_answer(struct transform *t, struct lade_pipe_batch *b, const str
 		lade_arena_alloc(&b->arena, (r->rows + 1) * sizeof(*messages));
 	struct lade_pipe_fate *fates = lade_arena_alloc(&b->arena, (r->rows + 1) * sizeof(*fates));
 	struct lade_json_error error;
-	uint32_t n = 0, with_rows = 0, last = UINT32_MAX;
+	uint32_t n = 0, first = 0, with_rows = 0, last = UINT32_MAX;
 	int rc;
 
 	if (!messages || !fates)
@@ -239,19 +251,27 @@ static int take_answer(struct transform *t, struct lade_pipe_batch *b, const str
 
 		rc = new_message(t, b, &b->messages[from], lade_sqlite_row(r, k), &messages[n],
 				 &error);
-		if (rc == -EBADMSG)
-			lade_pipe_reject(b, from, t->stage->config->name, "value: %s",
-					 error.reason);
-		else if (rc < 0)
-			return rc;
-		else
-			n++;
 		with_rows += i != last;
+		if (i != last)
+			first = n;
 		last = i;
+		if (b->fates[from].verdict == LADE_VERDICT_REJECT)
+			continue;
+		if (rc == -EBADMSG) {
+			/* All of its rows or none: a message is finished once. */
+			reject_value(t, b, rows, from, &error);
+			n = first;
+		} else if (rc < 0) {
+			return rc;
+		} else {
+			n++;
+		}
 	}
 	rc = put_rejected_aside(b);
 	if (rc < 0)
 		return rc;
+	for (uint32_t i = 0; i < b->n; i++)
+		b->dropped += b->fates[i].verdict == LADE_VERDICT_DROP;
 	if (t->per_message)
 		b->dropped += rows->n - with_rows;
 	b->messages = messages;

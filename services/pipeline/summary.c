@@ -5,8 +5,10 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define BAR 24
+#define COLUMNS 80 /* of a terminal that does not say */
 
 static double seconds(const struct lade_pipe_engine *e, int64_t until_ns)
 {
@@ -15,15 +17,17 @@ static double seconds(const struct lade_pipe_engine *e, int64_t until_ns)
 	return s > 0 ? s : 1e-9;
 }
 
-static void draw_bar(const struct lade_pipe_engine *e)
+static int draw_bar(const struct lade_pipe_engine *e, char *at, size_t room)
 {
 	double part = (double)e->stats.bytes_read / (double)e->stats.bytes_total;
-	int full = (int)(part * BAR);
+	char bar[BAR + 1];
 
-	fputc('[', e->log);
+	if (part > 1) /* the file has grown */
+		part = 1;
 	for (int i = 0; i < BAR; i++)
-		fputc(i < full ? '#' : '.', e->log);
-	fprintf(e->log, "] %3.0f %%  ", 100 * part);
+		bar[i] = i < (int)(part * BAR) ? '#' : '.';
+	bar[BAR] = 0;
+	return snprintf(at, room, "[%s] %3.0f %%  ", bar, 100 * part);
 }
 
 static const char *first_trouble(const struct lade_pipe_engine *e)
@@ -37,33 +41,44 @@ static const char *first_trouble(const struct lade_pipe_engine *e)
 	return e->dead.trouble_since_ns ? e->dead.trouble : NULL;
 }
 
+/* A line that wraps cannot be rewritten: only its last row would be. */
+static int columns(const struct lade_pipe_engine *e)
+{
+	struct winsize size;
+
+	if (ioctl(fileno(e->log), TIOCGWINSZ, &size) < 0 || size.ws_col < 2)
+		return COLUMNS;
+	return size.ws_col;
+}
+
 void lade_pipe_progress(struct lade_pipe_engine *e)
 {
 	const struct lade_pipe_stats *s = &e->stats;
 	int64_t now_ns = lade_now().mono_ns;
 	double rate = (double)(s->in - e->shown_in) / ((double)(now_ns - e->shown_ns) / 1e9);
 	const char *trouble = first_trouble(e);
+	char line[512];
+	int n = 0;
 
 	if (!e->shown_ns)
 		rate = (double)s->in / seconds(e, now_ns);
 	e->shown_in = s->in;
 	e->shown_ns = now_ns;
-	if (e->live)
-		fputs("\r\033[K", e->log);
-	else
-		fprintf(e->log, "%s: ", e->config->name);
 	if (e->live && s->bytes_total > 0)
-		draw_bar(e);
-	fprintf(e->log,
-		"%" PRIu64 " in, %" PRIu64 " out, %.0f/s, %.0f a batch, %" PRId64 " in flight",
-		s->in, s->out, rate, s->batches ? (double)s->in / (double)s->batches : 0.0,
-		e->lane.in_flight);
+		n += draw_bar(e, line, sizeof(line));
+	n += snprintf(line + n, sizeof(line) - (size_t)n,
+		      "%" PRIu64 " in, %" PRIu64 " out, %.0f/s", s->in, s->out, rate);
 	if (s->rejected)
-		fprintf(e->log, ", %" PRIu64 " rejected", s->rejected);
+		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %" PRIu64 " rejected",
+			      s->rejected);
 	if (trouble)
-		fprintf(e->log, "  waits: %.60s", trouble);
-	if (!e->live)
-		fputc('\n', e->log);
+		n += snprintf(line + n, sizeof(line) - (size_t)n, ", waits: %.60s", trouble);
+	snprintf(line + n, sizeof(line) - (size_t)n, ", %" PRId64 " in flight, %.0f a batch",
+		 e->lane.in_flight, s->batches ? (double)s->in / (double)s->batches : 0.0);
+	if (e->live)
+		fprintf(e->log, "\r\033[K%.*s", columns(e) - 1, line);
+	else
+		fprintf(e->log, "%s: %s\n", e->config->name, line);
 	fflush(e->log);
 }
 
@@ -130,7 +145,7 @@ void lade_pipe_summary(const struct lade_pipe_engine *e, FILE *out)
 		fprintf(out, "  sink %d     %" PRIu64 " written\n", i + 1, e->outlets[i].written);
 	if (s->retries)
 		fprintf(out, "  retries    %" PRIu64 "\n", s->retries);
-	if (s->batches)
+	if (s->out + s->dropped + s->rejected)
 		fprintf(out,
 			"  latency    first message of a batch to its acknowledgement: "
 			"p50 %.1f ms, p99 %.1f ms\n",

@@ -134,7 +134,7 @@ int lade_main_at(struct lade_task *task, const char *site)
 	struct lade_loop *loop;
 	int rc;
 
-	/* Before all else: a signal that comes while the loop is made is heard in its first turn. */
+	/* First of all: a signal that comes while the loop is made is heard in its first turn. */
 	install_handlers();
 	rc = lade_loop_new(&config, &loop);
 	if (rc < 0) {
