@@ -11,6 +11,8 @@
 #include "cli/cli.h"
 #include "services/pipeline/engine.h"
 
+#define GRACE_MORE_NS INT64_C(5000000000)
+
 static const char run_help[] =
 	"usage: lade run [--quiet] PIPELINE.yaml\n"
 	"\n"
@@ -75,6 +77,8 @@ static int run_loaded(struct lade_pipe_config *config, bool quiet)
 	struct run_pipeline_task task = run_pipeline_task(config, quiet);
 
 	task.ret = &how;
+	/* The pipeline gives up by itself; the hard end is for one that does not. */
+	lade_main_grace(lade_ns(config->shutdown_timeout_ns + GRACE_MORE_NS));
 	rc = lade_main(&task);
 	return rc == 0 ? how : rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
 }

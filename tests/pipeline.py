@@ -145,6 +145,59 @@ def kill_nine():
                   complaints)
 
 
+def stops_at_random():
+    with tempfile.TemporaryDirectory() as d:
+        n, complaints, stops = 60000, [], 0
+        config = once(d, n)
+        rng = random.Random(11)
+        for attempt in range(200):
+            p = subprocess.Popen([LADE, "run", config], stderr=subprocess.PIPE, text=True)
+            try:
+                said = p.communicate(timeout=rng.uniform(0.03, 0.09) if stops < 25 else 60)[1]
+            except subprocess.TimeoutExpired:
+                p.terminate()
+                said = p.communicate(timeout=40)[1]
+                stops += 1
+                # Before main the kernel answers: nothing was begun.
+                if p.returncode == -signal.SIGTERM and not said:
+                    continue
+                if p.returncode == 0 and "unfinished" not in said:
+                    continue
+            if p.returncode or stops >= 25:
+                break
+        if p.returncode:
+            complaints.append(f"status {p.returncode}: {said}")
+        got = rows(f"{d}/out.db", "select id, twice from t order by id")
+        if got != expected_once(n):
+            complaints.append(f"{len(got)} rows, expected {len(expected_once(n))}")
+        tap.point("25 SIGTERMs at random moments lose nothing and double nothing", complaints)
+
+
+def two_processes():
+    with tempfile.TemporaryDirectory() as d:
+        n, complaints = 100000, []
+        config = once(d, n)
+        first = subprocess.Popen([LADE, "run", config], stderr=subprocess.PIPE, text=True)
+        for _ in range(500):
+            try:
+                if rows(f"{d}/out.db", "select count(*) from t")[0][0]:
+                    break
+            except sqlite3.OperationalError:
+                pass
+            time.sleep(0.005)
+        second = lade("run", "--quiet", config)
+        said = first.communicate(timeout=60)[1]
+        if second.returncode:
+            complaints.append(f"the second: {second.returncode}: {second.stderr}")
+        if first.returncode != 1 or "has taken this pipeline over" not in said:
+            complaints.append(f"the first: {first.returncode}: {said}")
+        got = rows(f"{d}/out.db", "select id, twice from t order by id")
+        if got != expected_once(n):
+            complaints.append(f"{len(got)} rows, expected {len(expected_once(n))}")
+        tap.point("a second process takes the pipeline over, the first says so and writes no more",
+                  complaints)
+
+
 def again_does_nothing():
     with tempfile.TemporaryDirectory() as d:
         config = once(d, 2000)
@@ -276,31 +329,32 @@ def split():
 
 def live_line():
     with tempfile.TemporaryDirectory() as d:
-        write(f"{d}/in", "".join('{"id":%d}\n' % i for i in range(100000)))
+        write(f"{d}/in", "".join('{"id":%d}\n' % i for i in range(1000)))
         config = write(f"{d}/p.yaml", f"""config: 1
 pipeline: live
 source: {{ file: {{ path: {d}/in }} }}
-batch: {{ max_messages: 100 }}
-sink: [ file: {{ path: {d}/out }} ]
+sink: [ file: {{ path: /dev/full }} ]
+shutdown_timeout: 10ms
 """)
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
         p = subprocess.Popen([LADE, "run", config], stderr=theirs)
         os.close(theirs)
-        said = b""
+        said, asked = b"", False
         while True:
             try:
                 more = os.read(ours, 4096)
-            except OSError:
-                break
-            if not more:
+            except OSError:  # nobody has the other end any more
                 break
             said += more
+            if not asked and said.count(b"[####") == 2:
+                p.terminate()
+                asked = True
         os.close(ours)
         p.wait(timeout=20)
         shown = [x for x in said.decode().split("\r\033[K") if x.startswith("[")]
-        complaints = [x for x in shown if len(x) >= 60 or "%" not in x]
-        if p.returncode or not shown or "100000 messages in" not in said.decode():
+        complaints = [x for x in shown if len(x) >= 60 or "100 %" not in x]
+        if p.returncode != 3 or not shown or "1000 messages in" not in said.decode():
             complaints.append(f"status {p.returncode}: {said!r}")
         tap.point("on a terminal the live line fits its width, and the summary follows",
                   complaints)
@@ -522,6 +576,8 @@ def main():
     slow_source()
     service()
     signals()
+    stops_at_random()
+    two_processes()
     kill_nine()
     tap.done()
 

@@ -10,14 +10,19 @@ LADE_API_BEGIN
 
 /* lade_main - runs a task on a loop of its own until it and all that it started have ended.
  *
- * SIGINT and SIGTERM ask the task to end softly, with 30 s of grace; a second one asks hard; a
- * third ends the process. SIGQUIT prints every task to stderr and goes on. SIGPIPE is ignored. A
- * stack overflow ends the process with the task's name. Reports go to stderr.
+ * SIGINT and SIGTERM ask the task to end softly, with 30 s of grace or what lade_main_grace said; a
+ * second one asks hard; a third ends the process. SIGQUIT prints every task to stderr and goes on.
+ * SIGPIPE is ignored. A stack overflow ends the process with the task's name. Reports go to stderr.
  * Returns an exit status: 0 if the task ended with 0 or more, 130 if a signal's cancel was its
  * end, else 1 after a line on stderr; 2 if no loop can be had.
  * Suspends: no.  Threads: once in a process, outside any task. */
 #define lade_main(...) lade_main_at(&(__VA_ARGS__)->head, LADE_SITE)
 int lade_main_at(struct lade_task *task, const char *site);
+
+/* lade_main_grace - how long the soft phase is that a first SIGINT or SIGTERM begins.
+ *
+ * Suspends: no.  Threads: the main one, before lade_main. */
+void lade_main_grace(struct lade_duration grace);
 
 /* lade_backend_name - "uring", "epoll" or "virtual": what the running loop waits with.
  *

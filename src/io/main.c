@@ -18,7 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define GRACE_SECONDS 30
 #define EXIT_SIGNAL 130
 #define EXIT_NO_LOOP 2
 
@@ -27,6 +26,7 @@ static struct lade_loop *_Atomic main_loop;
 static struct lade_task *main_task;
 static atomic_int stops_asked, dumps_asked;
 static int stops_seen;
+static struct lade_duration soft_phase = { INT64_C(30000000000) };
 
 static void on_stop(int number)
 {
@@ -87,7 +87,7 @@ static void take_signals(struct lade_loop *loop)
 		return;
 	stops_seen = stops;
 	lade_request_with_grace(loop, main_task->ctl->root,
-				stops > 1 ? lade_ns(0) : lade_s(GRACE_SECONDS),
+				stops > 1 ? lade_ns(0) : soft_phase,
 				LADE_REASON_SHUTDOWN, "a signal");
 }
 
@@ -126,6 +126,11 @@ static int exit_status(const struct lade_task *task)
 		return EXIT_SIGNAL;
 	dprintf(STDERR_FILENO, "lade: %s ended: %s\n", task->type->name, strerror(-task->status));
 	return 1;
+}
+
+void lade_main_grace(struct lade_duration grace)
+{
+	soft_phase = grace;
 }
 
 int lade_main_at(struct lade_task *task, const char *site)
