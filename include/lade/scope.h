@@ -181,7 +181,8 @@ bool lade_stopping(void);
 bool lade_cancelled(void);
 
 /* lade_why - why the running task is asked to end: the first request on the innermost scope that
- * has one; its kind is LADE_REASON_PARENT when the scope is another task's.
+ * has one; its kind is LADE_REASON_PARENT when the scope is another task's. In a cleanup or shield
+ * it is the request that is held back.
  *
  * After a lade_within returned -ETIME: which deadline fired, until the next request or deadline.
  * Returns .kind LADE_REASON_NONE if nothing asks.  Suspends: no.  Threads: inside a task only. */

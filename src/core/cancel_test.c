@@ -511,6 +511,8 @@ IN_TASK(nobody_asks_a_task_to_end_without_a_request)
 	struct lade_reason why = lade_why();
 
 	CHECK_EQ(why.kind, LADE_REASON_NONE);
+	CHECK_STR(why.site, "");
+	CHECK_STR(why.task, "");
 	CHECK_STR(lade_reason_name(why.kind), "none");
 }
 
@@ -627,6 +629,56 @@ IN_TASK(a_child_that_ends_because_of_a_request_does_not_hide_its_reason)
 	CHECK_EQ(asked.kind, LADE_REASON_PARENT);
 	CHECK_EQ(asked.root, LADE_REASON_USER);
 	CHECK_STR(asked.task, "run_root");
+}
+
+static void asks_in_its_cleanup(void *unused)
+{
+	(void)unused;
+	asked = lade_why();
+}
+
+static int is_asked_late(int64_t ms)
+{
+	lade_defer(asks_in_its_cleanup, NULL);
+	return lade_sleep(lade_ms(ms));
+}
+LADE_TASK_VOID(is_asked_late, (int64_t, ms))
+
+IN_TASK(a_cleanup_can_ask_why_its_task_is_cancelled)
+{
+	struct is_asked_late_task a = is_asked_late_task(1000), b = is_asked_late_task(5);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &a);
+		CHECK_EQ(lade_yield(), 0);
+		lade_cancel(&a);
+	}
+	CHECK_EQ(asked.kind, LADE_REASON_USER);
+	CHECK_STR(asked.task, "run_root");
+	lade_scope(s, &rc)
+		lade_start(&s, &b);
+	CHECK_EQ(asked.kind, LADE_REASON_NONE);
+}
+
+IN_TASK(inside_a_shield_the_request_that_waits_outside_is_the_reason)
+{
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		CHECK_EQ(lade_within(lade_ms(1), lade_sleep(lade_ms(5))), -ETIME);
+		CHECK_EQ(lade_sleep(lade_ms(5)), 0);
+		lade_cancel(&s);
+		lade_shield(lade_ms(100)) {
+			CHECK_EQ(lade_why().kind, LADE_REASON_USER);
+			CHECK_EQ(lade_sleep(lade_ms(5)), 0);
+			/* A deadline that fires later than that request is the newer answer. */
+			CHECK_EQ(lade_within(lade_ms(5), lade_sleep(lade_ms(50))), -ETIME);
+			CHECK_EQ(lade_why().kind, LADE_REASON_DEADLINE);
+		}
+		CHECK_EQ(lade_why().kind, LADE_REASON_USER);
+	}
+	CHECK_EQ(rc, 0);
 }
 
 static void each_kind_of_reason_has_a_name(void)
@@ -767,6 +819,8 @@ int main(void)
 	TAP(a_child_of_a_scope_that_is_left_early_knows_it);
 	TAP(the_first_reason_is_kept);
 	TAP(a_child_that_ends_because_of_a_request_does_not_hide_its_reason);
+	TAP(a_cleanup_can_ask_why_its_task_is_cancelled);
+	TAP(inside_a_shield_the_request_that_waits_outside_is_the_reason);
 	TAP(each_kind_of_reason_has_a_name);
 	TAP(only_the_scope_whose_own_request_fired_turns_ecanceled_into_its_outcome);
 	TAP(a_scope_asked_softly_by_name_and_hard_from_outside_passes_ecanceled_on);

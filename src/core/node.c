@@ -447,23 +447,35 @@ bool lade_cancelled(void)
 	return lade_cur->gate & GATE_CANCEL;
 }
 
-struct lade_reason lade_why(void)
+/* The request on the innermost scope that has one, behind shields too: a shield holds the request
+ * back, not the reason. */
+static struct lade_reason reason_from(const struct lade_node *node)
 {
-	const struct lade_node *node = lade_cur->scope;
+	struct lade_reason why = { .site = "", .task = "" };
 	bool other_task = false;
 
-	for (; node && node->eff != LEVEL_NONE; node = node->outer) {
-		if (node->level != LEVEL_NONE) {
-			struct lade_reason why = node->reason;
-
-			if (other_task)
-				why.kind = LADE_REASON_PARENT;
-			return why;
-		}
-		if (node->kind == NODE_TASK)
-			other_task = true;
+	while (node && node->level == LEVEL_NONE) {
+		other_task |= node->kind == NODE_TASK;
+		node = node->outer;
 	}
-	return lade_cur->fired;
+	if (!node)
+		return why;
+	why = node->reason;
+	if (other_task)
+		why.kind = LADE_REASON_PARENT;
+	return why;
+}
+
+struct lade_reason lade_why(void)
+{
+	const struct lade_ctl *ctl = lade_cur;
+	struct lade_reason why = reason_from(ctl->scope);
+	bool holds = ctl->scope && ctl->scope->eff != LEVEL_NONE;
+
+	if (!holds && ctl->fired.kind != LADE_REASON_NONE &&
+	    (why.kind == LADE_REASON_NONE || ctl->fired.at_ns > why.at_ns))
+		return ctl->fired;
+	return why;
 }
 
 const char *lade_reason_name(enum lade_reason_kind kind)
