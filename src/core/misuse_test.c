@@ -156,18 +156,15 @@ IN_TASK(a_task_that_ends_with_a_scope_open_ends_the_process)
 		lade_start_at(&s, &a.head, STARTED);
 }
 
-static int opens_a_scope_for_an_int(struct lade_scope *s, int *rc)
-{
-	lade_scope_open(s, &(struct lade_scope_config){ .rc = rc }, OFFENCE);
-	return 0;
-}
-
 IN_TASK(a_scope_left_open_inside_a_deadline_ends_the_process)
 {
 	struct lade_scope s;
+	struct lade_node node;
 	int rc = 0;
 
-	(void)!lade_within(lade_ms(1), opens_a_scope_for_an_int(&s, &rc));
+	lade_within_open(&node, LADE_NEVER, STARTED);
+	lade_scope_open(&s, &(struct lade_scope_config){ .rc = &rc }, OFFENCE);
+	(void)!lade_within_close(0);
 }
 
 static struct lade_scope *kept;
@@ -508,7 +505,8 @@ int main(void)
 		 "task leaves_a_scope_open, started at start.c:1, ended inside its scope of "
 		 "here.c:2");
 	TAP_DIES(a_scope_left_open_inside_a_deadline_ends_the_process,
-		 "the scope of here.c:2 was left open inside the deadline that ends here");
+		 "start.c:1: the scope of here.c:2 was left open inside the deadline that "
+		 "ends here");
 	TAP_DIES(a_task_started_in_a_closed_scope_ends_the_process,
 		 "here.c:2: task end_after is started in the scope of start.c:1, which is closed");
 	TAP_DIES(a_suspending_call_outside_any_task_ends_the_process,

@@ -365,6 +365,103 @@ IN_TASK(abort_may_cancel_another_task)
 	next_victim = NULL;
 }
 
+static int aborts_seen;
+struct parks_in_a_row_task;
+static int parks_in_a_row(struct parks_in_a_row_task *next);
+LADE_TASK_VOID(parks_in_a_row, (struct parks_in_a_row_task *, next))
+
+/* A wait whose abort() cancels another task. */
+struct row {
+	struct lade_op op;		  /* first: abort() finds the row by it */
+	struct parks_in_a_row_task *next; /* or NULL */
+};
+
+static enum lade_abort_result counts_and_cancels_next(struct lade_op *op)
+{
+	const struct row *row = (const struct row *)(const void *)op;
+
+	aborts_seen++;
+	if (row->next)
+		lade_cancel(row->next);
+	return LADE_ABORTED;
+}
+
+static int parks_in_a_row(struct parks_in_a_row_task *next)
+{
+	struct row row = { .op = LADE_OP("nothing"), .next = next };
+
+	return lade_park(&row.op, counts_and_cancels_next);
+}
+
+IN_TASK(a_row_of_aborts_that_cancel_each_other_takes_no_stack)
+{
+	enum { COUNT = 5000 };
+	static struct parks_in_a_row_task t[COUNT];
+	int rc = 0;
+
+	aborts_seen = 0;
+	lade_scope(s, &rc) {
+		for (int i = 0; i < COUNT; i++) {
+			t[i] = parks_in_a_row_task(i + 1 < COUNT ? &t[i + 1] : NULL);
+			lade_start(&s, &t[i]);
+		}
+		CHECK_EQ(lade_sleep(lade_ms(1)), 0);
+		lade_cancel(&t[0]);
+	}
+	CHECK_EQ(rc, 0);
+	CHECK_EQ(aborts_seen, COUNT);
+}
+
+static struct lade_task *to_cancel_hard;
+
+static void cancels_hard_when_told_softly(struct lade_op *op)
+{
+	(void)op;
+	write_down("soft");
+	if (to_cancel_hard)
+		lade_cancel_task_at(to_cancel_hard, lade_ns(0), LADE_SITE);
+}
+
+static enum lade_abort_result writes_abort(struct lade_op *op)
+{
+	(void)op;
+	write_down("abort");
+	return LADE_ABORTED;
+}
+
+static int listens(void)
+{
+	struct lade_op op = LADE_OP("nothing");
+
+	op.soft = cancels_hard_when_told_softly;
+	return lade_park(&op, writes_abort);
+}
+LADE_TASK_VOID(listens)
+
+IN_TASK(who_is_told_softly_may_cancel_hard_who_is_still_to_be_told)
+{
+	for (int victim = 0; victim < 2; victim++) {
+		struct listens_task a = listens_task(), b = listens_task();
+		int rc = 0;
+
+		slate[0] = 0;
+		to_cancel_hard = victim ? &b.head : &a.head;
+		lade_scope(s, &rc) {
+			lade_start(&s, &a);
+			lade_start(&s, &b);
+			CHECK_EQ(lade_yield(), 0);
+			lade_cancel(&s, lade_ms(20));
+			CHECK_EQ(lade_sleep(lade_ms(10)), 0);
+			CHECK_EQ(lade_status_at(to_cancel_hard, LADE_SITE), -ECANCELED);
+		}
+		to_cancel_hard = NULL;
+		CHECK_EQ(rc, 0);
+		CHECK_EQ(lade_status(&a), -ECANCELED);
+		CHECK_EQ(lade_status(&b), -ECANCELED);
+	}
+	CHECK_EQ(now_ms(), 40);
+}
+
 /* A wake-up hands over: a place among the children is taken before the spawner runs. */
 
 static int takes_a_place(struct lade_scope *scope)
@@ -465,6 +562,8 @@ int main(void)
 	TAP(what_completes_while_the_park_waits_for_its_turn_is_returned);
 	TAP(of_a_cancel_and_a_completion_in_one_turn_the_first_wins);
 	TAP(abort_may_cancel_another_task);
+	TAP(a_row_of_aborts_that_cancel_each_other_takes_no_stack);
+	TAP(who_is_told_softly_may_cancel_hard_who_is_still_to_be_told);
 	TAP(a_place_that_is_handed_over_cannot_be_taken_by_a_latecomer);
 	TAP(a_sleep_takes_its_time);
 	TAP(sleepers_wake_in_the_order_of_their_instants_and_then_of_their_calls);

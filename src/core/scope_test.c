@@ -869,6 +869,21 @@ IN_TASK(a_cancel_that_comes_while_daemons_end_takes_no_result_away)
 	CHECK_EQ(now_ms(), 15);
 }
 
+IN_TASK(a_body_that_fails_after_the_own_cancel_of_its_scope_is_the_first_failure)
+{
+	struct stubborn_task a = stubborn_task(10, -EPIPE);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &a);
+		CHECK_EQ(lade_yield(), 0);
+		lade_cancel(&s);
+		rc = -EIO;
+	}
+	CHECK_EQ(rc, -EIO);
+	CHECK_EQ(lade_status(&a), -EPIPE);
+}
+
 /* Tasks of the library itself, whose failure is told elsewhere. */
 
 static int needs_a_huge_stack(void)
@@ -946,6 +961,18 @@ IN_TASK(a_scope_keeps_four_values_and_refuses_a_fifth)
 	}
 }
 
+IN_TASK(a_scope_where_another_was_before_has_none_of_its_values)
+{
+	static int value;
+	int rc = 0;
+
+	for (int i = 0; i < 2; i++)
+		lade_scope(s, &rc) {
+			CHECK(!lade_scope_get(&trace));
+			CHECK_EQ(lade_scope_set(&s, &trace, &value), 0);
+		}
+}
+
 int main(void)
 {
 	TAP(the_close_of_a_scope_waits_for_every_child_and_its_cleanups);
@@ -994,8 +1021,10 @@ int main(void)
 	TAP(a_daemon_that_a_cancelled_daemon_starts_is_cancelled_too);
 	TAP(daemons_and_children_that_a_cancelled_daemon_starts_all_end);
 	TAP(a_cancel_that_comes_while_daemons_end_takes_no_result_away);
+	TAP(a_body_that_fails_after_the_own_cancel_of_its_scope_is_the_first_failure);
 	TAP(a_forgiven_child_that_fails_or_finds_no_stack_has_not_failed_its_scope);
 	TAP(a_value_of_a_scope_is_seen_by_everything_below_it);
 	TAP(a_scope_keeps_four_values_and_refuses_a_fifth);
+	TAP(a_scope_where_another_was_before_has_none_of_its_values);
 	return tap_done();
 }

@@ -339,6 +339,43 @@ IN_LOOP(an_inner_shield_ends_with_an_outer_one_whose_budget_began_later, .report
 	CHECK_EQ(reports, 2);
 }
 
+static int ends_it(struct lade_op *op, int64_t ms)
+{
+	int rc = lade_sleep(lade_ms(ms));
+
+	lade_complete(op, 0);
+	return rc;
+}
+LADE_TASK_VOID(ends_it, (struct lade_op *, op), (int64_t, ms))
+
+static int shields_a_wait(struct lade_op *op)
+{
+	int rc = 0;
+
+	lade_shield(lade_ms(500))
+		rc = lade_park(op, NULL);
+	return rc;
+}
+
+IN_LOOP(a_shield_that_was_opened_with_an_outer_one_is_reported_once, .report = keep_report)
+{
+	struct lade_op op = LADE_OP("what nothing can cut short");
+	struct ends_it_task end = ends_it_task(&op, 2000);
+	int outer_rc = 0;
+
+	reports = 0;
+	lade_scope(t, &outer_rc) {
+		lade_start(&t, &end);
+		CANCELLED_AT(20)
+		{
+			lade_shield(lade_ms(100))
+				CHECK_EQ(lade_within(lade_ms(10), shields_a_wait(&op)), 0);
+		}
+	}
+	CHECK_EQ(now_ms(), 2000);
+	CHECK_EQ(reports, 2);
+}
+
 IN_TASK(a_shield_in_a_child_gets_what_is_left_of_its_parents)
 {
 	struct shields_for_task a = shields_for_task(1000);
@@ -669,6 +706,24 @@ IN_TASK(a_cleanup_budget_runs_from_the_first_request_that_is_held_back)
 	CHECK_STR(slate, "first:1540:-125 closed:-125");
 }
 
+IN_TASK(a_task_on_a_used_stack_has_the_whole_cleanup_budget)
+{
+	int rc = 0;
+
+	for (int i = 0; i < 3; i++) {
+		struct has_slow_cleanups_task a = has_slow_cleanups_task(1000);
+
+		slate[0] = 0;
+		lade_scope(s, &rc, .cleanup = lade_ms(25)) {
+			lade_start(&s, &a);
+			CHECK_EQ(lade_sleep(lade_ms(100)), 0);
+			lade_cancel(&s);
+		}
+		CHECK_EQ(now_ms(), 120 * (i + 1));
+		CHECK(strstr(slate, ":0 a:"));
+	}
+}
+
 static void cleans_with_a_scope(void *unused)
 {
 	struct tell_after_task a = tell_after_task("child", 10, 0);
@@ -773,6 +828,7 @@ int main(void)
 	TAP(an_inner_shield_gets_what_is_left_of_the_outer_one);
 	TAP(an_inner_shield_may_have_less_than_the_outer_one);
 	TAP(an_inner_shield_ends_with_an_outer_one_whose_budget_began_later);
+	TAP(a_shield_that_was_opened_with_an_outer_one_is_reported_once);
 	TAP(a_shield_in_a_child_gets_what_is_left_of_its_parents);
 	TAP(a_shield_in_a_child_ends_with_its_parents_whose_budget_began_later);
 	TAP(a_shield_inside_one_that_was_overrun_has_no_budget_left);
@@ -788,6 +844,7 @@ int main(void)
 	TAP(the_cleanup_budget_is_five_seconds_unless_set);
 	TAP(an_inner_scope_inherits_the_cleanup_budget);
 	TAP(a_cleanup_budget_runs_from_the_first_request_that_is_held_back);
+	TAP(a_task_on_a_used_stack_has_the_whole_cleanup_budget);
 	TAP(a_cleanup_may_use_scopes_and_deadlines);
 	TAP(cleanups_inside_a_cleanup_get_what_is_left_of_its_budget);
 	TAP(a_cleanup_of_the_block_runs_before_the_children_are_waited_for_and_is_shielded);

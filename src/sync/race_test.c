@@ -162,6 +162,12 @@ IN_TASK(race_ok_returns_a_failure_rather_than_ecanceled_if_one_failed)
 	CHECK_EQ(lade_race_ok(&a, &b), -EIO);
 }
 
+IN_TASK(race_ok_keeps_the_last_failure_although_an_ecanceled_came_after_it)
+{
+	CHECK_EQ(lade_race_ok(lade_do(end_after, 10, -EIO), lade_do(ends_cancelled, 20)), -EIO);
+	CHECK_EQ(now_ms(), 20);
+}
+
 IN_TASK(a_race_that_begins_cancelled_runs_nothing_and_gives_up_the_arguments)
 {
 	struct make_task a = make_task(5, 1), b = make_task(8, 2);
@@ -379,6 +385,7 @@ int main(void)
 	TAP(an_end_with_ecanceled_does_not_win);
 	TAP(a_race_of_cancelled_tasks_alone_returns_ecanceled);
 	TAP(race_ok_returns_a_failure_rather_than_ecanceled_if_one_failed);
+	TAP(race_ok_keeps_the_last_failure_although_an_ecanceled_came_after_it);
 	TAP(a_race_that_begins_cancelled_runs_nothing_and_gives_up_the_arguments);
 	TAP(a_cancelled_race_waits_for_all_its_tasks);
 	TAP(a_task_that_completes_although_the_race_was_cancelled_wins_it);
