@@ -106,6 +106,19 @@ IN_TASK(a_task_whose_struct_was_made_anew_while_it_ran_ends_the_process)
 	}
 }
 
+IN_TASK(a_task_whose_struct_was_made_anew_and_started_while_it_ran_ends_the_process)
+{
+	struct end_after_task a = end_after_task(10, 0);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start_at(&s, &a.head, STARTED);
+		CHECK_EQ(lade_yield(), 0);
+		a = end_after_task(20, 0);
+		lade_start_at(&s, &a.head, OFFENCE);
+	}
+}
+
 /* Scopes */
 
 static int closes(struct lade_scope *scope)
@@ -495,6 +508,8 @@ int main(void)
 	TAP_DIES(a_task_whose_struct_was_overwritten_while_it_ran_ends_the_process,
 		 "a task, started at start.c:1, was moved or freed while it ran");
 	TAP_DIES(a_task_whose_struct_was_made_anew_while_it_ran_ends_the_process,
+		 "a task, started at start.c:1, was moved or freed while it ran");
+	TAP_DIES(a_task_whose_struct_was_made_anew_and_started_while_it_ran_ends_the_process,
 		 "a task, started at start.c:1, was moved or freed while it ran");
 	TAP_DIES(a_scope_closed_by_another_task_ends_the_process,
 		 "here.c:2: the scope of start.c:1 is closed by a task that does not own it");

@@ -144,6 +144,46 @@ static void pages_that_a_deep_task_touched_are_given_back_when_the_loop_idles(vo
 	lade_stacks_free(stacks);
 }
 
+static void a_stack_that_is_used_deeply_again_is_trimmed_again(void)
+{
+	struct lade_stacks *stacks = stacks_with("canary", 0);
+
+	for (int i = 0; i < 3; i++) {
+		struct lade_ctl *ctl = lade_stack_take(stacks, 256 * KIB);
+
+		memset(ctl->stack + 8 * KIB, 7, 200 * KIB);
+		lade_stack_give(stacks, ctl);
+		lade_stacks_trim(stacks);
+		CHECK(resident_pages(ctl->stack, 208 * KIB) <= 1);
+	}
+	lade_stacks_free(stacks);
+}
+
+static long address_space_pages(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	long pages = 0;
+
+	CHECK(f && fscanf(f, "%ld", &pages) == 1);
+	if (f)
+		fclose(f);
+	return pages;
+}
+
+static void a_freed_pool_gives_its_address_space_back(void)
+{
+	long before = address_space_pages();
+
+	for (int i = 0; i < 200; i++) {
+		struct lade_stacks *stacks = stacks_with(NULL, 0);
+
+		lade_stack_give(stacks, lade_stack_take(stacks, 256 * KIB));
+		lade_stacks_free(stacks);
+	}
+	/* One pool reserves 16 MiB; a sanitizer may take some memory for itself. */
+	CHECK(address_space_pages() - before < (256 << 20) / 4096);
+}
+
 static void one_idle_moment_trims_no_more_than_64_stacks_and_the_next_goes_on(void)
 {
 	struct lade_stacks *stacks = stacks_with("canary", 0);
@@ -421,6 +461,8 @@ int main(void)
 	TAP(thousands_of_stacks_do_not_overlap);
 	TAP(neighbours_control_blocks_lie_in_different_cache_sets);
 	TAP(pages_that_a_deep_task_touched_are_given_back_when_the_loop_idles);
+	TAP(a_stack_that_is_used_deeply_again_is_trimmed_again);
+	TAP(a_freed_pool_gives_its_address_space_back);
 	TAP(one_idle_moment_trims_no_more_than_64_stacks_and_the_next_goes_on);
 	TAP(the_guard_is_what_the_environment_wishes_or_the_best_there_is);
 	TAP(a_stack_overflow_ends_the_process_at_once_whatever_the_guard);

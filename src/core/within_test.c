@@ -451,6 +451,33 @@ IN_TASK(inside_a_deadline_that_fired_why_names_it)
 	CHECK_STR(slate, "deadline parent");
 }
 
+static int times_out_and_ends(void)
+{
+	return lade_within(lade_ms(5), lade_sleep(lade_ms(50))) == -ETIME ? 0 : -EPROTO;
+}
+LADE_TASK_VOID(times_out_and_ends)
+
+static int asks_at_once(void)
+{
+	write_down("%s", lade_reason_name(lade_why().kind));
+	return 0;
+}
+LADE_TASK_VOID(asks_at_once)
+
+IN_TASK(a_task_on_a_used_stack_knows_nothing_of_the_deadlines_before_it)
+{
+	struct times_out_and_ends_task a = times_out_and_ends_task();
+	struct asks_at_once_task b = asks_at_once_task();
+	int rc = 0;
+
+	lade_scope(s, &rc)
+		lade_start(&s, &a);
+	lade_scope(s, &rc)
+		lade_start(&s, &b);
+	CHECK_EQ(rc, 0);
+	CHECK_STR(slate, "none");
+}
+
 /* The clock */
 
 static int readings;
@@ -535,6 +562,7 @@ int main(void)
 	TAP(a_deadline_in_a_loop_starts_anew_each_time);
 	TAP(after_etime_why_names_the_deadline);
 	TAP(inside_a_deadline_that_fired_why_names_it);
+	TAP(a_task_on_a_used_stack_knows_nothing_of_the_deadlines_before_it);
 	TAP(entering_a_call_reads_no_clock);
 	TAP(the_cached_time_stands_for_now_while_it_is_young);
 	return tap_done();
