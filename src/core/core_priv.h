@@ -213,9 +213,6 @@ void lade_leave(struct lade_ctl *ctl);
 /* lade_enter_tasks - the loop's side: runs tasks until the queue is empty or the turn is over. */
 void lade_enter_tasks(struct lade_loop *loop);
 
-/* lade_context_init - makes a context that begins in @entry on a stack whose top is @top. */
-void lade_context_init(struct lade_context *context, void *top, void (*entry)(void));
-
 /* park.c */
 
 /* lade_gate_closed - why a suspending call may not go on: -ECANCELED, or the process ends. */
@@ -254,18 +251,80 @@ static inline void lade_op_init(struct lade_op *op, const char *what, const char
 /* lade_deliver - tells a parked task of the request that now holds for it. */
 void lade_deliver(struct lade_ctl *ctl);
 
-/* node.c */
+/* node.c; what every start, wait and end goes through is inlined */
+
+/* lade_node_misplaced - ends the process: a node is closed that is not the innermost. */
+__attribute__((noreturn, cold)) void lade_node_misplaced(const struct lade_node *node,
+							  const char *site);
+
+/* lade_is_shield - whether nodes of a kind hold back the requests from outside. */
+static inline bool lade_is_shield(enum node_kind kind)
+{
+	return kind == NODE_SHIELD || kind == NODE_CLEANUP;
+}
+
+/* lade_node_init_root - sets what all nodes share, for one that has nothing outside. */
+static inline __attribute__((always_inline)) void
+lade_node_init_root(struct lade_node *node, struct lade_ctl *owner, enum node_kind kind,
+		    const char *site)
+{
+	node->outer = NULL;
+	node->inner = NULL;
+	node->owner = owner;
+	node->kind = (uint8_t)kind;
+	node->level = LEVEL_NONE;
+	node->eff = LEVEL_NONE;
+	node->flags = 0;
+	node->deadline_ns = INT64_MAX;
+	node->cleanup_ns = LADE_CLEANUP_NS_DEFAULT;
+	node->cleanup_end_ns = 0;
+	node->timer.prev = NULL;
+	node->site = site;
+}
+
+/* lade_node_init - the same for a node inside @outer, which gives it its eff and deadline. */
+static inline __attribute__((always_inline)) void
+lade_node_init(struct lade_node *node, struct lade_node *outer, struct lade_ctl *owner,
+	       enum node_kind kind, const char *site)
+{
+	lade_node_init_root(node, owner, kind, site);
+	node->outer = outer;
+	node->cleanup_ns = outer->cleanup_ns;
+	if (!lade_is_shield(kind)) {
+		node->eff = outer->eff;
+		node->flags = outer->flags & NODE_SPENT;
+		node->deadline_ns = outer->deadline_ns;
+	}
+}
 
 /* lade_node_open - makes a node the running task's innermost scope. */
-void lade_node_open(struct lade_ctl *ctl, struct lade_node *node, enum node_kind kind,
-		    const char *site);
+static inline __attribute__((always_inline)) void
+lade_node_open(struct lade_ctl *ctl, struct lade_node *node, enum node_kind kind,
+	       const char *site)
+{
+	lade_node_init(node, ctl->scope, ctl, kind, site);
+	ctl->scope->inner = node;
+	ctl->scope = node;
+}
+
+/* lade_gate_set - brings a task's gate up to date with its innermost scope. */
+static inline void lade_gate_set(struct lade_ctl *ctl)
+{
+	ctl->gate = (ctl->gate & ~(uint32_t)GATE_CANCEL) |
+		    (ctl->scope->eff == LEVEL_HARD ? GATE_CANCEL : 0);
+}
 
 /* lade_node_close - takes the innermost node off the chain; a node that is not ends the process. */
-void lade_node_close(struct lade_ctl *ctl, struct lade_node *node, const char *site);
-
-/* lade_node_init - sets what all nodes share; its eff and deadline come from @outer. */
-void lade_node_init(struct lade_node *node, struct lade_node *outer, struct lade_ctl *owner,
-		    enum node_kind kind, const char *site);
+static inline __attribute__((always_inline)) void
+lade_node_close(struct lade_ctl *ctl, struct lade_node *node, const char *site)
+{
+	if (lade_unlikely(ctl->scope != node))
+		lade_node_misplaced(node, site);
+	lade_timer_stop(ctl->loop, &node->timer);
+	ctl->scope = node->outer;
+	ctl->scope->inner = NULL;
+	lade_gate_set(ctl);
+}
 
 /* lade_request - asks a scope and all below it to end. */
 void lade_request(struct lade_loop *loop, struct lade_node *node, enum level level,
@@ -276,24 +335,65 @@ void lade_request_with_grace(struct lade_loop *loop, struct lade_node *node,
 			     struct lade_duration grace, enum lade_reason_kind kind,
 			     const char *site);
 
-/* lade_gate_set - brings a task's gate up to date with its innermost scope. */
-static inline void lade_gate_set(struct lade_ctl *ctl)
-{
-	ctl->gate = (ctl->gate & ~(uint32_t)GATE_CANCEL) |
-		    (ctl->scope->eff == LEVEL_HARD ? GATE_CANCEL : 0);
-}
-
 /* scope.c */
 
 /* lade_scope_init - makes a scope, its node apart, ready for children. */
-void lade_scope_init(struct lade_scope *scope, enum scope_policy policy, uint32_t children_max,
-		     int *rc);
+static inline __attribute__((always_inline)) void
+lade_scope_init(struct lade_scope *scope, struct lade_loop *loop, enum scope_policy policy)
+{
+	lade_list_init(&scope->children);
+	lade_list_init(&scope->spawners);
+	scope->live = scope->daemons = 0;
+	scope->children_max = LADE_CHILDREN_MAX_DEFAULT;
+	scope->policy = (uint8_t)policy;
+	scope->state = SCOPE_OPEN;
+	scope->member_count = 0;
+	scope->first = scope->last = 0;
+	scope->rc = NULL;
+	scope->members = NULL;
+	scope->waiter = NULL;
+	scope->loop = loop;
+}
 
 /* lade_scope_await - waits until the scope has no child but daemons, or a race has a winner. */
 void lade_scope_await(struct lade_scope *scope, const char *what, const char *site);
 
+/* lade_hand_over_place - gives the place of an ended child to a task that waits for one. */
+void lade_hand_over_place(struct lade_scope *scope);
+
+/* lade_child_failed - what a child's failure does to its scope.  Returns whether it wins a race. */
+bool lade_child_failed(struct lade_scope *scope, struct lade_task *task);
+
+/* lade_wake_owner - wakes whoever waits for the scope: its owner, or its composite. */
+static inline void lade_wake_owner(struct lade_scope *scope)
+{
+	struct lade_ctl *owner = scope->head.owner;
+
+	if (scope->waiter) {
+		lade_complete(scope->waiter, 0);
+		scope->waiter = NULL;
+	} else if (owner && !owner->context.sp && !(owner->flags & CTL_QUEUED)) {
+		owner->flags |= CTL_QUEUED;
+		lade_ready(owner);
+	}
+}
+
 /* lade_child_ended - a child's end, as its parent sees it. */
-void lade_child_ended(struct lade_scope *scope, struct lade_task *task);
+static inline void lade_child_ended(struct lade_scope *scope, struct lade_task *task)
+{
+	bool won = scope->policy >= POLICY_RACE_OK;
+
+	if (lade_unlikely(task->flags & TASK_DAEMON))
+		scope->daemons--;
+	else
+		scope->live--;
+	if (lade_unlikely(task->status < 0))
+		won = lade_child_failed(scope, task);
+	if (lade_unlikely(!lade_list_empty(&scope->spawners)))
+		lade_hand_over_place(scope);
+	if (won || !scope->live)
+		lade_wake_owner(scope);
+}
 
 /* lade_scope_fired_by_user - whether lade_cancel on this very scope is what cancelled it. */
 static inline bool lade_scope_fired_by_user(const struct lade_node *node)
@@ -307,13 +407,6 @@ static inline bool lade_scope_fired_by_user(const struct lade_node *node)
 void lade_task_start(struct lade_scope *scope, struct lade_task *task, size_t bytes,
 		     unsigned flags, const char *site);
 
-/* lade_ctl_attach - makes a control block the running side of a task, a child of @scope. */
-void lade_ctl_attach(struct lade_ctl *ctl, struct lade_loop *loop, struct lade_scope *scope,
-		     struct lade_task *task, struct lade_node *root, enum node_kind kind);
-
-/* lade_ctl_end - the end of a task: status, waiters, parent. The ctl is not touched after. */
-void lade_ctl_end(struct lade_ctl *ctl, int status);
-
 /* lade_task_dispose - disposes of a completed task's value, if its type says how. */
 void lade_task_dispose(struct lade_task *task);
 
@@ -321,13 +414,6 @@ void lade_task_dispose(struct lade_task *task);
 
 struct lade_stacks *lade_stacks_new(uint32_t max);
 struct lade_stacks *lade_stacks_free(struct lade_stacks *stacks);
-
-/* lade_stack_take - a control block at the top of a stack of at least @bytes; NULL: no memory, or
- * the limit. The fields that describe the stack are set, the others keep old values. */
-struct lade_ctl *lade_stack_take(struct lade_stacks *stacks, size_t bytes);
-
-/* lade_stack_give - takes a stack back; the caller may still be running on it. */
-void lade_stack_give(struct lade_stacks *stacks, struct lade_ctl *ctl);
 
 /* lade_stacks_trim - gives back pages that ended tasks have touched; bounded work. */
 void lade_stacks_trim(struct lade_stacks *stacks);

@@ -184,9 +184,8 @@ static void turn(struct lade_loop *loop)
 
 int lade_loop_run(struct lade_loop *loop, struct lade_task *task, const char *site)
 {
-	lade_node_init(&loop->root.head, NULL, NULL, NODE_BLOCK, site);
-	lade_scope_init(&loop->root, POLICY_ALL, 0, NULL);
-	loop->root.loop = loop;
+	lade_node_init_root(&loop->root.head, NULL, NODE_BLOCK, site);
+	lade_scope_init(&loop->root, loop, POLICY_ALL);
 	lade_task_start(&loop->root, task, 0, 0, site);
 	while (loop->root.live)
 		turn(loop);

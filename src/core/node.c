@@ -20,14 +20,9 @@
 
 #include <errno.h>
 
-static bool is_shield(const struct lade_node *node)
-{
-	return node->kind == NODE_SHIELD || node->kind == NODE_CLEANUP;
-}
-
 static bool is_closed_shield(const struct lade_node *node)
 {
-	return is_shield(node) && !(node->flags & NODE_OPENED);
+	return lade_is_shield(node->kind) && !(node->flags & NODE_OPENED);
 }
 
 static bool has_children(const struct lade_node *node)
@@ -44,54 +39,16 @@ static uint8_t eff_of(const struct lade_node *node)
 
 static uint8_t spent_of(const struct lade_node *node)
 {
-	if (is_shield(node))
+	if (lade_is_shield(node->kind))
 		return node->flags & NODE_OPENED ? NODE_SPENT : 0;
 	return node->outer ? node->outer->flags & NODE_SPENT : 0;
 }
 
-void lade_node_init(struct lade_node *node, struct lade_node *outer, struct lade_ctl *owner,
-		    enum node_kind kind, const char *site)
+void lade_node_misplaced(const struct lade_node *node, const char *site)
 {
-	node->outer = outer;
-	node->inner = NULL;
-	node->owner = owner;
-	node->kind = (uint8_t)kind;
-	node->level = LEVEL_NONE;
-	node->flags = 0;
-	node->timer.prev = NULL;
-	node->cleanup_end_ns = 0;
-	node->site = site;
-	node->eff = LEVEL_NONE;
-	node->deadline_ns = INT64_MAX;
-	node->cleanup_ns = LADE_CLEANUP_NS_DEFAULT;
-	if (outer) {
-		node->cleanup_ns = outer->cleanup_ns;
-		if (!is_shield(node)) {
-			node->flags = outer->flags & NODE_SPENT;
-			node->eff = outer->eff;
-			node->deadline_ns = outer->deadline_ns;
-		}
-	}
-}
-
-void lade_node_open(struct lade_ctl *ctl, struct lade_node *node, enum node_kind kind,
-		    const char *site)
-{
-	lade_node_init(node, ctl->scope, ctl, kind, site);
-	ctl->scope->inner = node;
-	ctl->scope = node;
-}
-
-void lade_node_close(struct lade_ctl *ctl, struct lade_node *node, const char *site)
-{
-	if (lade_unlikely(ctl->scope != node))
-		lade_misuse("%s: the scope of %s is closed by a task that does not own it, or "
-			    "before a scope inside it",
-			    site, node->site);
-	lade_timer_stop(ctl->loop, &node->timer);
-	ctl->scope = node->outer;
-	ctl->scope->inner = NULL;
-	lade_gate_set(ctl);
+	lade_misuse("%s: the scope of %s is closed by a task that does not own it, or before a "
+		    "scope inside it",
+		    site, node->site);
 }
 
 /* The end of a shield's budget: its own, and no later than that of a shield round it. */
@@ -102,7 +59,7 @@ static int64_t budget_end(const struct lade_node *shield, int64_t now_ns)
 			      .mono_ns;
 
 	for (const struct lade_node *n = shield->outer; n; n = n->outer)
-		if (is_shield(n) && (n->flags & NODE_DEFERRED) && n->budget_end_ns < end)
+		if (lade_is_shield(n->kind) && (n->flags & NODE_DEFERRED) && n->budget_end_ns < end)
 			end = n->budget_end_ns;
 	return end;
 }

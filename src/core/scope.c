@@ -8,39 +8,8 @@
 
 #include <errno.h>
 
-void lade_scope_init(struct lade_scope *scope, enum scope_policy policy, uint32_t children_max,
-		     int *rc)
-{
-	lade_list_init(&scope->children);
-	lade_list_init(&scope->spawners);
-	scope->live = scope->daemons = 0;
-	scope->children_max = children_max ? children_max : LADE_CHILDREN_MAX_DEFAULT;
-	scope->policy = (uint8_t)policy;
-	scope->state = SCOPE_OPEN;
-	scope->member_count = 0;
-	scope->first = scope->last = 0;
-	scope->rc = rc;
-	scope->members = NULL;
-	scope->waiter = NULL;
-	scope->loop = lade_cur->loop;
-}
-
-/* Wakes whoever waits for the scope: its owner, or the composite that it belongs to. */
-static void wake_owner(struct lade_scope *scope)
-{
-	struct lade_ctl *owner = scope->head.owner;
-
-	if (scope->waiter) {
-		lade_complete(scope->waiter, 0);
-		scope->waiter = NULL;
-	} else if (owner && !owner->context.sp && !(owner->flags & CTL_QUEUED)) {
-		owner->flags |= CTL_QUEUED;
-		lade_ready(owner);
-	}
-}
-
 /* The place of an ended child goes straight to the task that has waited longest for one. */
-static void hand_over_place(struct lade_scope *scope)
+void lade_hand_over_place(struct lade_scope *scope)
 {
 	struct lade_link *first;
 
@@ -53,52 +22,42 @@ static void hand_over_place(struct lade_scope *scope)
 	lade_complete(LADE_CONTAINER(first, struct lade_op, link), 0);
 }
 
-/* Whether a child's end counts against its parent. An -ECANCELED does not where it is the answer
- * to a request on the child alone (then it is forgiven) or on this very scope, by name or by
- * leaving it early; nor does that of a daemon, which is cancelled in any case and has no result. */
-static bool has_failed(const struct lade_scope *scope, const struct lade_task *task)
+/* Whether a child's failure counts against its parent. An -ECANCELED does not where it is the
+ * answer to a request on the child alone (then it is forgiven) or on this very scope, by name or
+ * by leaving it early; nor does that of a daemon, which is cancelled in any case and has no
+ * result. */
+static bool counts(const struct lade_scope *scope, const struct lade_task *task)
 {
-	if (task->status >= 0 || (task->flags & TASK_FORGIVEN))
+	if (task->flags & TASK_FORGIVEN)
 		return false;
 	return task->status != -ECANCELED ||
 	       !((task->flags & TASK_DAEMON) || (scope->head.flags & NODE_FIRED));
 }
 
-void lade_child_ended(struct lade_scope *scope, struct lade_task *task)
+bool lade_child_failed(struct lade_scope *scope, struct lade_task *task)
 {
 	int status = task->status;
-	bool failed = has_failed(scope, task);
-	bool won = false;
 
-	if (task->flags & TASK_DAEMON)
-		scope->daemons--;
-	else
-		scope->live--;
 	switch (scope->policy) {
 	case POLICY_FAIL_FAST:
-		if (failed && !scope->first) {
-			scope->first = status;
-			lade_request(scope->loop, &scope->head, LEVEL_HARD, LADE_REASON_SIBLING,
-				     task->site, task->type->name);
-		}
+		if (scope->first || !counts(scope, task))
+			break;
+		scope->first = status;
+		lade_request(scope->loop, &scope->head, LEVEL_HARD, LADE_REASON_SIBLING,
+			     task->site, task->type->name);
 		break;
 	case POLICY_ALL:
-		if (failed && !scope->first)
+		if (!scope->first && counts(scope, task))
 			scope->first = status;
 		break;
 	case POLICY_RACE_OK:
-		won = status >= 0;
-		if (!won && status != -ECANCELED)
+		if (status != -ECANCELED)
 			scope->last = status;
 		break;
 	case POLICY_RACE:
-		won = status != -ECANCELED;
-		break;
+		return status != -ECANCELED;
 	}
-	if (!lade_list_empty(&scope->spawners))
-		hand_over_place(scope);
-	if (won || !scope->live)
-		wake_owner(scope);
+	return false;
 }
 
 void lade_scope_await(struct lade_scope *scope, const char *what, const char *site)
@@ -142,8 +101,10 @@ struct lade_scope *lade_scope_open(struct lade_scope *scope, const struct lade_s
 	if (lade_unlikely(ctl->gate & (GATE_OUTSIDE | GATE_NO_SUSPEND)))
 		(void)lade_gate_closed(ctl, site);
 	lade_node_open(ctl, &scope->head, NODE_BLOCK, site);
-	lade_scope_init(scope, (enum scope_policy)config->policy, config->max_children,
-			config->rc);
+	lade_scope_init(scope, ctl->loop, (enum scope_policy)config->policy);
+	scope->rc = config->rc;
+	if (config->max_children)
+		scope->children_max = config->max_children;
 	for (int i = 0; i < LADE_SCOPE_VALUES; i++)
 		scope->values[i] = (struct lade_scope_value){ NULL, NULL };
 	if (config->cleanup.ns)
@@ -166,9 +127,7 @@ static int outcome(const struct lade_scope *scope)
 static void close_scope(struct lade_scope *scope, const char *site)
 {
 	if (lade_unlikely(lade_cur->scope != &scope->head))
-		lade_misuse("%s: the scope of %s is closed by a task that does not own it, or "
-			    "before a scope inside it",
-			    site, scope->head.site);
+		lade_node_misplaced(&scope->head, site);
 	await_children(scope, site);
 	scope->state = SCOPE_CLOSED;
 	*scope->rc = outcome(scope);

@@ -19,8 +19,7 @@
  * are 64 KiB, and up by factors of four to 16 MiB. */
 
 #include "base/alloc.h"
-#include "core/core_priv.h"
-#include "core/sanitize.h"
+#include "core/stack.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,9 +31,7 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
-#define CLASSES 5
 #define SMALLEST_SLOT ((size_t)64 << 10)
-#define DEFAULT_CLASS 1 /* of 256 KiB */
 #define STACKS_MAX_DEFAULT 2000000u
 #define MPROTECT_MAX 25000u
 #define GUARD_MAX ((size_t)64 << 10)
@@ -43,34 +40,6 @@
 #define COLOUR_BYTES 128
 #define TRIM_AT_ONCE 64
 #define TRIM_KEEP_BYTES ((size_t)16 << 10)
-
-enum guard { GUARD_MADVISE, GUARD_MPROTECT, GUARD_CANARY };
-
-/* A stretch of reserved address space. */
-struct reservation {
-	struct reservation *next; /* older one of the same class */
-	char *start;		  /* first slot */
-	size_t bytes;		  /* slots times slot size */
-};
-
-/* Slots of one size. */
-struct slot_class {
-	size_t slot_bytes;		  /* size of each */
-	struct lade_ctl *free;		  /* given back, latest first; linked by ready_next */
-	struct reservation *reservations; /* newest first; slots are cut from it */
-	size_t cut_bytes;		  /* how far the newest is used up */
-	uint32_t slots;			  /* slots cut so far */
-};
-
-struct lade_stacks {
-	struct slot_class classes[CLASSES];
-	enum guard guard;	  /* how the next slot is guarded */
-	uint32_t guarded;	  /* slots guarded by mprotect */
-	uint32_t max;		  /* limit on stacks in use */
-	uint32_t in_use;	  /* stacks taken and not given back */
-	size_t page_bytes;	  /* the system's */
-	bool watched;		  /* a tool that must be told of each use */
-};
 
 static bool probe_madvise(size_t page_bytes)
 {
@@ -86,7 +55,7 @@ static bool probe_madvise(size_t page_bytes)
 	return works;
 }
 
-static enum guard best_guard(size_t page_bytes)
+static enum stack_guard best_guard(size_t page_bytes)
 {
 	const char *wish = getenv("LADE_GUARD");
 
@@ -108,15 +77,15 @@ struct lade_stacks *lade_stacks_new(uint32_t max)
 	stacks->max = max ? max : STACKS_MAX_DEFAULT;
 	stacks->guard = best_guard(stacks->page_bytes);
 	stacks->watched = san_reads_memory();
-	for (int i = 0; i < CLASSES; i++)
+	for (int i = 0; i < STACK_CLASSES; i++)
 		stacks->classes[i].slot_bytes = SMALLEST_SLOT << (2 * i);
 	return stacks;
 }
 
 struct lade_stacks *lade_stacks_free(struct lade_stacks *stacks)
 {
-	for (int i = 0; stacks && i < CLASSES; i++) {
-		struct reservation *r, *next;
+	for (int i = 0; stacks && i < STACK_CLASSES; i++) {
+		struct stack_reservation *r, *next;
 
 		/* No task is left: every slot that was cut is in the list of free ones. */
 		for (struct lade_ctl *ctl = stacks->classes[i].free; ctl; ctl = ctl->ready_next)
@@ -139,10 +108,10 @@ const char *lade_stack_guards(const struct lade_stacks *stacks)
 }
 
 /* Reserves address space: more with each call, from 64 slots to 4,096. */
-static bool reserve(struct slot_class *class)
+static bool reserve(struct stack_class *class)
 {
 	size_t slots = class->slots < 64 ? 64 : class->slots > 4096 ? 4096 : class->slots;
-	struct reservation *r = lade_malloc(sizeof(*r));
+	struct stack_reservation *r = lade_malloc(sizeof(*r));
 
 	if (!r)
 		return false;
@@ -190,7 +159,7 @@ static uint32_t set_guard(struct lade_stacks *stacks, char *slot, size_t slot_by
 	return CTL_CANARY;
 }
 
-static struct lade_ctl *cut_slot(struct lade_stacks *stacks, struct slot_class *class)
+static struct lade_ctl *cut_slot(struct lade_stacks *stacks, struct stack_class *class)
 {
 	size_t colour = class->slots % COLOURS * COLOUR_BYTES;
 	struct lade_ctl *ctl;
@@ -212,28 +181,26 @@ static struct lade_ctl *cut_slot(struct lade_stacks *stacks, struct slot_class *
 	return ctl;
 }
 
-static struct slot_class *class_of(struct lade_stacks *stacks, size_t bytes)
+static struct stack_class *class_of(struct lade_stacks *stacks, size_t bytes)
 {
-	if (lade_likely(bytes == LADE_STACK_BYTES_DEFAULT))
-		return &stacks->classes[DEFAULT_CLASS];
-	for (int i = 0; i < CLASSES; i++)
+	for (int i = 0; i < STACK_CLASSES; i++)
 		if (bytes <= stacks->classes[i].slot_bytes)
 			return &stacks->classes[i];
 	return NULL;
 }
 
-struct lade_ctl *lade_stack_take(struct lade_stacks *stacks, size_t bytes)
+struct lade_ctl *lade_stack_take_any(struct lade_stacks *stacks, size_t bytes)
 {
-	struct slot_class *class = class_of(stacks, bytes);
+	struct stack_class *class = class_of(stacks, bytes);
 	struct lade_ctl *ctl;
 
-	if (lade_unlikely(!class || stacks->in_use >= stacks->max))
+	if (!class || stacks->in_use >= stacks->max)
 		return NULL;
 	ctl = class->free;
-	if (lade_likely(ctl)) {
+	if (ctl) {
 		class->free = ctl->ready_next;
 		ctl->flags &= CTL_CANARY;
-		if (lade_unlikely(stacks->watched))
+		if (stacks->watched)
 			san_stack_again(ctl);
 	} else {
 		ctl = cut_slot(stacks, class);
@@ -242,16 +209,6 @@ struct lade_ctl *lade_stack_take(struct lade_stacks *stacks, size_t bytes)
 	}
 	stacks->in_use++;
 	return ctl;
-}
-
-void lade_stack_give(struct lade_stacks *stacks, struct lade_ctl *ctl)
-{
-	struct slot_class *class = &stacks->classes[ctl->stack_class];
-
-	san_stack_free(ctl);
-	ctl->ready_next = class->free;
-	class->free = ctl;
-	stacks->in_use--;
 }
 
 /* Gives back the pages of a free slot that lie deeper than what every task touches. */
@@ -270,7 +227,7 @@ void lade_stacks_trim(struct lade_stacks *stacks)
 {
 	int left = TRIM_AT_ONCE;
 
-	for (int i = 0; i < CLASSES; i++) {
+	for (int i = 0; i < STACK_CLASSES; i++) {
 		struct lade_ctl *ctl = stacks->classes[i].free;
 
 		/* The slots used since the last time lie on top of those that are clean. */

@@ -2,7 +2,7 @@
 /* stack_test.c - stacks: their sizes, guards and limit, and what becomes of their pages. */
 
 #include "base/alloc.h"
-
+#include "core/stack.h"
 #include "run.h"
 
 #include <sys/mman.h>

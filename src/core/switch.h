@@ -88,6 +88,22 @@ static inline __attribute__((always_inline)) void lade_swap(struct lade_context 
 #endif
 #endif
 
+/* lade_context_init - makes a context that begins in @entry on a stack whose top is @top. */
+static inline void lade_context_init(struct lade_context *context, void *top, void (*entry)(void))
+{
+	/* As after a call: a return address that ends every walk, and a stack that is aligned
+	 * once it has been pushed. */
+	uintptr_t sp = (uintptr_t)top & ~(uintptr_t)15;
+
+#if defined(__x86_64__)
+	sp -= 16;
+	((uintptr_t *)sp)[0] = ((uintptr_t *)sp)[1] = 0;
+	sp += 8;
+	((uintptr_t *)sp)[0] = 0;
+#endif
+	*context = (struct lade_context){ .sp = (void *)sp, .pc = (void *)(uintptr_t)entry };
+}
+
 /* lade_next_ready - the next to run: a task, or NULL for the loop. */
 static inline __attribute__((always_inline)) struct lade_ctl *
 lade_next_ready(struct lade_loop *loop)

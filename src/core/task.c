@@ -9,7 +9,7 @@
  * stack. A task that cannot run (cancelled scope, no stack) still ends like any other: its
  * arguments are given up, its parent and its waiters are told. */
 
-#include "core/switch.h"
+#include "core/start.h"
 
 #include <errno.h>
 #include <string.h>
@@ -19,7 +19,7 @@ const char *lade_task_name(void)
 	return lade_cur->head ? lade_cur->head->type->name : "";
 }
 
-static void wake_waiters(struct lade_task *task)
+void lade_wake_waiters(struct lade_task *task)
 {
 	struct lade_link *it;
 
@@ -27,59 +27,20 @@ static void wake_waiters(struct lade_task *task)
 		lade_complete(LADE_CONTAINER(it, struct lade_op, link), 0);
 }
 
-/* The end of a task that never ran. */
-static void end_unrun(struct lade_scope *scope, struct lade_task *task, int status)
+void lade_task_moved(const struct lade_ctl *ctl)
 {
-	task->status = status;
-	task->state = TASK_ENDED;
-	if (task->type->drop_args)
-		lade_no_suspend
-			task->type->drop_args(task);
-	lade_child_ended(scope, task);
+	lade_misuse("a task, started at %s, was moved or freed while it ran: at its end its "
+		    "struct is not where it began",
+		    ctl->root->site);
 }
 
-void lade_ctl_attach(struct lade_ctl *ctl, struct lade_loop *loop, struct lade_scope *scope,
-		     struct lade_task *task, struct lade_node *root, enum node_kind kind)
+void lade_task_left_open(const struct lade_ctl *ctl)
 {
-	ctl->loop = loop;
-	ctl->scope = root;
-	ctl->wait = NULL;
-	ctl->head = task;
-	ctl->root = root;
-	ctl->fired.kind = LADE_REASON_NONE;
-	ctl->number = ++loop->tasks_started;
-	lade_node_init(root, &scope->head, ctl, kind, task->site);
-	ctl->gate = root->eff == LEVEL_HARD ? GATE_CANCEL : 0;
-	lade_list_append(&scope->children, &ctl->sibling);
-	task->ctl = ctl;
+	lade_misuse("task %s, started at %s, ended inside its scope of %s", ctl->head->type->name,
+		    ctl->head->site, ctl->scope->site);
 }
 
-void lade_ctl_end(struct lade_ctl *ctl, int status)
-{
-	struct lade_task *task = ctl->head;
-	struct lade_node *root = ctl->root;
-	struct lade_scope *scope = LADE_CONTAINER(root->outer, struct lade_scope, head);
-
-	if (lade_unlikely(task->self != task || task->ctl != ctl))
-		lade_misuse("a task, started at %s, was moved or freed while it ran: at its end "
-			    "its struct is not where it began",
-			    ctl->root->site);
-	if (lade_unlikely(ctl->scope != root))
-		lade_misuse("task %s, started at %s, ended inside its scope of %s",
-			    task->type->name, task->site, ctl->scope->site);
-	lade_timer_stop(ctl->loop, &root->timer);
-	lade_list_remove(&ctl->sibling);
-	if (status == -ECANCELED && root->level == LEVEL_HARD && scope->head.eff != LEVEL_HARD)
-		task->flags |= TASK_FORGIVEN;
-	task->status = status;
-	task->state = TASK_ENDED;
-	task->ctl = NULL;
-	if (!lade_list_empty(&task->waiters))
-		wake_waiters(task);
-	lade_child_ended(scope, task);
-}
-
-__attribute__((noreturn)) static void run_task(void)
+__attribute__((noreturn)) void lade_task_run(void)
 {
 	struct lade_loop *loop;
 	struct lade_ctl *ctl, *next;
@@ -97,6 +58,30 @@ __attribute__((noreturn)) static void run_task(void)
 	lade_stack_give(loop->stacks, ctl);
 	lade_switch_to(loop, &ctl->context, next, true);
 	__builtin_unreachable();
+}
+
+/* Why a task cannot be started here. */
+void lade_task_unstartable(struct lade_scope *scope, struct lade_task *task, const char *site)
+{
+	if (task->type->version != LADE_LAYOUT_VERSION)
+		lade_misuse("%s: compiled for layout %u, running %u: rebuild", site,
+			    task->type->version, LADE_LAYOUT_VERSION);
+	if (task->state != TASK_LAZY)
+		lade_misuse("%s: task %s is started twice; the first time was at %s", site,
+			    task->type->name, task->site);
+	lade_misuse("%s: task %s is started in the scope of %s, which is closed", site,
+		    task->type->name, scope->head.site);
+}
+
+/* The end of a task that never ran. */
+static void end_unrun(struct lade_scope *scope, struct lade_task *task, int status)
+{
+	task->status = status;
+	task->state = TASK_ENDED;
+	if (task->type->drop_args)
+		lade_no_suspend
+			task->type->drop_args(task);
+	lade_child_ended(scope, task);
 }
 
 /* Gives a task a stack; @bytes > 0: and moves the struct to its top. */
@@ -122,53 +107,33 @@ static bool give_stack(struct lade_scope *scope, struct lade_task *task, size_t 
 		task->self = task;
 		lade_list_init(&task->waiters);
 	}
-	lade_ctl_attach(ctl, scope->loop, scope, task,
-			&LADE_CONTAINER(ctl, struct lade_top, ctl)->root, NODE_TASK);
-	lade_context_init(&ctl->context, top, run_task);
-	lade_ready(ctl);
+	lade_task_run_on(ctl, scope, task, top);
 	return true;
 }
 
-static void check_startable(struct lade_scope *scope, struct lade_task *task, const char *site)
+void lade_task_start_any(struct lade_scope *scope, struct lade_task *task, size_t bytes,
+			 const char *site)
 {
-	if (lade_unlikely(task->type->version != LADE_LAYOUT_VERSION))
-		lade_misuse("%s: compiled for layout %u, running %u: rebuild", site,
-			    task->type->version, LADE_LAYOUT_VERSION);
-	if (lade_unlikely(task->state != TASK_LAZY))
-		lade_misuse("%s: task %s is started twice; the first time was at %s", site,
-			    task->type->name, task->site);
-	if (lade_unlikely(scope->state != SCOPE_OPEN))
-		lade_misuse("%s: task %s is started in the scope of %s, which is closed", site,
-			    task->type->name, scope->head.site);
-}
-
-void lade_task_start(struct lade_scope *scope, struct lade_task *task, size_t bytes,
-		     unsigned flags, const char *site)
-{
-	check_startable(scope, task, site);
-	task->self = task;
-	task->site = site;
-	task->state = TASK_STARTED;
-	task->flags |= (uint8_t)flags;
-	lade_list_init(&task->waiters);
-	if (flags & TASK_DAEMON)
-		scope->daemons++;
-	else
-		scope->live++;
 	if (task->type->start) {
 		if (bytes)
 			lade_misuse("%s: a composite lives in the block that wrote it and cannot "
 				    "be spawned",
 				    site);
 		task->type->start(scope, task);
-	} else if (lade_unlikely(task->flags & TASK_CANCELLED)) {
+	} else if (task->flags & TASK_CANCELLED) {
 		task->flags |= TASK_FORGIVEN;
 		end_unrun(scope, task, -ECANCELED);
-	} else if (lade_unlikely(scope->head.eff == LEVEL_HARD)) {
+	} else if (scope->head.eff == LEVEL_HARD) {
 		end_unrun(scope, task, -ECANCELED);
-	} else if (lade_unlikely(!give_stack(scope, task, bytes))) {
+	} else if (!give_stack(scope, task, bytes)) {
 		end_unrun(scope, task, -ENOMEM);
 	}
+}
+
+void lade_task_start(struct lade_scope *scope, struct lade_task *task, size_t bytes,
+		     unsigned flags, const char *site)
+{
+	lade_task_start_inline(scope, task, bytes, flags, site);
 }
 
 void lade_start_at(struct lade_scope *scope, struct lade_task *task, const char *site)

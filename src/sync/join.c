@@ -13,7 +13,7 @@
  *
  * LIMITS  twelve members; more are an array of tasks in a scope. */
 
-#include "core/switch.h"
+#include "core/start.h"
 
 #include <lade/join.h>
 
@@ -39,10 +39,12 @@ static int find_winner(const struct lade_scope *group)
 	return -1;
 }
 
-static void start_members(struct lade_scope *group, const char *site)
+static inline __attribute__((always_inline)) void
+start_members(struct lade_scope *group, struct lade_task *const *members, size_t count,
+	      const char *site)
 {
-	for (int i = 0; i < group->member_count; i++)
-		lade_task_start(group, group->members[i], 0, 0, site);
+	for (size_t i = 0; i < count; i++)
+		lade_task_start_inline(group, members[i], 0, 0, site);
 }
 
 static void cancel_losers(struct lade_scope *group, int winner)
@@ -73,16 +75,24 @@ static int dispose_all_but(struct lade_scope *group, int winner, int rc)
 	return rc;
 }
 
+/* The status of the first member that has none of success; 0: all have succeeded. A member that
+ * was cancelled by name fails nobody, but its value is not there. */
+static int first_unsuccessful(const struct lade_scope *group)
+{
+	for (int i = 0; i < group->member_count; i++)
+		if (group->members[i]->status < 0)
+			return group->members[i]->status;
+	return 0;
+}
+
 /* What a join returns once all members have ended. */
-static int join_outcome(struct lade_scope *group)
+static inline __attribute__((always_inline)) int join_outcome(struct lade_scope *group)
 {
 	int rc = group->first;
 
-	/* A member cancelled by name fails nobody, but its value is not there. */
-	for (int i = 0; rc == 0 && i < group->member_count; i++)
-		if (group->members[i]->status < 0)
-			rc = group->members[i]->status;
-	if (rc < 0 && group->policy == POLICY_FAIL_FAST)
+	if (lade_likely(rc == 0))
+		rc = first_unsuccessful(group);
+	if (lade_unlikely(rc < 0) && group->policy == POLICY_FAIL_FAST)
 		return dispose_all_but(group, -1, rc);
 	return rc;
 }
@@ -95,10 +105,11 @@ static int race_outcome(struct lade_scope *group, int winner)
 	return group->last ? group->last : -ECANCELED;
 }
 
-static void group_init(struct lade_scope *group, enum scope_policy policy,
-		       struct lade_task *const *members, size_t count)
+static inline __attribute__((always_inline)) void
+group_init(struct lade_scope *group, struct lade_loop *loop, enum scope_policy policy,
+	   struct lade_task *const *members, size_t count)
 {
-	lade_scope_init(group, policy, 0, NULL);
+	lade_scope_init(group, loop, policy);
 	group->members = members;
 	group->member_count = (uint16_t)count;
 }
@@ -124,8 +135,8 @@ static inline __attribute__((always_inline)) int run_group(enum scope_policy pol
 	if (lade_unlikely(ctl->gate & (GATE_OUTSIDE | GATE_NO_SUSPEND)))
 		(void)lade_gate_closed(ctl, site);
 	lade_node_open(ctl, &group.head, NODE_GROUP, site);
-	group_init(&group, policy, members, count);
-	start_members(&group, site);
+	group_init(&group, ctl->loop, policy, members, count);
+	start_members(&group, members, count, site);
 	if (lade_unlikely(group.live < count)) { /* who could not be run has ended already */
 		winner = decide(&group, -1);
 		if (!group.live)
@@ -214,12 +225,11 @@ static void composite_start(struct lade_scope *scope, struct lade_task *task,
 	c->ctl.flags = 0;
 	c->ctl.ready = composite_ready;
 	lade_ctl_attach(&c->ctl, scope->loop, scope, task, &c->group.head, NODE_GROUP);
-	group_init(&c->group, policy, c->members, c->count);
-	c->group.loop = scope->loop;
+	group_init(&c->group, scope->loop, policy, c->members, c->count);
 	if (task->flags & TASK_CANCELLED)
 		lade_request(scope->loop, &c->group.head, LEVEL_HARD, LADE_REASON_USER,
 			     task->site, "");
-	start_members(&c->group, task->site);
+	start_members(&c->group, c->members, c->count, task->site);
 }
 
 static void join_start(struct lade_scope *scope, struct lade_task *task)
