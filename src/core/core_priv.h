@@ -83,6 +83,7 @@ struct lade_backend;
 struct lade_io;
 struct lade_pool;
 struct lade_stacks;
+struct lade_sys;
 
 /* What a program may set about a loop; zeros are defaults. */
 struct lade_loop_config {
@@ -142,6 +143,11 @@ struct lade_backend {
 	int (*start)(struct lade_loop *loop, struct lade_io *io);
 	/* Calls it off, as abort() of an op does. */
 	enum lade_abort_result (*abort)(struct lade_loop *loop, struct lade_io *io);
+	/* Runs what is ready, in an order of its own; NULL: lade_enter_tasks. */
+	void (*run)(struct lade_loop *loop);
+	/* How long the next call on the pool takes, or name look-up; NULL: no time. */
+	int64_t (*pool_ns)(struct lade_loop *loop, bool name);
+	const struct lade_sys *sys; /* who answers system calls; NULL: the kernel */
 	bool exact; /* the clock moves only in poll: readings need no second look */
 };
 

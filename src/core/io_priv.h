@@ -41,5 +41,9 @@ void lade_mailbox_run(struct lade_loop *loop);
 
 extern const struct lade_backend lade_backend_epoll;
 extern const struct lade_backend lade_backend_uring;
+extern const struct lade_backend lade_backend_sim;
+
+/* lade_sim_trace_hash - a hash of every event of a loop on the back end "sim" so far. */
+uint64_t lade_sim_trace_hash(const struct lade_loop *loop);
 
 #endif

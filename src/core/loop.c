@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define TURN_SWITCHES 256 /* at least as many between two looks at I/O */
 #define FRESH_CYCLES 50000 /* 50 us at 1 GHz, less on faster counters */
@@ -97,7 +98,8 @@ static void fire_timers(struct lade_loop *loop)
 }
 
 static const struct lade_backend *const backends[] = { &lade_backend_uring, &lade_backend_epoll,
-							&lade_backend_virtual };
+							&lade_backend_virtual,
+							&lade_backend_sim };
 
 /* Opens the wished back end, or the best that this system allows. */
 static int open_backend(struct lade_loop *loop, const char *wish)
@@ -170,15 +172,20 @@ static void turn(struct lade_loop *loop)
 {
 	int64_t until_ns = poll_until(loop);
 
-	if (loop->backend->poll(loop, until_ns) == -EDEADLK)
+	if (loop->backend->poll(loop, until_ns) == -EDEADLK) {
+		lade_dump_loop(loop, STDERR_FILENO);
 		lade_misuse("all tasks wait and nothing can wake them");
+	}
 	if (until_ns) /* it may have slept */
 		read_clock(loop);
 	/* All that is ready now has its turn, whatever else becomes ready meanwhile. */
 	loop->turn_end = loop->queued;
 	if (loop->turn_end - loop->taken < TURN_SWITCHES)
 		loop->turn_end = loop->taken + TURN_SWITCHES;
-	lade_enter_tasks(loop);
+	if (loop->backend->run)
+		loop->backend->run(loop);
+	else
+		lade_enter_tasks(loop);
 	fire_timers(loop);
 }
 

@@ -7,7 +7,7 @@
  * what epoll cannot wait for, a regular file, goes to the pool. A cancel that ends a wait for
  * readiness is followed by one more try, so that what has come meanwhile is returned (rule 10). */
 
-#include "core/io_priv.h"
+#include "io/sys_priv.h"
 
 #include <lade/io.h>
 
@@ -19,49 +19,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* What moves bytes, and in which direction. */
-struct transfer {
-	int fd;
-	bool out;	/* write instead of read */
-	void *buf;	/* not written to when @out */
-	size_t len;	/* bytes, at most LADE_IO_MAX */
-	int64_t offset; /* position in the file, -1: the current one */
-};
-
-/* Tries without blocking.  Returns bytes, -EAGAIN: it would block, -EOPNOTSUPP: cannot tell. */
-static int try_transfer(const struct transfer *t)
-{
-	struct iovec iov = { t->buf, t->len };
-	ssize_t n;
-
-	if (t->offset < 0) {
-		n = t->out ? send(t->fd, t->buf, t->len, MSG_DONTWAIT | MSG_NOSIGNAL)
-			   : recv(t->fd, t->buf, t->len, MSG_DONTWAIT);
-		if (n >= 0 || errno != ENOTSOCK)
-			return n >= 0 ? (int)n : errno == EINTR ? -EAGAIN : -errno;
-	}
-	n = t->out ? pwritev2(t->fd, &iov, 1, t->offset, RWF_NOWAIT)
-		   : preadv2(t->fd, &iov, 1, t->offset, RWF_NOWAIT);
-	if (n >= 0)
-		return (int)n;
-	return errno == EINTR ? -EAGAIN : errno == ENOSYS ? -EOPNOTSUPP : -errno;
-}
-
-/* The plain call, which may block: for the pool, or once poll has said that it will not. */
 static int plain_transfer(void *arg)
 {
-	const struct transfer *t = arg;
-	ssize_t n;
-
-	do {
-		if (t->offset >= 0)
-			n = t->out ? pwrite(t->fd, t->buf, t->len, t->offset)
-				   : pread(t->fd, t->buf, t->len, t->offset);
-		else
-			n = t->out ? write(t->fd, t->buf, t->len)
-				   : read(t->fd, t->buf, t->len);
-	} while (n < 0 && errno == EINTR);
-	return n >= 0 ? (int)n : -errno;
+	return lade_sys_here()->transfer(arg);
 }
 
 static int wait_ready(int fd, uint32_t events, const char *site)
@@ -77,7 +37,7 @@ static int wait_ready(int fd, uint32_t events, const char *site)
 }
 
 /* The back end does it all, if it is one that does. */
-static int whole_transfer(struct transfer *t, const char *site)
+static int whole_transfer(struct lade_transfer *t, const char *site)
 {
 	struct lade_io io = { .op = { .what = t->out ? "write" : "read", .site = site },
 			      .code = t->out ? IO_WRITE : IO_READ,
@@ -92,13 +52,11 @@ static int whole_transfer(struct transfer *t, const char *site)
 
 static bool is_ready(int fd, short events)
 {
-	struct pollfd p = { .fd = fd, .events = events };
-
-	return poll(&p, 1, 0) > 0;
+	return lade_sys_here()->is_ready(fd, events);
 }
 
 /* A ready pipe takes PIPE_BUF bytes without blocking, and may block on more. */
-static int small_transfer(struct transfer *t)
+static int small_transfer(struct lade_transfer *t)
 {
 	if (t->out && t->len > PIPE_BUF)
 		t->len = PIPE_BUF;
@@ -106,7 +64,7 @@ static int small_transfer(struct transfer *t)
 }
 
 /* Tries again when the descriptor is ready.  @knows: the kernel can tell without blocking. */
-static int ready_transfer(struct transfer *t, bool knows, const char *site)
+static int ready_transfer(struct lade_transfer *t, bool knows, const char *site)
 {
 	for (;;) {
 		int ready = wait_ready(t->fd, t->out ? POLLOUT : POLLIN, site);
@@ -120,7 +78,7 @@ static int ready_transfer(struct transfer *t, bool knows, const char *site)
 			return ready < 0 && !is_ready(t->fd, t->out ? POLLOUT : POLLIN)
 				       ? ready
 				       : small_transfer(t);
-		rc = try_transfer(t);
+		rc = lade_sys_here()->try_transfer(t);
 		if (rc != -EAGAIN)
 			return rc;
 		if (ready < 0)
@@ -128,7 +86,7 @@ static int ready_transfer(struct transfer *t, bool knows, const char *site)
 	}
 }
 
-static int transfer(struct transfer *t, const char *site)
+static int transfer(struct lade_transfer *t, const char *site)
 {
 	int rc = lade_enter(site), first;
 
@@ -136,7 +94,7 @@ static int transfer(struct transfer *t, const char *site)
 		return rc;
 	if (t->len > LADE_IO_MAX)
 		t->len = LADE_IO_MAX;
-	first = try_transfer(t);
+	first = lade_sys_here()->try_transfer(t);
 	if (first != -EAGAIN && first != -EOPNOTSUPP)
 		return first;
 	do {
@@ -146,7 +104,7 @@ static int transfer(struct transfer *t, const char *site)
 		return ready_transfer(t, first == -EAGAIN, site);
 	if (rc == -ECANCELED && first == -EAGAIN) {
 		/* What came as the cancel did is returned. */
-		int last = try_transfer(t);
+		int last = lade_sys_here()->try_transfer(t);
 
 		if (last != -EAGAIN && last != -EOPNOTSUPP)
 			return last;
@@ -156,27 +114,27 @@ static int transfer(struct transfer *t, const char *site)
 
 int lade_read_at(int fd, void *buf, size_t len, const char *site)
 {
-	return transfer(&(struct transfer){ fd, false, buf, len, -1 }, site);
+	return transfer(&(struct lade_transfer){ fd, false, buf, len, -1 }, site);
 }
 
 int lade_write_at(int fd, const void *buf, size_t len, const char *site)
 {
 	/* The cast takes const away for one struct that serves both ways. */
-	return transfer(&(struct transfer){ fd, true, (void *)(uintptr_t)buf, len, -1 }, site);
+	return transfer(&(struct lade_transfer){ fd, true, (void *)(uintptr_t)buf, len, -1 }, site);
 }
 
 int lade_pread_at(int fd, void *buf, size_t len, int64_t offset, const char *site)
 {
 	if (offset < 0)
 		return -EINVAL;
-	return transfer(&(struct transfer){ fd, false, buf, len, offset }, site);
+	return transfer(&(struct lade_transfer){ fd, false, buf, len, offset }, site);
 }
 
 int lade_pwrite_at(int fd, const void *buf, size_t len, int64_t offset, const char *site)
 {
 	if (offset < 0)
 		return -EINVAL;
-	return transfer(&(struct transfer){ fd, true, (void *)(uintptr_t)buf, len, offset },
+	return transfer(&(struct lade_transfer){ fd, true, (void *)(uintptr_t)buf, len, offset },
 			site);
 }
 
@@ -236,9 +194,8 @@ struct opening {
 static int plain_open(void *arg)
 {
 	const struct opening *o = arg;
-	int fd = open(o->path, o->flags, o->mode);
 
-	return fd >= 0 ? fd : -errno;
+	return lade_sys_here()->open(o->path, o->flags, o->mode);
 }
 
 int lade_open_at(const char *path, int flags, mode_t mode, int *ret_fd, const char *site)
@@ -266,12 +223,12 @@ int lade_open_at(const char *path, int flags, mode_t mode, int *ret_fd, const ch
 void lade_close(int fd)
 {
 	if (fd >= 0)
-		close(fd);
+		lade_sys_here()->close(fd);
 }
 
 static int plain_fsync(void *arg)
 {
-	return fsync(*(int *)arg) < 0 ? -errno : 0;
+	return lade_sys_here()->fsync(*(int *)arg);
 }
 
 int lade_fsync_at(int fd, const char *site)
@@ -289,5 +246,5 @@ int lade_fsync_at(int fd, const char *site)
 
 int lade_pipe(int ret_fds[2])
 {
-	return pipe2(ret_fds, O_CLOEXEC) < 0 ? -errno : 0;
+	return lade_sys_here()->pipe(ret_fds);
 }

@@ -148,11 +148,24 @@ static struct lade_pool *pool_of(struct lade_loop *loop)
 	return pool;
 }
 
+static void job_due(struct lade_timer *timer)
+{
+	struct lade_job *job = LADE_CONTAINER(timer, struct lade_job, timer);
+
+	job->run(job);
+}
+
 int lade_pool_add(struct lade_loop *loop, struct lade_job *job)
 {
 	struct lade_pool *pool;
 	int rc = 0;
 
+	if (loop->backend->pool_ns) {
+		lade_timer_start(loop, &job->timer,
+				 loop->now_ns + loop->backend->pool_ns(loop, true), TIMER_OP,
+				 job_due);
+		return 0;
+	}
 	if (loop->backend->exact) {
 		job->run(job);
 		return 0;
@@ -245,6 +258,25 @@ static void leave_place(struct lade_pool *pool)
 		pool->inside--;
 }
 
+/* A call without a thread: where the pool is simulated, after a wait in the queue, which a cancel
+ * ends, and the time of the call, which it does not. */
+static int call_here(int (*fn)(void *), void *arg, const char *site)
+{
+	struct lade_loop *loop = lade_loop_here();
+	int64_t ns = loop->backend->pool_ns ? loop->backend->pool_ns(loop, false) : 0;
+	int rc = 0;
+
+	if (ns > 0)
+		rc = lade_sleep_until_at((struct lade_instant){ loop->now_ns + ns / 2 }, site);
+	if (rc < 0)
+		return rc;
+	if (ns > 0)
+		lade_shield(lade_s(3600))
+			rc = lade_sleep_until_at((struct lade_instant){ loop->now_ns + ns / 2 },
+						 site);
+	return rc < 0 ? rc : fn(arg);
+}
+
 int lade_blocking_at(int (*fn)(void *), void *arg, const char *site)
 {
 	struct lade_loop *loop = lade_loop_here();
@@ -255,7 +287,7 @@ int lade_blocking_at(int (*fn)(void *), void *arg, const char *site)
 	if (rc < 0)
 		return rc;
 	if (loop->backend->exact)
-		return fn(arg);
+		return call_here(fn, arg, site);
 	pool = pool_of(loop);
 	if (!pool)
 		return -EAGAIN;

@@ -11,6 +11,7 @@ struct lade_job {
 	struct lade_link link;	      /* in the pool's queue; the pool's lock */
 	void (*run)(struct lade_job *); /* called on a thread; completes whoever waits */
 	bool queued;		      /* still in the queue; the pool's lock */
+	struct lade_timer timer;      /* when it runs, where the pool is simulated */
 };
 
 /* lade_pool_add - queues a job for the loop's pool, which is made at first use.

@@ -10,6 +10,7 @@
  * blocking call. LADE_ADDRESSES_MAX addresses of a name are used. */
 
 #include "io/pool_priv.h"
+#include "io/sys_priv.h"
 
 #include <lade/io.h>
 
@@ -17,9 +18,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -33,61 +32,31 @@ struct lookup {
 	atomic_int state;	     /* LOOKUP_ */
 	_Atomic uint32_t *left;	     /* the loop's count of look-ups left behind */
 	struct lade_addresses found; /* the answer */
+	const struct lade_sys *sys;  /* who answers */
+	struct lade_loop *loop;	     /* whose task asks */
 	char host[256];
 	uint16_t port;
 };
 
-static int error_of(int gai)
+static void keep_address(void *arg, const struct sockaddr *address, socklen_t len)
 {
-	switch (gai) {
-	case EAI_NONAME:
-	case EAI_NODATA:
-		return -ENOENT;
-	case EAI_AGAIN:
-		return -EAGAIN;
-	case EAI_MEMORY:
-		return -ENOMEM;
-	case EAI_SYSTEM:
-		return errno ? -errno : -EIO;
-	default:
-		return -EIO;
-	}
-}
+	struct lade_addresses *found = arg;
+	struct lade_address *a = &found->list[found->count];
 
-static void keep_addresses(const struct addrinfo *list, struct lade_addresses *found)
-{
-	found->count = 0;
-	for (; list && found->count < LADE_ADDRESSES_MAX; list = list->ai_next) {
-		struct lade_address *a = &found->list[found->count];
-
-		if (list->ai_addrlen > sizeof(a->bytes))
-			continue;
-		memcpy(a->bytes, list->ai_addr, list->ai_addrlen);
-		a->len = (uint8_t)list->ai_addrlen;
-		found->count++;
-	}
-}
-
-static int look_up(struct lookup *l)
-{
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
-	struct addrinfo *list = NULL;
-	char port[8];
-	int rc;
-
-	snprintf(port, sizeof(port), "%u", l->port);
-	rc = getaddrinfo(l->host, port, &hints, &list);
-	if (rc != 0)
-		return error_of(rc);
-	keep_addresses(list, &l->found);
-	freeaddrinfo(list);
-	return l->found.count ? 0 : -ENOENT;
+	if (found->count == LADE_ADDRESSES_MAX || len > sizeof(a->bytes))
+		return;
+	memcpy(a->bytes, address, len);
+	a->len = (uint8_t)len;
+	found->count++;
 }
 
 static void run_lookup(struct lade_job *job)
 {
 	struct lookup *l = LADE_CONTAINER(job, struct lookup, job);
-	int rc = look_up(l);
+	int rc = l->sys->look_up(l->loop, l->host, l->port, keep_address, &l->found);
+
+	if (rc == 0 && !l->found.count)
+		rc = -ENOENT;
 
 	if (atomic_exchange(&l->state, LOOKUP_DONE) == LOOKUP_LEFT) {
 		atomic_fetch_sub(l->left, 1);
@@ -181,6 +150,8 @@ int lade_resolve_at(const char *host, uint16_t port, struct lade_addresses *ret,
 	if (!l)
 		return -ENOMEM;
 	l->job.run = run_lookup;
+	l->sys = lade_sys_here();
+	l->loop = lade_loop_here();
 	l->port = port;
 	strcpy(l->host, host);
 	return wait_lookup(l, ret, site);

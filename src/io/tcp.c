@@ -4,7 +4,7 @@
  * A descriptor that arrives although a cancel was on its way is returned (rule 11): accept and
  * connect look once more before they say -ECANCELED. */
 
-#include "core/io_priv.h"
+#include "io/sys_priv.h"
 
 #include <lade/io.h>
 
@@ -67,60 +67,32 @@ int lade_listen(const char *address, int *ret_fd)
 {
 	_Alignas(struct sockaddr_in6) uint8_t bytes[28];
 	const struct sockaddr *where = (const void *)bytes;
-	const int on = 1;
 	char host[HOST_MAX];
 	uint16_t port;
 	uint8_t len;
-	int fd, rc;
+	int fd;
 
 	if (split_host_port(address, host, &port) < 0)
 		return -EINVAL;
 	len = numeric_address(host, port, bytes);
 	if (!len)
 		return -EINVAL;
-	fd = socket(where->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = lade_sys_here()->listen(where, len);
 	if (fd < 0)
-		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, where, len) < 0 || listen(fd, SOMAXCONN) < 0) {
-		rc = -errno;
-		close(fd);
-		return rc;
-	}
+		return fd;
 	*ret_fd = fd;
 	return 0;
 }
 
 int lade_local_port(int fd)
 {
-	struct sockaddr_storage s;
-	socklen_t len = sizeof(s);
-
-	if (getsockname(fd, (struct sockaddr *)&s, &len) < 0)
-		return -errno;
-	if (s.ss_family == AF_INET)
-		return ntohs(((struct sockaddr_in *)&s)->sin_port);
-	if (s.ss_family == AF_INET6)
-		return ntohs(((struct sockaddr_in6 *)&s)->sin6_port);
-	return -EAFNOSUPPORT;
+	return lade_sys_here()->local_port(fd);
 }
 
 /* A connection that the peer gave up while it was queued is none: the next is taken. */
 static bool passes(int error)
 {
 	return error == EINTR || error == ECONNABORTED || error == EPROTO;
-}
-
-static int try_accept(int listener)
-{
-	for (;;) {
-		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd >= 0)
-			return fd;
-		if (!passes(errno))
-			return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	}
 }
 
 static int wait_accept(int listener, const char *site)
@@ -145,13 +117,12 @@ static int wait_accept(int listener, const char *site)
 
 int lade_accept_at(int listener, int *ret_fd, const char *site)
 {
-	const int on = 1;
 	int rc = lade_enter(site), waited = -EAGAIN;
 
 	if (rc < 0)
 		return rc;
 	for (;;) {
-		rc = try_accept(listener);
+		rc = lade_sys_here()->accept(listener);
 		if (rc != -EAGAIN || waited == -ECANCELED)
 			break;
 		waited = wait_accept(listener, site);
@@ -162,25 +133,9 @@ int lade_accept_at(int listener, int *ret_fd, const char *site)
 	}
 	if (rc < 0)
 		return rc == -EAGAIN ? -ECANCELED : rc;
-	(void)setsockopt(rc, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	lade_sys_here()->no_delay(rc);
 	*ret_fd = rc;
 	return 0;
-}
-
-/* How a connect that was under way stands: 0, -EINPROGRESS, or the error. */
-static int connect_state(int fd)
-{
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(int), peer_len = sizeof(peer);
-	int error = 0;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		return -errno;
-	if (error)
-		return -error;
-	if (getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0)
-		return 0;
-	return errno == ENOTCONN ? -EINPROGRESS : -errno;
 }
 
 static int finish_connect(int fd, const char *site)
@@ -194,7 +149,7 @@ static int finish_connect(int fd, const char *site)
 
 		if (waited < 0 && waited != -ECANCELED)
 			return waited;
-		rc = connect_state(fd);
+		rc = lade_sys_here()->connect_state(fd);
 		if (rc != -EINPROGRESS)
 			return rc;
 		if (waited < 0)
@@ -206,23 +161,19 @@ int lade_connect_at(const struct lade_address *address, int *ret_fd, const char 
 {
 	_Alignas(struct sockaddr_in6) uint8_t bytes[28];
 	const struct sockaddr *where = (const void *)bytes;
-	const int on = 1;
 	int fd, rc = lade_enter(site);
 
 	if (rc < 0)
 		return rc;
 	memcpy(bytes, address->bytes, sizeof(bytes));
-	fd = socket(where->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	rc = connect(fd, where, address->len) < 0 ? -errno : 0;
-	if (rc == -EINPROGRESS || rc == -EINTR)
+	rc = lade_sys_here()->connect(where, address->len, &fd);
+	if (rc == -EINPROGRESS) {
 		rc = finish_connect(fd, site);
-	if (rc < 0) {
-		close(fd);
-		return rc;
+		if (rc < 0)
+			lade_close(fd);
 	}
+	if (rc < 0)
+		return rc;
 	*ret_fd = fd;
 	return 0;
 }

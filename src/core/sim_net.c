@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/* sim_net.c - simulated connections and pipes.
+ *
+ * DESIGN
+ * A connection is two streams, a pipe is one. Written bytes travel: they lie in the stream's ring
+ * at once, and can be read when their time has come; what was written first comes first. An end of
+ * the bytes travels the same way. A reset overtakes: what has not been read is gone.
+ *
+ * LIMITS  config.buffer_bytes written and not read in a stream; then a writer waits. SIM_BACKLOG
+ * connections not yet accepted; then one is tried again, and after CONNECT_TRIES given up. */
+
+#include "core/sim_priv.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+
+#define CONNECT_TRIES 6
+#define CONNECT_RETRY_NS INT64_C(1000000000)
+
+/* Bytes on their way in one direction. */
+struct sim_stream {
+	struct sim *sim;
+	struct sim_fd *reader; /* NULL: closed */
+	struct sim_fd *writer; /* NULL: closed */
+	char *ring;
+	uint32_t size;	   /* of the ring */
+	uint32_t start;	   /* of the oldest byte */
+	uint32_t len;	   /* bytes in the ring */
+	uint32_t arrived;  /* of them, those that can be read */
+	int64_t last_ns;   /* when the latest on the way will have arrived */
+	uint32_t under_way; /* struct way of this stream */
+	bool ended;	   /* the end has arrived */
+	bool reset;	   /* -ECONNRESET for who reads */
+};
+
+/* What is on its way. */
+struct way {
+	struct lade_timer timer;
+	struct sim_stream *stream;
+	uint32_t bytes; /* 0: the end */
+};
+
+/* A connection that is being made. */
+struct meeting {
+	struct lade_timer timer;
+	struct sim *sim;
+	int fd;		     /* of who connects */
+	struct sim_fd *self; /* what that descriptor was then */
+	uint16_t port;	     /* where to */
+	int tries;	     /* so far */
+};
+
+static void stream_drop(struct sim_stream *s)
+{
+	if (s->reader || s->writer || s->under_way)
+		return;
+	lade_free(s->ring);
+	lade_free(s);
+}
+
+static struct sim_stream *stream_new(struct sim *sim, struct sim_fd *reader, struct sim_fd *writer)
+{
+	struct sim_stream *s = lade_calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->size = sim->config.buffer_bytes ? sim->config.buffer_bytes : 1;
+	s->ring = lade_malloc(s->size);
+	if (!s->ring) {
+		lade_free(s);
+		return NULL;
+	}
+	s->sim = sim;
+	s->reader = reader;
+	s->writer = writer;
+	reader->in = writer->out = s;
+	return s;
+}
+
+static void stream_reset(struct sim_stream *s)
+{
+	s->reset = true;
+	s->len = s->arrived = 0;
+	if (s->reader)
+		sim_wake(s->sim, s->reader);
+	if (s->writer)
+		sim_wake(s->sim, s->writer);
+}
+
+/* A reset ends both directions. */
+static void reset_connection(struct sim_stream *s)
+{
+	struct sim_stream *back = s->reader ? s->reader->out : NULL;
+
+	sim_trace(s->sim, "reset");
+	stream_reset(s);
+	if (back)
+		stream_reset(back);
+}
+
+static void arrive(struct lade_timer *timer)
+{
+	struct way *w = LADE_CONTAINER(timer, struct way, timer);
+	struct sim_stream *s = w->stream;
+
+	s->under_way--;
+	if (s->reader && s->reader->kind == SIM_SOCKET && !s->reset &&
+	    sim_chance(s->sim, s->sim->config.reset)) {
+		reset_connection(s);
+	} else if (!s->reset) {
+		s->arrived += w->bytes;
+		s->ended |= w->bytes == 0;
+		if (s->reader)
+			sim_wake(s->sim, s->reader);
+	}
+	lade_free(w);
+	stream_drop(s);
+}
+
+static int send_off(struct sim_stream *s, uint32_t bytes)
+{
+	struct lade_loop *loop = s->sim->loop;
+	struct way *w = lade_calloc(1, sizeof(*w));
+	int64_t at_ns = loop->now_ns +
+			(int64_t)sim_below(s->sim, (uint64_t)s->sim->config.latency_ns + 1);
+
+	if (!w)
+		return -ENOBUFS;
+	if (at_ns < s->last_ns)
+		at_ns = s->last_ns;
+	s->last_ns = at_ns;
+	w->stream = s;
+	w->bytes = bytes;
+	s->under_way++;
+	lade_timer_start(loop, &w->timer, at_ns, TIMER_OP, arrive);
+	return 0;
+}
+
+/* At least one byte, and by chance not all. */
+static uint32_t cut(struct sim *sim, uint32_t bytes)
+{
+	return bytes > 1 && sim_chance(sim, sim->config.cut)
+		       ? 1 + (uint32_t)sim_below(sim, bytes - 1)
+		       : bytes;
+}
+
+static int stream_read(struct sim_stream *s, char *buf, size_t len)
+{
+	uint32_t n = len < s->arrived ? (uint32_t)len : s->arrived, first;
+
+	if (len == 0)
+		return 0;
+	if (s->reset)
+		return -ECONNRESET;
+	if (n == 0)
+		return s->ended ? 0 : -EAGAIN;
+	n = cut(s->sim, n);
+	first = s->size - s->start < n ? s->size - s->start : n;
+	memcpy(buf, s->ring + s->start, first);
+	memcpy(buf + first, s->ring, n - first);
+	s->start = (s->start + n) % s->size;
+	s->len -= n;
+	s->arrived -= n;
+	if (s->writer)
+		sim_wake(s->sim, s->writer);
+	return (int)n;
+}
+
+static int stream_write(struct sim_stream *s, const char *buf, size_t len)
+{
+	uint32_t room = s->size - s->len, n = len < room ? (uint32_t)len : room, at, first;
+	int rc;
+
+	if (s->reset)
+		return -ECONNRESET;
+	if (!s->reader)
+		return -EPIPE;
+	if (len == 0)
+		return 0;
+	if (n == 0)
+		return -EAGAIN;
+	n = cut(s->sim, n);
+	rc = send_off(s, n);
+	if (rc < 0)
+		return rc;
+	at = (s->start + s->len) % s->size;
+	first = s->size - at < n ? s->size - at : n;
+	memcpy(s->ring + at, buf, first);
+	memcpy(s->ring, buf + first, n - first);
+	s->len += n;
+	return (int)n;
+}
+
+int sim_stream_transfer(struct sim *sim, struct sim_fd *f, const struct lade_transfer *t)
+{
+	struct sim_stream *s = t->out ? f->out : f->in;
+	int rc;
+
+	if (t->offset >= 0)
+		return -ESPIPE;
+	if (f->connect_rc == -EINPROGRESS)
+		return -EAGAIN;
+	if (!s)
+		return f->kind == SIM_SOCKET ? -ENOTCONN : -EBADF;
+	rc = t->out ? stream_write(s, t->buf, t->len) : stream_read(s, t->buf, t->len);
+	if (rc != -EAGAIN)
+		sim_trace(sim, "%s %d: %d", t->out ? "send" : "receive", t->fd - SIM_FIRST_FD, rc);
+	return rc;
+}
+
+bool sim_stream_ready(const struct sim_fd *f, short events)
+{
+	if (f->kind == SIM_LISTENER)
+		return (events & POLLIN) && f->queued;
+	if (f->connect_rc == -EINPROGRESS)
+		return false;
+	if (f->connect_rc < 0)
+		return true;
+	if ((events & POLLIN) && f->in && (f->in->arrived || f->in->ended || f->in->reset))
+		return true;
+	return (events & POLLOUT) && f->out &&
+	       (f->out->len < f->out->size || !f->out->reader || f->out->reset);
+}
+
+/* One side of a stream goes. */
+static void leave(struct sim_stream *s, bool reads)
+{
+	if (reads) {
+		s->reader = NULL;
+		if (s->writer && s->writer->kind == SIM_PIPE)
+			sim_wake(s->sim, s->writer);
+	} else {
+		s->writer = NULL;
+		if (s->reader && send_off(s, 0) < 0)
+			stream_reset(s);
+	}
+}
+
+void sim_stream_close(struct sim *sim, struct sim_fd *f)
+{
+	struct sim_stream *in = f->in, *out = f->out;
+
+	for (uint32_t i = 0; i < f->queued; i++) {
+		struct sim_fd *waiting = f->queue[i];
+
+		if (waiting->out)
+			reset_connection(waiting->out);
+		sim_stream_close(sim, waiting);
+		lade_free(waiting);
+	}
+	f->queued = 0;
+	/* Who closes with bytes unread resets: RFC 9293, 3.10.4, and RFC 2525, 2.17. */
+	if (in && f->kind == SIM_SOCKET && in->len && out && out->reader)
+		stream_reset(out);
+	f->in = f->out = NULL;
+	if (in) {
+		leave(in, true);
+		stream_drop(in);
+	}
+	if (out) {
+		leave(out, false);
+		stream_drop(out);
+	}
+}
+
+int sim_pipe(struct sim *sim, int ret_fds[2])
+{
+	struct sim_fd *r, *w;
+	int fds[2];
+
+	fds[0] = sim_fd_new(sim, SIM_PIPE, &r);
+	if (fds[0] < 0)
+		return fds[0];
+	fds[1] = sim_fd_new(sim, SIM_PIPE, &w);
+	if (fds[1] < 0 || !stream_new(sim, r, w)) {
+		sim_close(sim, fds[0]);
+		if (fds[1] < 0)
+			return fds[1];
+		sim_close(sim, fds[1]);
+		return -ENOMEM;
+	}
+	memcpy(ret_fds, fds, sizeof(fds));
+	return 0;
+}
+
+/* Addresses: only the port says who is meant */
+
+static uint16_t port_of(const struct sockaddr *where)
+{
+	struct sockaddr_in6 v6;
+	struct sockaddr_in v4;
+
+	if (where->sa_family == AF_INET6) {
+		memcpy(&v6, where, sizeof(v6));
+		return ntohs(v6.sin6_port);
+	}
+	memcpy(&v4, where, sizeof(v4));
+	return ntohs(v4.sin_port);
+}
+
+static struct sim_fd *listener_at(struct sim *sim, uint16_t port)
+{
+	for (uint32_t i = 0; i < sim->fds_len; i++)
+		if (sim->fds[i] && sim->fds[i]->kind == SIM_LISTENER && sim->fds[i]->port == port)
+			return sim->fds[i];
+	return NULL;
+}
+
+int sim_listen(struct sim *sim, const struct sockaddr *where)
+{
+	uint16_t port = port_of(where);
+	struct sim_fd *f;
+	int fd;
+
+	while (port == 0 || (!port_of(where) && listener_at(sim, port)))
+		port = sim->next_port++;
+	if (listener_at(sim, port))
+		return -EADDRINUSE;
+	fd = sim_fd_new(sim, SIM_LISTENER, &f);
+	if (fd >= 0)
+		f->port = port;
+	return fd;
+}
+
+int sim_accept(struct sim *sim, struct sim_fd *listener)
+{
+	struct sim_fd *f, *waiting;
+	int fd;
+
+	if (!listener)
+		return -EBADF;
+	if (listener->kind != SIM_LISTENER)
+		return -EINVAL;
+	if (!listener->queued)
+		return -EAGAIN;
+	fd = sim_fd_new(sim, SIM_SOCKET, &f);
+	if (fd < 0)
+		return fd;
+	waiting = listener->queue[0];
+	memmove(listener->queue, listener->queue + 1,
+		--listener->queued * sizeof(*listener->queue));
+	f->port = listener->port;
+	f->in = waiting->in;
+	f->out = waiting->out;
+	if (f->in)
+		f->in->reader = f;
+	if (f->out)
+		f->out->writer = f;
+	lade_free(waiting);
+	sim_trace(sim, "accept %d", fd - SIM_FIRST_FD);
+	return fd;
+}
+
+/* The other side of a new connection, queued at the listener. */
+static int meet(struct sim *sim, struct sim_fd *self, struct sim_fd *listener)
+{
+	struct sim_fd *other = lade_calloc(1, sizeof(*other));
+	struct sim_stream *there = NULL;
+
+	if (!other)
+		return -ENOMEM;
+	other->kind = SIM_SOCKET;
+	lade_list_init(&other->waiters);
+	there = stream_new(sim, other, self);
+	if (!there || !stream_new(sim, self, other)) {
+		if (there) {
+			there->reader = there->writer = NULL;
+			stream_drop(there);
+		}
+		self->out = NULL;
+		lade_free(other);
+		return -ENOMEM;
+	}
+	listener->queue[listener->queued++] = other;
+	sim_wake(sim, listener);
+	return 0;
+}
+
+static void meeting_due(struct lade_timer *timer)
+{
+	struct meeting *m = LADE_CONTAINER(timer, struct meeting, timer);
+	struct sim *sim = m->sim;
+	struct sim_fd *listener = listener_at(sim, m->port);
+	bool closed = sim_fd_of(sim, m->fd) != m->self;
+
+	if (!closed && listener && listener->queued == SIM_BACKLOG && ++m->tries < CONNECT_TRIES) {
+		lade_timer_start(sim->loop, &m->timer, sim->loop->now_ns + CONNECT_RETRY_NS,
+				 TIMER_OP, meeting_due);
+		return;
+	}
+	if (!closed) {
+		m->self->connect_rc = !listener ? -ECONNREFUSED
+				      : listener->queued == SIM_BACKLOG
+					      ? -ETIMEDOUT
+					      : meet(sim, m->self, listener);
+		sim_trace(sim, "connect %d: %d", m->fd - SIM_FIRST_FD, m->self->connect_rc);
+		sim_wake(sim, m->self);
+	}
+	lade_free(m);
+}
+
+int sim_connect(struct sim *sim, const struct sockaddr *where, int *ret_fd)
+{
+	struct meeting *m = lade_calloc(1, sizeof(*m));
+	int fd;
+
+	if (!m)
+		return -ENOMEM;
+	fd = sim_fd_new(sim, SIM_SOCKET, &m->self);
+	if (fd < 0) {
+		lade_free(m);
+		return fd;
+	}
+	m->sim = sim;
+	m->fd = fd;
+	m->port = port_of(where);
+	m->self->port = sim->next_port++;
+	m->self->connect_rc = -EINPROGRESS;
+	lade_timer_start(sim->loop, &m->timer,
+			 sim->loop->now_ns +
+				 (int64_t)sim_below(sim, (uint64_t)sim->config.latency_ns + 1),
+			 TIMER_OP, meeting_due);
+	*ret_fd = fd;
+	return -EINPROGRESS;
+}
+
+int sim_look_up(struct sim *sim, const char *host, uint16_t port, lade_address_found *found,
+		void *arg)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	sim_trace(sim, "look up %s", host);
+	if (sim_chance(sim, sim->config.no_name))
+		return sim_random(sim) & 1 ? -ENOENT : -EAGAIN;
+	v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	found(arg, (const struct sockaddr *)&v4, sizeof(v4));
+	return 0;
+}

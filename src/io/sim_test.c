@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: MIT */
+/* sim_test.c - the simulation: one seed is one run, and what its sockets, files and names do. */
+
+#include "core/io_priv.h"
+#include "tap.h"
+
+#include <lade/io.h>
+#include <lade/join.h>
+#include <lade/scope.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void (*body)(void);
+static uint64_t trace; /* hash of the last run's */
+
+static int root(void)
+{
+	body();
+	return 0;
+}
+LADE_TASK_VOID(root)
+
+/* Runs a test's body in a simulation. */
+static void simulate(const char *seed, const char *settings, void (*function)(void))
+{
+	struct root_task task = root_task();
+	struct lade_loop *loop;
+
+	setenv("LADE_SEED", seed, 1);
+	setenv("LADE_SIM", settings, 1);
+	body = function;
+	CHECK_EQ(lade_loop_new(&(struct lade_loop_config){ .backend = "sim" }, &loop), 0);
+	CHECK_EQ(lade_loop_run(loop, &task.head, LADE_SITE), 0);
+	trace = lade_sim_trace_hash(loop);
+	lade_loop_free(loop);
+}
+
+/* A server that sends back what comes, and clients that talk to it. */
+#define BYTES 10000
+
+static int echo(int fd)
+{
+	char buf[700];
+	size_t done;
+	int n, rc = 0;
+
+	while (rc == 0 && (n = lade_read(fd, buf, sizeof(buf))) > 0) {
+		done = 0;
+		rc = lade_write_all(fd, buf, (size_t)n, &done);
+	}
+	lade_close(fd);
+	return rc ? rc : n;
+}
+static void echo_drop(int fd)
+{
+	lade_close(fd);
+}
+LADE_TASK_VOID_WITH(echo, (.drop_args = echo_drop), (int, fd))
+
+static int serve(int listener)
+{
+	int fd, rc = 0;
+
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		while ((rc = lade_accept(listener, &fd)) == 0)
+			if ((rc = lade_spawn(&s, echo_task(fd))) < 0)
+				break;
+	}
+	return rc;
+}
+LADE_TASK_VOID(serve, (int, listener))
+
+static int talk(int port, unsigned salt)
+{
+	char address[32], out[BYTES], in[BYTES];
+	size_t sent = 0, got = 0;
+	int fd, rc;
+
+	for (size_t i = 0; i < BYTES; i++)
+		out[i] = (char)(i * salt);
+	snprintf(address, sizeof(address), "server:%d", port);
+	rc = lade_connect_to(address, &fd);
+	if (rc < 0)
+		return rc;
+	/* Less than two buffers hold: nobody waits for the other for ever. */
+	rc = lade_write_all(fd, out, BYTES, &sent);
+	if (rc == 0)
+		rc = lade_read_exactly(fd, in, BYTES, &got);
+	CHECK(rc < 0 || memcmp(in, out, BYTES) == 0);
+	lade_close(fd);
+	return rc;
+}
+LADE_TASK_VOID(talk, (int, port), (unsigned, salt))
+
+static int talked; /* what the conversations came to */
+
+static void conversations(void)
+{
+	struct serve_task server;
+	int listener, port, rc = 0;
+
+	CHECK_EQ(lade_listen("127.0.0.1:0", &listener), 0);
+	port = lade_local_port(listener);
+	lade_scope(s, &rc) {
+		server = serve_task(listener);
+		lade_start_daemon(&s, &server);
+		rc = lade_join(lade_do(talk, port, 3), lade_do(talk, port, 5),
+			       lade_do(talk, port, 7));
+	}
+	lade_close(listener);
+	talked = rc;
+}
+
+static void the_same_seed_gives_the_same_trace_and_another_seed_another(void)
+{
+	static const char *const orders[] = { "order=in-order", "order=random", "order=preempt",
+					      "order=pct" };
+
+	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++) {
+		uint64_t first;
+
+		simulate("7", orders[i], conversations);
+		CHECK_EQ(talked, 0);
+		first = trace;
+		simulate("7", orders[i], conversations);
+		CHECK(trace == first);
+		simulate("8", orders[i], conversations);
+		CHECK_EQ(talked, 0);
+		CHECK(trace != first);
+	}
+}
+
+static void every_byte_arrives_in_order_under_every_seed(void)
+{
+	for (int i = 0; i < 50; i++) {
+		char seed[8];
+
+		snprintf(seed, sizeof(seed), "%d", i);
+		simulate(seed, "cut=700,buffer_bytes=6000", conversations);
+		CHECK_EQ(talked, 0);
+	}
+}
+
+static void a_connection_may_be_reset(void)
+{
+	bool was_reset = false;
+
+	for (int i = 0; i < 20; i++) {
+		char seed[8];
+
+		snprintf(seed, sizeof(seed), "%d", i);
+		simulate(seed, "reset=100", conversations);
+		CHECK(talked == 0 || talked == -ECONNRESET || talked == -EPIPE ||
+		      talked == -ENODATA);
+		was_reset |= talked == -ECONNRESET;
+	}
+	CHECK(was_reset);
+}
+
+static void a_name_may_not_be_found(void)
+{
+	simulate("1", "no_name=1000", conversations);
+	CHECK(talked == -ENOENT || talked == -EAGAIN);
+}
+
+static void nobody_there(void)
+{
+	int fd;
+
+	CHECK_EQ(lade_connect_to("127.0.0.1:9", &fd), -ECONNREFUSED);
+}
+
+static void a_connection_to_nobody_is_refused(void)
+{
+	simulate("1", "", nobody_there);
+}
+
+static int connect_and_wait(int port)
+{
+	char address[32];
+	int fd, rc;
+
+	snprintf(address, sizeof(address), "127.0.0.1:%d", port);
+	rc = lade_connect_to(address, &fd);
+	if (rc == 0) {
+		rc = lade_sleep(lade_s(60));
+		lade_close(fd);
+	}
+	return rc;
+}
+LADE_TASK_VOID(connect_and_wait, (int, port))
+
+static void full_backlog(void)
+{
+	struct connect_and_wait_task tasks[20];
+	int listener, timed_out = 0, rc = 0;
+
+	CHECK_EQ(lade_listen("127.0.0.1:0", &listener), 0);
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		for (int i = 0; i < 20; i++) {
+			tasks[i] = connect_and_wait_task(lade_local_port(listener));
+			lade_start(&s, &tasks[i]);
+		}
+	}
+	for (int i = 0; i < 20; i++)
+		timed_out += lade_status(&tasks[i]) == -ETIMEDOUT;
+	CHECK_EQ(timed_out, 4);
+	lade_close(listener);
+}
+
+static void who_finds_the_backlog_full_waits_and_gives_up(void)
+{
+	simulate("1", "", full_backlog);
+}
+
+static int fill(int fd, size_t *ret_done)
+{
+	char bytes[5000] = { 0 };
+
+	return lade_write_all(fd, bytes, sizeof(bytes), ret_done);
+}
+LADE_TASK_VOID(fill, (int, fd), (size_t *, ret_done))
+
+static void slow_reader(void)
+{
+	char buf[5000];
+	size_t written = 0, got = 0;
+	int fds[2];
+
+	CHECK_EQ(lade_pipe(fds), 0);
+	CHECK_EQ(lade_within(lade_s(1), fill(fds[1], &written)), -ETIME);
+	CHECK_EQ(written, 1000);
+	CHECK_EQ(lade_within(lade_s(1), lade_read_exactly(fds[0], buf, 5000, &got)), -ETIME);
+	CHECK_EQ(got, 1000);
+	lade_close(fds[1]);
+	CHECK_EQ(lade_read(fds[0], buf, 1), 0);
+	lade_close(fds[0]);
+}
+
+static void a_writer_waits_for_a_slow_reader(void)
+{
+	simulate("1", "buffer_bytes=1000", slow_reader);
+}
+
+static void what_was_sent_before_the_end_is_read(void)
+{
+	char buf[16];
+	int fds[2];
+	size_t done = 0, got = 0;
+
+	CHECK_EQ(lade_pipe(fds), 0);
+	CHECK_EQ(lade_write_all(fds[1], "all of it", 9, &done), 0);
+	lade_close(fds[1]);
+	CHECK_EQ(lade_read_exactly(fds[0], buf, sizeof(buf), &got), -ENODATA);
+	CHECK_EQ(got, 9);
+	CHECK(memcmp(buf, "all of it", 9) == 0);
+	lade_close(fds[0]);
+}
+
+static void bytes_arrive_although_the_sender_has_closed(void)
+{
+	simulate("1", "cut=500", what_was_sent_before_the_end_is_read);
+}
+
+/* Files. */
+#define NAME "no-such-folder/simulated"
+
+static void use_a_file(void)
+{
+	char buf[32] = "";
+	size_t done = 0, got = 0;
+	int fd;
+
+	CHECK_EQ(lade_open(NAME, O_RDONLY, 0, &fd), -ENOENT);
+	CHECK_EQ(lade_open(NAME, O_RDWR | O_CREAT, 0600, &fd), 0);
+	CHECK_EQ(lade_write_all(fd, "kept in memory", 14, &done), 0);
+	CHECK_EQ(lade_fsync(fd), 0);
+	lade_close(fd);
+	CHECK_EQ(lade_open(NAME, O_RDONLY, 0, &fd), 0);
+	CHECK_EQ(lade_read_exactly(fd, buf, 14, &got), 0);
+	CHECK_STR(buf, "kept in memory");
+	CHECK_EQ(lade_write(fd, "x", 1), -EBADF);
+	lade_close(fd);
+	CHECK_EQ(access(NAME, F_OK), -1);
+}
+
+static void a_file_is_kept_in_memory_and_nowhere_else(void)
+{
+	for (int i = 0; i < 20; i++) {
+		char seed[8];
+
+		snprintf(seed, sizeof(seed), "%d", i);
+		simulate(seed, "cut=500", use_a_file);
+	}
+}
+
+static void read_a_real_file(void)
+{
+	char simulated[64] = "", real[64] = "";
+	int fd, n;
+
+	CHECK_EQ(lade_open("/etc/passwd", O_RDONLY, 0, &fd), 0);
+	n = lade_pread(fd, simulated, sizeof(simulated) - 1, 0);
+	CHECK(n > 0);
+	lade_close(fd);
+	fd = open("/etc/passwd", O_RDONLY);
+	CHECK(pread(fd, real, (size_t)n, 0) == n);
+	close(fd);
+	CHECK_STR(simulated, real);
+}
+
+static void a_real_file_can_be_read(void)
+{
+	simulate("1", "cut=0", read_a_real_file);
+}
+
+static void fill_the_disk(void)
+{
+	char bytes[600] = { 0 };
+	size_t done = 0;
+	int fd;
+
+	CHECK_EQ(lade_open(NAME, O_RDWR | O_CREAT, 0600, &fd), 0);
+	CHECK_EQ(lade_write_all(fd, bytes, 600, &done), 0);
+	done = 0;
+	CHECK_EQ(lade_write_all(fd, bytes, 600, &done), -ENOSPC);
+	lade_close(fd);
+}
+
+static void a_full_disk_says_so(void)
+{
+	simulate("1", "disk_bytes=1000,cut=0", fill_the_disk);
+}
+
+static void meet_an_error(void)
+{
+	int fd;
+
+	CHECK_EQ(lade_open(NAME, O_RDWR | O_CREAT, 0600, &fd), 0);
+	CHECK_EQ(lade_write(fd, "x", 1), -EIO);
+	CHECK_EQ(lade_fsync(fd), -EIO);
+	lade_close(fd);
+}
+
+static void a_broken_disk_says_so(void)
+{
+	simulate("1", "io_error=1000", meet_an_error);
+}
+
+/* Cancels. */
+static int accepted, opened, cancelled; /* how the waits ended, over all seeds */
+
+static void accept_under_a_deadline(void)
+{
+	struct connect_and_wait_task client;
+	int listener, fd, rc = 0, got;
+
+	CHECK_EQ(lade_listen("127.0.0.1:0", &listener), 0);
+	lade_scope(s, &rc) {
+		client = connect_and_wait_task(lade_local_port(listener));
+		lade_start(&s, &client);
+		got = lade_within(lade_us(300), lade_accept(listener, &fd));
+		CHECK(got == 0 || got == -ETIME);
+		if (got == 0)
+			lade_close(fd);
+		accepted += got == 0;
+		cancelled += got == -ETIME;
+		/* Who was not taken is still there to be. */
+		if (got == -ETIME && lade_accept(listener, &fd) == 0)
+			lade_close(fd);
+		lade_cancel(&client);
+	}
+	lade_close(listener);
+	got = lade_within(lade_us(500), lade_open(NAME, O_RDWR | O_CREAT, 0600, &fd));
+	CHECK(got == 0 || got == -ETIME);
+	opened += got == 0;
+	if (got == 0)
+		lade_close(fd);
+}
+
+static void a_descriptor_that_arrives_as_the_deadline_does_is_never_lost(void)
+{
+	accepted = opened = cancelled = 0;
+	for (int i = 0; i < 200; i++) {
+		char seed[8];
+
+		snprintf(seed, sizeof(seed), "%d", i);
+		simulate(seed, "late=500", accept_under_a_deadline);
+	}
+	CHECK(accepted > 20 && cancelled > 20);
+	CHECK(opened > 100); /* a quarter is in time, of the others half is too late to stop */
+}
+
+static int twice(void *arg)
+{
+	*(int *)arg *= 2;
+	return 0;
+}
+
+static void call_the_pool(void)
+{
+	int n = 1;
+	struct lade_instant before = lade_now();
+
+	CHECK_EQ(lade_blocking(twice, &n), 0);
+	CHECK_EQ(n, 2);
+	CHECK(lade_now().mono_ns > before.mono_ns);
+	CHECK_EQ(lade_within(lade_ns(0), lade_blocking(twice, &n)), -ETIME);
+	CHECK_EQ(n, 2);
+}
+
+static void a_blocking_call_takes_simulated_time(void)
+{
+	simulate("1", "", call_the_pool);
+}
+
+static void wait_for_nothing(void)
+{
+	int fds[2];
+	char c;
+
+	CHECK_EQ(lade_pipe(fds), 0);
+	(void)!lade_read(fds[0], &c, 1);
+}
+
+static void when_all_wait_and_nothing_can_come_the_process_ends(void)
+{
+	simulate("1", "", wait_for_nothing);
+}
+
+static void a_setting_that_is_none_is_refused(void)
+{
+	static const char *const wrong[] = { "latency", "latency_us=", "latency_us=x",
+					     "speed=1", "order=sorted" };
+	struct lade_loop *loop;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		setenv("LADE_SIM", wrong[i], 1);
+		CHECK_EQ(lade_loop_new(&(struct lade_loop_config){ .backend = "sim" }, &loop),
+			 -EINVAL);
+	}
+}
+
+int main(void)
+{
+	TAP(the_same_seed_gives_the_same_trace_and_another_seed_another);
+	TAP(every_byte_arrives_in_order_under_every_seed);
+	TAP(a_connection_may_be_reset);
+	TAP(a_name_may_not_be_found);
+	TAP(a_connection_to_nobody_is_refused);
+	TAP(who_finds_the_backlog_full_waits_and_gives_up);
+	TAP(a_writer_waits_for_a_slow_reader);
+	TAP(bytes_arrive_although_the_sender_has_closed);
+	TAP(a_file_is_kept_in_memory_and_nowhere_else);
+	TAP(a_real_file_can_be_read);
+	TAP(a_full_disk_says_so);
+	TAP(a_broken_disk_says_so);
+	TAP(a_descriptor_that_arrives_as_the_deadline_does_is_never_lost);
+	TAP(a_blocking_call_takes_simulated_time);
+	TAP_DIES(when_all_wait_and_nothing_can_come_the_process_ends, "waits for readable at ");
+	TAP(a_setting_that_is_none_is_refused);
+	return tap_done();
+}
