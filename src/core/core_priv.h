@@ -11,6 +11,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 
 #include <lade/layout.h>
@@ -60,12 +61,14 @@ enum {
 	GATE_CANCEL = 1,     /* a hard request holds */
 	GATE_NO_SUSPEND = 2, /* inside lade_no_suspend */
 	GATE_OUTSIDE = 4,    /* not a task */
+	GATE_OBSERVED = 8,   /* the loop has an observer */
 };
 
 enum {
 	CTL_QUEUED = 1,	    /* a composite in the ready queue */
 	CTL_DELIVERING = 2, /* in the loop's list of tasks to be told of a request */
 	CTL_TRIMMED = 8,    /* a free stack whose deep pages have been given back */
+	CTL_PARKED = 16,    /* seen parked by the simulation */
 	CTL_CANARY = 4,	    /* its stack has no guard: a word at the end is checked instead */
 };
 
@@ -80,6 +83,7 @@ enum timer_class { TIMER_OP, TIMER_DEADLINE, TIMER_BUDGET };
 #define LADE_INLINE_BUDGET 64
 
 struct lade_backend;
+struct lade_effect;
 struct lade_io;
 struct lade_pool;
 struct lade_stacks;
@@ -124,10 +128,31 @@ struct lade_loop {
 	struct lade_scope root;		   /* parent of the tasks started on the loop */
 	uint64_t tasks_started;		   /* counts tasks, gives them numbers */
 	uint64_t random;		   /* state of the generator for fair selects; not 0 */
+	struct lade_observer *observer;	   /* or NULL */
+	uint32_t gate;			   /* GATE_OBSERVED or 0: with which tasks start */
 	void (*report)(void *arg, const char *message);
 	void *report_arg;
 	void *san_thread;		   /* the sanitizer's handle, or end, of the thread */
 	size_t san_bytes;		   /* the thread's stack size, where a sanitizer asks */
+};
+
+/* Who is told what the tasks of a loop do, and may interfere: the explorer. The calls are made in
+ * the task's own context unless they say otherwise, and do not suspend. */
+struct lade_observer {
+	/* A suspending call begins; a request made here is answered by this very call. */
+	void (*entered)(struct lade_observer *o, struct lade_ctl *ctl, const char *site);
+	/* A task has parked; called by the loop. */
+	void (*parked)(struct lade_observer *o, struct lade_ctl *ctl);
+	/* What a task was parked on is complete and it will run now; called by the loop. */
+	void (*resumes)(struct lade_observer *o, struct lade_ctl *ctl);
+	/* A call returns -ECANCELED because of a request; also called by the loop. */
+	void (*delivered)(struct lade_observer *o, struct lade_ctl *ctl);
+	/* A task ends. */
+	void (*ended)(struct lade_observer *o, struct lade_ctl *ctl, int status);
+	/* Something outside the process has been done; also called by the loop. */
+	void (*effect)(struct lade_observer *o, const struct lade_effect *effect);
+	/* An operation is about to be tried: 0, or the -errno with which it fails instead. */
+	int (*fault)(struct lade_observer *o, const char *what);
 };
 
 /* A back end: a clock and a way to wait. */
@@ -221,21 +246,23 @@ void lade_enter_tasks(struct lade_loop *loop);
 
 /* park.c */
 
-/* lade_gate_closed - why a suspending call may not go on: -ECANCELED, or the process ends. */
+/* lade_gate_closed - what a gate that is not 0 means for a suspending call: 0, it may go on;
+ * -ECANCELED; or the process ends. */
 int lade_gate_closed(struct lade_ctl *ctl, const char *site);
 
-/* lade_take_turn - lets the others run when the inline budget is spent; then as lade_enter. */
-int lade_take_turn(struct lade_ctl *ctl, const char *site);
+/* lade_take_turn - lets the others run when the inline budget is spent.  Returns 0, or
+ * -ECANCELED. */
+int lade_take_turn(struct lade_ctl *ctl);
 
 /* lade_enter - the first line of every suspending call: 0, or -ECANCELED. */
 static inline int lade_enter(const char *site)
 {
 	struct lade_ctl *ctl = lade_cur;
 
-	if (lade_unlikely(ctl->gate))
-		return lade_gate_closed(ctl, site);
+	if (lade_unlikely(ctl->gate) && lade_gate_closed(ctl, site) < 0)
+		return -ECANCELED;
 	if (lade_unlikely(--ctl->loop->inline_left < 0))
-		return lade_take_turn(ctl, site);
+		return lade_take_turn(ctl);
 	return 0;
 }
 

@@ -27,6 +27,22 @@ struct lade_io {
 	uint32_t slot;	   /* the back end's: place in its table */
 };
 
+enum effect_kind {
+	EFFECT_EXCHANGE, /* a request was answered */
+	EFFECT_SEND,	 /* bytes were sent on a connection that never answered */
+	EFFECT_WRITE,	 /* bytes were written to a file */
+};
+
+/* What a task has done outside the process. */
+struct lade_effect {
+	enum effect_kind kind;
+	const char *peer;  /* the file's name, or "port 80" */
+	uint64_t request;  /* hash of the bytes that were sent or written */
+	uint32_t sent;	   /* so many */
+	uint32_t answered; /* bytes of the answer that came first */
+	int64_t took_ns;   /* from the first byte sent to the answer */
+};
+
 /* lade_io_wait - asks the back end for an operation and waits for its end.
  *
  * The entry test is done. Returns the operation's result; -ECANCELED: it did not happen;

@@ -14,6 +14,13 @@
 struct lade_ctl lade_outside = { .gate = GATE_OUTSIDE };
 __thread struct lade_ctl *lade_cur __attribute__((tls_model("initial-exec"))) = &lade_outside;
 
+static int cancelled(struct lade_ctl *ctl)
+{
+	if (ctl->gate & GATE_OBSERVED)
+		ctl->loop->observer->delivered(ctl->loop->observer, ctl);
+	return -ECANCELED;
+}
+
 int lade_gate_closed(struct lade_ctl *ctl, const char *site)
 {
 	if (ctl->gate & GATE_OUTSIDE)
@@ -22,22 +29,24 @@ int lade_gate_closed(struct lade_ctl *ctl, const char *site)
 		lade_misuse("%s: a suspending call inside lade_no_suspend of %s, in task %s, "
 			    "started at %s",
 			    site, ctl->no_suspend_site, ctl->head->type->name, ctl->head->site);
-	return -ECANCELED;
+	if (ctl->gate & GATE_OBSERVED)
+		ctl->loop->observer->entered(ctl->loop->observer, ctl, site);
+	return ctl->gate & GATE_CANCEL ? cancelled(ctl) : 0;
 }
 
-int lade_take_turn(struct lade_ctl *ctl, const char *site)
+int lade_take_turn(struct lade_ctl *ctl)
 {
 	lade_ready(ctl);
 	lade_leave(ctl);
-	return ctl->gate ? lade_gate_closed(ctl, site) : 0;
+	return ctl->gate & GATE_CANCEL ? cancelled(ctl) : 0;
 }
 
 int lade_yield_at(const char *site)
 {
 	struct lade_ctl *ctl = lade_cur;
 
-	if (lade_unlikely(ctl->gate))
-		return lade_gate_closed(ctl, site);
+	if (lade_unlikely(ctl->gate) && lade_gate_closed(ctl, site) < 0)
+		return -ECANCELED;
 	lade_ready(ctl);
 	lade_leave_inline(ctl);
 	return 0;
@@ -80,7 +89,7 @@ void lade_deliver(struct lade_ctl *ctl)
 		return;
 	switch (op->abort(op)) {
 	case LADE_ABORTED:
-		lade_complete(op, -ECANCELED);
+		lade_complete(op, cancelled(ctl));
 		break;
 	case LADE_COMPLETED:
 		lade_complete(op, op->result);

@@ -61,6 +61,28 @@ bool sim_chance(struct sim *sim, uint32_t per_mille)
 	return per_mille && sim_below(sim, 1000) < per_mille;
 }
 
+uint64_t sim_hash(uint64_t hash, const void *bytes, size_t len)
+{
+	const uint8_t *at = bytes;
+
+	/* FNV-1a. */
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ at[i]) * UINT64_C(1099511628211);
+	return hash;
+}
+
+void sim_effect(struct sim *sim, const struct lade_effect *effect)
+{
+	if (sim->loop->observer)
+		sim->loop->observer->effect(sim->loop->observer, effect);
+}
+
+/* What the observer makes of an operation that is about to be tried. */
+static int fault(struct sim *sim, const char *what)
+{
+	return sim->loop->observer ? sim->loop->observer->fault(sim->loop->observer, what) : 0;
+}
+
 void sim_trace(struct sim *sim, const char *format, ...)
 {
 	char text[512];
@@ -74,8 +96,7 @@ void sim_trace(struct sim *sim, const char *format, ...)
 	if ((size_t)len > sizeof(text) - 2)
 		len = sizeof(text) - 2;
 	text[len++] = '\n';
-	for (int i = 0; i < len; i++)
-		sim->trace_hash = (sim->trace_hash ^ (uint8_t)text[i]) * UINT64_C(1099511628211);
+	sim->trace_hash = sim_hash(sim->trace_hash, text, (size_t)len);
 	if (sim->trace_fd >= 0)
 		(void)!write(sim->trace_fd, text, (size_t)len);
 }
@@ -209,7 +230,7 @@ static int sim_open_loop(struct lade_loop *loop)
 		(void)sim_random(sim);
 	for (int i = 0; i < PCT_FALLS; i++)
 		sim->low[i] = sim_below(sim, PCT_STEPS);
-	sim->trace_hash = UINT64_C(14695981039346656037);
+	sim->trace_hash = SIM_HASH_SEED;
 	sim->next_port = 40000;
 	lade_list_init(&sim->pending);
 	loop->now_ns = FIRST_NS;
@@ -343,12 +364,32 @@ static void choose(struct sim *sim)
 	}
 }
 
+/* One turn of a task; a composite has no stack, and nothing to observe. */
+static void run_one(struct sim *sim, struct lade_ctl *ctl)
+{
+	struct lade_loop *loop = sim->loop;
+	struct lade_observer *o = ctl->context.sp ? loop->observer : NULL;
+	uint64_t number = ctl->number;
+
+	if (o && (ctl->flags & CTL_PARKED)) {
+		ctl->flags &= ~(uint32_t)CTL_PARKED;
+		o->resumes(o, ctl);
+	}
+	loop->turn_end = loop->taken + 1;
+	lade_enter_tasks(loop);
+	/* The control block of a task that has ended is still there, at the top of its stack. */
+	if (o && ctl->number == number && ctl->wait) {
+		ctl->flags |= CTL_PARKED;
+		o->parked(o, ctl);
+	}
+}
+
 static void sim_run(struct lade_loop *loop)
 {
 	struct sim *sim = loop->backend_data;
 
 	for (int turns = 0; loop->ready_head && turns < TURNS_AT_ONCE; turns++) {
-		const struct lade_ctl *ctl;
+		struct lade_ctl *ctl;
 
 		choose(sim);
 		ctl = loop->ready_head;
@@ -359,8 +400,7 @@ static void sim_run(struct lade_loop *loop)
 		if (sim->config.order == SIM_PCT)
 			fall_behind(sim, ctl->number);
 		sim->steps++;
-		loop->turn_end = loop->taken + 1;
-		lade_enter_tasks(loop);
+		run_one(sim, ctl);
 	}
 }
 
@@ -474,7 +514,9 @@ void sim_wake(struct sim *sim, struct sim_fd *f)
 
 static int open_effect(struct lade_io *io)
 {
-	return sim_open(io->op.task->loop->backend_data, io->buf, io->flags);
+	int rc = fault(io->op.task->loop->backend_data, "open");
+
+	return rc < 0 ? rc : sim_open(io->op.task->loop->backend_data, io->buf, io->flags);
 }
 
 static int transfer_effect(struct lade_io *io)
@@ -483,14 +525,18 @@ static int transfer_effect(struct lade_io *io)
 	struct sim_fd *f = sim_fd_of(sim, io->fd);
 	struct lade_transfer t = { io->fd, io->code == IO_WRITE, io->buf, io->len, io->offset };
 
-	return f ? sim_file_transfer(sim, f, &t) : -EBADF;
+	int rc = fault(sim, t.out ? "write" : "read");
+
+	return rc < 0 ? rc : f ? sim_file_transfer(sim, f, &t) : -EBADF;
 }
 
 static int fsync_effect(struct lade_io *io)
 {
 	struct sim *sim = io->op.task->loop->backend_data;
 
-	return sim_chance(sim, sim->config.io_error) ? -EIO : 0;
+	int rc = fault(sim, "fsync");
+
+	return rc < 0 ? rc : sim_chance(sim, sim->config.io_error) ? -EIO : 0;
 }
 
 static int sim_start(struct lade_loop *loop, struct lade_io *io)
@@ -549,9 +595,13 @@ static int sys_transfer(const struct lade_transfer *t)
 {
 	struct sim *sim = here();
 	struct sim_fd *f = sim_fd_of(sim, t->fd);
+	int rc;
 
 	if (!f)
 		return stdio_transfer(t);
+	rc = fault(sim, t->out ? "write" : "read");
+	if (rc < 0)
+		return rc;
 	return f->kind == SIM_FILE ? sim_file_transfer(sim, f, t) : sim_stream_transfer(sim, f, t);
 }
 
@@ -609,7 +659,9 @@ static int sys_local_port(int fd)
 
 static int sys_accept(int listener)
 {
-	return sim_accept(here(), sim_fd_of(here(), listener));
+	int rc = fault(here(), "accept");
+
+	return rc < 0 ? rc : sim_accept(here(), sim_fd_of(here(), listener));
 }
 
 static void sys_no_delay(int fd)
@@ -619,8 +671,10 @@ static void sys_no_delay(int fd)
 
 static int sys_connect(const struct sockaddr *where, socklen_t len, int *ret_fd)
 {
+	int rc = fault(here(), "connect");
+
 	(void)len;
-	return sim_connect(here(), where, ret_fd);
+	return rc < 0 ? rc : sim_connect(here(), where, ret_fd);
 }
 
 static int sys_connect_state(int fd)

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 #define CONNECT_TRIES 6
@@ -195,6 +196,40 @@ static int stream_write(struct sim_stream *s, const char *buf, size_t len)
 	return (int)n;
 }
 
+/* What a socket that calls has done: a request grows, and is answered. */
+static void note_exchange(struct sim *sim, struct sim_fd *f, const struct lade_transfer *t, int n)
+{
+	char peer[16];
+
+	if (!f->calls || n <= 0)
+		return;
+	if (t->out) {
+		if (!f->sent)
+			f->sent_ns = sim->loop->now_ns;
+		f->request = sim_hash(f->sent ? f->request : SIM_HASH_SEED, t->buf, (size_t)n);
+		f->sent += (uint32_t)n;
+		return;
+	}
+	f->answered = true;
+	if (!f->sent)
+		return;
+	snprintf(peer, sizeof(peer), "port %u", f->called);
+	sim_effect(sim, &(struct lade_effect){ EFFECT_EXCHANGE, peer, f->request, f->sent,
+					       (uint32_t)n, sim->loop->now_ns - f->sent_ns });
+	f->sent = 0;
+}
+
+/* What was sent on a connection that never answered has been sent all the same. */
+static void note_send(struct sim *sim, struct sim_fd *f)
+{
+	char peer[16];
+
+	if (!f->calls || f->answered || !f->sent)
+		return;
+	snprintf(peer, sizeof(peer), "port %u", f->called);
+	sim_effect(sim, &(struct lade_effect){ EFFECT_SEND, peer, f->request, f->sent, 0, 0 });
+}
+
 int sim_stream_transfer(struct sim *sim, struct sim_fd *f, const struct lade_transfer *t)
 {
 	struct sim_stream *s = t->out ? f->out : f->in;
@@ -209,6 +244,7 @@ int sim_stream_transfer(struct sim *sim, struct sim_fd *f, const struct lade_tra
 	rc = t->out ? stream_write(s, t->buf, t->len) : stream_read(s, t->buf, t->len);
 	if (rc != -EAGAIN)
 		sim_trace(sim, "%s %d: %d", t->out ? "send" : "receive", t->fd - SIM_FIRST_FD, rc);
+	note_exchange(sim, f, t, rc);
 	return rc;
 }
 
@@ -244,6 +280,7 @@ void sim_stream_close(struct sim *sim, struct sim_fd *f)
 {
 	struct sim_stream *in = f->in, *out = f->out;
 
+	note_send(sim, f);
 	for (uint32_t i = 0; i < f->queued; i++) {
 		struct sim_fd *waiting = f->queue[i];
 
@@ -420,6 +457,8 @@ int sim_connect(struct sim *sim, const struct sockaddr *where, int *ret_fd)
 	m->port = port_of(where);
 	m->self->port = sim->next_port++;
 	m->self->connect_rc = -EINPROGRESS;
+	m->self->calls = true;
+	m->self->called = m->port;
 	lade_timer_start(sim->loop, &m->timer,
 			 sim->loop->now_ns +
 				 (int64_t)sim_below(sim, (uint64_t)sim->config.latency_ns + 1),

@@ -45,6 +45,12 @@ struct sim_fd {
 	struct sim_stream *in;	  /* bytes that come, or NULL */
 	struct sim_stream *out;	  /* bytes that go, or NULL */
 	uint16_t port;		  /* its own */
+	bool calls;		  /* of a socket: it has connected, and was not accepted */
+	bool answered;		  /* bytes have come on it */
+	uint16_t called;	  /* of a socket that calls: the port at the other side */
+	uint64_t request;	  /* hash of what was sent since the last answer */
+	uint32_t sent;		  /* bytes of that */
+	int64_t sent_ns;	  /* when its first byte was sent */
 	int connect_rc;		  /* -EINPROGRESS, 0, or why there is no connection */
 	struct sim_fd *queue[SIM_BACKLOG]; /* of a listener: not yet accepted, oldest first */
 	uint32_t queued;	  /* of them */
@@ -86,6 +92,13 @@ bool sim_chance(struct sim *sim, uint32_t per_mille);
 
 /* sim_trace - an event: into the hash, and into the trace if there is one. */
 __attribute__((format(printf, 2, 3))) void sim_trace(struct sim *sim, const char *format, ...);
+
+/* sim_hash - @hash with @len bytes more. */
+uint64_t sim_hash(uint64_t hash, const void *bytes, size_t len);
+#define SIM_HASH_SEED UINT64_C(14695981039346656037)
+
+/* sim_effect - tells the observer, if there is one. */
+void sim_effect(struct sim *sim, const struct lade_effect *effect);
 
 /* sim_after - completes an operation in at most @max_ns; what @effect does happens then, or, for
  * NULL, has happened with @result. */

@@ -41,7 +41,7 @@ lade_ctl_attach(struct lade_ctl *ctl, struct lade_loop *loop, struct lade_scope 
 	ctl->fired.kind = LADE_REASON_NONE;
 	ctl->number = ++loop->tasks_started;
 	lade_node_init(root, &scope->head, ctl, kind, task->site);
-	ctl->gate = root->eff == LEVEL_HARD ? GATE_CANCEL : 0;
+	ctl->gate = loop->gate | (root->eff == LEVEL_HARD ? GATE_CANCEL : 0);
 	lade_list_append(&scope->children, &ctl->sibling);
 	task->ctl = ctl;
 }
@@ -57,6 +57,8 @@ static inline __attribute__((always_inline)) void lade_ctl_end(struct lade_ctl *
 		lade_task_moved(ctl);
 	if (lade_unlikely(ctl->scope != root))
 		lade_task_left_open(ctl);
+	if (lade_unlikely(ctl->gate & GATE_OBSERVED))
+		ctl->loop->observer->ended(ctl->loop->observer, ctl, status);
 	lade_timer_stop(ctl->loop, &root->timer);
 	lade_list_remove(&ctl->sibling);
 	if (lade_unlikely(status == -ECANCELED) && root->level == LEVEL_HARD &&

@@ -116,10 +116,10 @@ group_init(struct lade_scope *group, struct lade_loop *loop, enum scope_policy p
 
 /* Counts a call whose members could not even be run against the inline budget: a loop of such
  * calls must not keep the others from their turn. */
-static void count_inline(struct lade_ctl *ctl, const char *site)
+static void count_inline(struct lade_ctl *ctl)
 {
 	if (--ctl->loop->inline_left < 0)
-		(void)lade_take_turn(ctl, site);
+		(void)lade_take_turn(ctl);
 }
 
 /* Starts the members also when a cancel is pending: they then give up their arguments. */
@@ -140,7 +140,7 @@ static inline __attribute__((always_inline)) int run_group(enum scope_policy pol
 	if (lade_unlikely(group.live < count)) { /* who could not be run has ended already */
 		winner = decide(&group, -1);
 		if (!group.live)
-			count_inline(ctl, site);
+			count_inline(ctl);
 	}
 	while (group.live) {
 		struct lade_op op;
