@@ -139,6 +139,7 @@ struct lade_loop {
 /* Who is told what the tasks of a loop do, and may interfere: the explorer. The calls are made in
  * the task's own context unless they say otherwise, and do not suspend. */
 struct lade_observer {
+	const char *site; /* of the latest suspending call that it was told of */
 	/* A suspending call begins; a request made here is answered by this very call. */
 	void (*entered)(struct lade_observer *o, struct lade_ctl *ctl, const char *site);
 	/* A task has parked; called by the loop. */
@@ -358,6 +359,9 @@ lade_node_close(struct lade_ctl *ctl, struct lade_node *node, const char *site)
 	ctl->scope->inner = NULL;
 	lade_gate_set(ctl);
 }
+
+/* lade_shield_overrun - ends a shield's budget now. */
+void lade_shield_overrun(struct lade_node *shield);
 
 /* lade_request - asks a scope and all below it to end. */
 void lade_request(struct lade_loop *loop, struct lade_node *node, enum level level,

@@ -180,6 +180,11 @@ static void shield_over(struct lade_timer *timer)
 	spread(loop, shield);
 }
 
+void lade_shield_overrun(struct lade_node *shield)
+{
+	shield_over(&shield->timer);
+}
+
 void lade_request(struct lade_loop *loop, struct lade_node *node, enum level level,
 		  enum lade_reason_kind kind, const char *site, const char *task)
 {

@@ -108,6 +108,20 @@ uint64_t lade_sim_trace_hash(const struct lade_loop *loop)
 	return sim->trace_hash;
 }
 
+uint32_t lade_sim_open_fds(const struct lade_loop *loop, char *text, size_t len)
+{
+	const struct sim *sim = loop->backend_data;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < sim->fds_len; i++) {
+		if (!sim->fds[i])
+			continue;
+		snprintf(text, len, "%s", sim->fds[i]->site);
+		n++;
+	}
+	return n;
+}
+
 /* Configuration */
 
 /* One setting of LADE_SIM. */
@@ -416,8 +430,14 @@ static void pending_due(struct lade_timer *timer)
 {
 	struct sim_pending *p = LADE_CONTAINER(timer, struct sim_pending, timer);
 	struct lade_io *io = p->io;
-	int result = p->effect ? p->effect(io) : p->result;
+	struct lade_ctl *before = lade_cur;
+	int result = p->result;
 
+	/* What happens now is the doing of the task that asked for it. */
+	lade_cur = io->op.task;
+	if (p->effect)
+		result = p->effect(io);
+	lade_cur = before;
 	take_out(p);
 	lade_free(p);
 	lade_complete(&io->op, result);
@@ -480,6 +500,7 @@ int sim_fd_new(struct sim *sim, enum sim_kind kind, struct sim_fd **ret)
 	if (!*ret)
 		return -ENOMEM;
 	(*ret)->kind = kind;
+	(*ret)->site = sim->loop->observer ? sim->loop->observer->site : "";
 	lade_list_init(&(*ret)->waiters);
 	sim->fds[at] = *ret;
 	if (at == sim->fds_len)

@@ -41,6 +41,7 @@ struct sim_inode;
 /* A simulated descriptor. */
 struct sim_fd {
 	enum sim_kind kind;
+	const char *site;	  /* of the call that opened it, where there is an observer */
 	struct lade_link waiters; /* struct lade_io: who waits until it is ready */
 	struct sim_stream *in;	  /* bytes that come, or NULL */
 	struct sim_stream *out;	  /* bytes that go, or NULL */

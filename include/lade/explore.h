@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LADE_EXPLORE_H
+#define LADE_EXPLORE_H
+
+/* explore.h - cancels your code at every suspension point and finds what gets lost.
+ *
+ * A test is one include and one macro, linked with lade-explore, which has the main():
+ *
+ *	LADE_EXPLORE(refresh, .setup = fill_the_world)
+ *	{
+ *		return lade_within(lade_ms(30), refresh_price(cache, 42));
+ *	}
+ *
+ * The body runs as a task in a simulation: undisturbed, and once more. Then, in a process each, it
+ * is cancelled at every suspension point, by every enclosing scope, before the call, while it
+ * waits, and when it is complete but not yet resumed; every operation fails; every allocation
+ * fails; and each time it is run once more, undisturbed. Nobody needs to say what is right:
+ *
+ *	lost work     something outside was paid for (a request was answered) before the cancel, and
+ *		      the second run pays again although, undisturbed, it does not have to
+ *	doubled	      something that is done once when undisturbed has been done twice
+ *	swallowed     a task was told of a cancel and went on waiting, or ended well
+ *	leak	      a descriptor is still open at the end
+ *	changed	      the second run does not give what it gives undisturbed
+ *	hang, crash   all tasks wait for ever; the process died
+ *
+ * `./test --help` lists what can be chosen; a finding comes with the line that replays it. */
+
+#include <stdbool.h>
+
+#include <lade/task.h>
+
+LADE_API_BEGIN
+
+/* What a scenario may say besides its body. */
+struct lade_exploration {
+	/* Makes the world that the body finds: servers, caches, files. What it starts in @world
+	 * is not cancelled by the explorer. 0 or -errno. Inside a task. */
+	int (*setup)(struct lade_scope *world);
+	/* Looks whether all is well, after the second run: 0, or a finding. Inside a task. */
+	int (*invariant)(void);
+	void (*teardown)(void); /* frees what setup made, when the world has ended */
+	unsigned long seed;	/* of the simulation, 0: 1 */
+	bool once;		/* the body cannot be run a second time */
+};
+
+/* A scenario; LADE_EXPLORE makes it. */
+struct lade_scenario {
+	const char *name;
+	const char *site; /* file:line */
+	int (*body)(void);
+	struct lade_exploration options;
+	struct lade_scenario *next; /* the explorer's */
+};
+
+/* LADE_EXPLORE - LADE_EXPLORE(name, .field = value...) { … return rc; }: a scenario. */
+#define LADE_EXPLORE(...)                                                                          \
+	LADE_GLUE(LADE_EXPLORE_, LADE_GLUE(LADE_MANY_, LADE_NARG(__VA_ARGS__)))(__VA_ARGS__)
+#define LADE_EXPLORE_ONE(fn) LADE_EXPLORE_(fn, { .setup = NULL })
+#define LADE_EXPLORE_MORE(fn, ...) LADE_EXPLORE_(fn, { __VA_ARGS__ })
+#define LADE_EXPLORE_(fn, ...)                                                                     \
+	static int fn(void);                                                                       \
+	static struct lade_scenario fn##_scenario = { #fn, LADE_SITE, fn, __VA_ARGS__, NULL };     \
+	__attribute__((constructor)) static void fn##_add(void)                                    \
+	{                                                                                          \
+		lade_explore_add(&fn##_scenario);                                                  \
+	}                                                                                          \
+	static int fn(void)
+
+/* lade_explore_add - adds a scenario to those that main() explores; LADE_EXPLORE does it. */
+void lade_explore_add(struct lade_scenario *scenario);
+
+/* lade_explore_main - explores all scenarios as the arguments say; the library's main() calls it.
+ *
+ * Returns the exit status: 0: no finding; 1: findings; 2: wrong arguments, or a scenario that is
+ * not a function of its seed. */
+int lade_explore_main(int argc, char **argv);
+
+LADE_API_END
+
+#endif

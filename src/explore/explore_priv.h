@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LADE_EXPLORE_PRIV_H
+#define LADE_EXPLORE_PRIV_H
+
+/* explore_priv.h - what the files of the explorer share.
+ *
+ * The words: a *point* is one suspending call of one task in the first run of the body; its *place*
+ * is file:line. An *injection* is what is done to the code at a point: when (before the call, while
+ * it waits, when it is complete), to which enclosing scope, and what. A *trial* is a process that
+ * goes on from an injection to the end of the second run, and is judged. */
+
+#include "core/io_priv.h"
+
+#include <lade/explore.h>
+
+#define POINTS_MAX 4096	 /* in one run; what comes after is not explored, and said */
+#define EFFECTS_MAX 1024 /* remembered of one run */
+#define TASKS_MAX 1024	 /* remembered of one run */
+#define EVENTS_KEPT 30	 /* shown with a finding */
+#define EVENT_BYTES 160
+#define SCOPES_MAX 16	 /* enclosing scopes of one point */
+#define CALLS_MAX 200000 /* suspending calls in a trial; then it "never ends" */
+#define TEXT_BYTES 512
+
+enum when { BEFORE, PARKED, COMPLETED, FAULT, FAULT_ON, NO_MEMORY, WHENS };
+
+/* What is done to a scope. */
+enum what { CANCEL, DEADLINE, SIBLING, LOST_RACE, OVERRUN, WHATS };
+
+/* A place where the code suspends, or could. */
+struct point {
+	const char *site;  /* file:line */
+	const char *what;  /* what it waits for; "" if it never waited */
+	const char *task;  /* name of the task */
+	uint32_t nth;	   /* occurrence of the same site and task in this run, from 1 */
+	uint32_t of;	   /* occurrences in the whole run */
+	bool parked;	   /* it waited */
+};
+
+/* Something that was done outside. */
+struct effect {
+	enum effect_kind kind;
+	uint8_t run;	  /* 0 or 1: of the body's two runs */
+	bool matched;	  /* while it is judged */
+	char peer[47];
+	uint64_t request; /* hash */
+	uint32_t sent, answered;
+	int64_t took_ns;
+	const char *site; /* of the call that was told so */
+};
+
+/* An injection. */
+struct injection {
+	enum when when;
+	enum what what;
+	uint32_t point;	     /* index; of NO_MEMORY: the allocation, from 1 */
+	uint32_t scope;	     /* index among the enclosing ones, from inside */
+	int error;	     /* of FAULT: the -errno */
+	const char *where;   /* the scope's place */
+	const char *kind;    /* the scope's kind, in words */
+	const char *call;    /* of FAULT: the operation that fails */
+};
+
+/* What a run came to; in memory that the trial shares with the explorer. */
+struct outcome {
+	bool finished;	       /* the end was reached */
+	bool refused;	       /* too many calls */
+	int rc[2];	       /* of the body's runs */
+	int invariant_rc;
+	int setup_rc;
+	int64_t took_ns[2];    /* of the body's runs */
+	int64_t injected_ns;   /* when it was injected */
+	uint64_t trace_hash;
+	long allocations;      /* in the first run */
+	uint32_t fds_open;     /* at the end */
+	char fd_site[96];      /* where one of them was opened */
+	struct effect effects[EFFECTS_MAX];
+	uint32_t effects_len;
+	uint32_t effects_before; /* of them, done before the injection */
+	struct point points[POINTS_MAX];
+	uint32_t points_len;
+	char swallowed[TEXT_BYTES]; /* a task that swallowed its cancel, or "" */
+	char reason[TEXT_BYTES];    /* who asked */
+	char events[EVENTS_KEPT][EVENT_BYTES];
+	uint64_t events_len;	    /* so far; the last ones are kept */
+};
+
+/* What is explored, and how. */
+struct settings {
+	const char *only;      /* name of one scenario, or NULL */
+	long point;	       /* only this one, or -1 */
+	int when;	       /* only this one, or -1 */
+	int jobs;	       /* processes at once */
+	long budget;	       /* trials at most, in each scenario; 0: no limit */
+	int coverage_min;      /* percent; less is a failure */
+	bool verbose;
+	const char *coverage_file; /* where the machine-readable coverage goes, or NULL */
+	uint64_t seed;	       /* 0: the scenario's own */
+	bool replays;	       /* one injection only, in this process */
+	struct injection replay;
+};
+
+/* What all scenarios come to. */
+struct totals {
+	long scenarios, points, trials, findings;
+	double covered; /* percent, times points */
+};
+
+extern const char *const explore_when_names[WHENS];
+
+/* run.c */
+
+/* explore_run - runs a scenario in this process and fills @ret; @inject, if not NULL, is called at
+ * each chance for an injection (see inject.c).  Returns when the loop has ended. */
+void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct outcome *ret,
+		 void (*inject)(enum when when, struct lade_ctl *ctl, uint32_t point,
+				const char *call));
+
+/* explore_loop - the loop of the run that this process is in. */
+struct lade_loop *explore_loop(void);
+
+/* explore_inside - whether a task belongs to the body, in its first run. */
+bool explore_inside(const struct lade_ctl *ctl);
+
+/* explore_outcome - where this process writes; a trial writes elsewhere than the explorer. */
+struct outcome *explore_outcome(void);
+void explore_write_to(struct outcome *outcome);
+
+/* explore_fail - makes the operation that is being tried fail; for ever or once. */
+void explore_fail(int error, bool from_now_on);
+
+/* explore_event - adds to the events that are shown with a finding. */
+__attribute__((format(printf, 1, 2))) void explore_event(const char *format, ...);
+
+/* explore_root - the innermost node that is not the body's; the walk of scopes ends there. */
+const struct lade_node *explore_root(void);
+
+/* explore_injected - a trial has begun. */
+void explore_injected(void);
+
+/* inject.c */
+
+/* explore_scenario - explores one scenario and adds to the totals.  Returns the number of findings;
+ * -1, having said why: it cannot be explored. */
+int explore_scenario(const struct lade_scenario *scenario, const struct settings *settings,
+		     struct totals *totals);
+
+/* judge.c */
+
+/* explore_judge - compares a trial with the undisturbed run.  Returns whether there is a finding,
+ * and which, with its explanation, in @text. */
+bool explore_judge(const struct outcome *undisturbed, const struct outcome *trial,
+		   const struct injection *injection, const struct point *point, int status,
+		   bool once, char *text, size_t len);
+
+#endif

@@ -1,0 +1,673 @@
+/* SPDX-License-Identifier: MIT */
+/* inject.c - which injections there are at a point, and a process for each.
+ *
+ * DESIGN
+ * The explorer runs the scenario once more, and at each chance forks a trial for every injection
+ * that is possible there: the way to the point is walked once, not once for each. The trial makes
+ * its injection and goes on to the end; its outcome lies in shared memory, where the explorer,
+ * which waits for it, judges it. A replay makes its one injection in the process itself, so that a
+ * debugger finds it there.
+ *
+ * Of a call that is made many times at one place the first, the second and the last are explored.
+ *
+ * LIMITS  POINTS_MAX points of a run, SCOPES_MAX scopes of a point, --budget trials; a trial that
+ * makes CALLS_MAX suspending calls or takes TRIAL_SECONDS never ends. */
+
+#include "explore/explore_priv.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define JOBS_MAX 64
+#define TRIAL_SECONDS 20
+#define FINDINGS_KEPT 256
+
+const char *const explore_when_names[WHENS] = { "before", "parked",   "completed",
+						"fault",  "fault-on", "no-memory" };
+static const char *const what_names[] = { "cancel", "deadline", "sibling", "race-lost",
+					  "overrun" };
+
+/* A trial under way. */
+struct job {
+	pid_t pid;	       /* 0: free */
+	struct injection injection;
+	struct outcome *out;   /* shared */
+	int said;	       /* memfd: what it wrote to stderr */
+};
+
+/* What the explorer of one scenario counts; shared with the process that asked for it. */
+struct tally {
+	long trials;
+	long findings;
+	uint8_t done[POINTS_MAX]; /* by point: bit per BEFORE, PARKED, COMPLETED */
+};
+
+static struct {
+	const struct lade_scenario *scenario;
+	const struct settings *settings;
+	uint64_t seed;
+	const struct outcome *undisturbed;
+	struct tally *tally;
+	struct job jobs[JOBS_MAX];
+	uint64_t told[FINDINGS_KEPT]; /* hashes of findings that were printed */
+	int told_len;
+	bool replayed; /* the one injection of a replay has been made */
+} now;
+
+static void *shared(size_t bytes)
+{
+	void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (mem == MAP_FAILED) {
+		perror("lade explore: memory");
+		exit(2);
+	}
+	return mem;
+}
+
+/* The enclosing scopes */
+
+/* One way to end what runs at a point. */
+struct target {
+	struct lade_node *node;
+	enum what what;
+};
+
+static bool is_body(const struct lade_node *node)
+{
+	return node->kind == NODE_TASK && node->outer->outer == explore_root();
+}
+
+static enum what what_of_task(const struct lade_node *node)
+{
+	const struct lade_scope *parent = LADE_CONTAINER(node->outer, struct lade_scope, head);
+
+	return node->outer->kind == NODE_GROUP && parent->policy >= POLICY_RACE_OK ? LOST_RACE
+										    : CANCEL;
+}
+
+/* What can be done to one scope; a block can be cancelled, and a child of it can fail. */
+static uint32_t targets_of(struct lade_node *node, struct target *to)
+{
+	const struct lade_scope *scope = LADE_CONTAINER(node, struct lade_scope, head);
+	uint32_t n = 0;
+
+	if (node->eff == LEVEL_HARD)
+		return 0;
+	if (node->kind == NODE_TASK)
+		to[n++] = (struct target){ node, what_of_task(node) };
+	if (node->kind == NODE_WITHIN)
+		to[n++] = (struct target){ node, DEADLINE };
+	if (node->kind == NODE_BLOCK)
+		to[n++] = (struct target){ node, CANCEL };
+	if ((node->kind == NODE_BLOCK || node->kind == NODE_GROUP) &&
+	    scope->policy == POLICY_FAIL_FAST)
+		to[n++] = (struct target){ node, SIBLING };
+	return n;
+}
+
+/* All scopes from the innermost to the body, up to the nearest shield; then that can be overrun. */
+static uint32_t targets(const struct lade_ctl *ctl, struct target *to)
+{
+	uint32_t n = 0;
+
+	for (struct lade_node *node = ctl->scope; node && n + 2 < SCOPES_MAX; node = node->outer) {
+		if (lade_is_shield(node->kind) && !(node->flags & NODE_OPENED)) {
+			to[n++] = (struct target){ node, OVERRUN };
+			break;
+		}
+		n += targets_of(node, to + n);
+		if (is_body(node))
+			break;
+	}
+	return n;
+}
+
+static struct lade_node *body_of(struct lade_node *node)
+{
+	while (!is_body(node))
+		node = node->outer;
+	return node;
+}
+
+static void make_request(struct target t, const char *site)
+{
+	struct lade_loop *loop = explore_loop();
+	struct lade_scope *scope = LADE_CONTAINER(t.node, struct lade_scope, head);
+
+	switch (t.what) {
+	case CANCEL:
+		lade_request(loop, t.node, LEVEL_HARD, LADE_REASON_USER, site, "the explorer");
+		break;
+	case DEADLINE:
+		lade_request(loop, t.node, LEVEL_HARD, LADE_REASON_DEADLINE, t.node->site,
+			     t.node->owner->head->type->name);
+		break;
+	case SIBLING:
+		if (!scope->first)
+			scope->first = -EIO;
+		lade_request(loop, t.node, LEVEL_HARD, LADE_REASON_SIBLING, site, "the explorer");
+		break;
+	case LOST_RACE:
+		lade_request(loop, t.node, LEVEL_HARD, LADE_REASON_RACE_LOST, site,
+			     "the explorer");
+		break;
+	case OVERRUN:
+	default:
+		lade_request(loop, body_of(t.node), LEVEL_HARD, LADE_REASON_USER, site,
+			     "the explorer");
+		if (!(t.node->flags & NODE_OPENED))
+			lade_shield_overrun(t.node);
+		break;
+	}
+}
+
+static const char *kind_of(const struct lade_node *node)
+{
+	static const char *const kinds[] = { "the task", "lade_scope", "join or race",
+					     "lade_within", "lade_shield", "cleanup" };
+
+	return kinds[node->kind];
+}
+
+/* Findings */
+
+static uint64_t hash_of(const char *text)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	while (*text)
+		hash = (hash ^ (uint8_t)*text++) * UINT64_C(1099511628211);
+	return hash;
+}
+
+/* Whether a finding like it has been printed; remembers it. */
+static bool is_known(const char *text)
+{
+	uint64_t hash = hash_of(text);
+
+	for (int i = 0; i < now.told_len; i++)
+		if (now.told[i] == hash)
+			return true;
+	if (now.told_len < FINDINGS_KEPT)
+		now.told[now.told_len++] = hash;
+	return false;
+}
+
+static void print_events(const struct outcome *out)
+{
+	uint64_t first = out->events_len > EVENTS_KEPT ? out->events_len - EVENTS_KEPT : 0;
+
+	printf("  the last events:\n");
+	for (uint64_t i = first; i < out->events_len; i++)
+		printf("    %s\n", out->events[i % EVENTS_KEPT]);
+}
+
+static void print_said(int fd)
+{
+	char text[4096];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	if (n <= 0)
+		return;
+	text[n] = 0;
+	printf("  it said:\n    ");
+	for (char *c = text; *c; c++)
+		printf(*c == '\n' && c[1] ? "\n    " : "%c", *c);
+	if (text[n - 1] != '\n')
+		printf("\n");
+}
+
+static void print_where(const struct injection *i, const struct point *p)
+{
+	switch (i->when) {
+	case BEFORE:
+	case PARKED:
+	case COMPLETED:
+		printf("  cancelled at    %s, in %s%s%s: %s\n", p->site, p->task,
+		       *p->what ? ", waiting for " : "", p->what,
+		       i->when == BEFORE   ? "before the call"
+		       : i->when == PARKED ? "while it waits"
+					   : "complete, but not yet resumed");
+		printf("  by              %s of %s (%s)\n", i->kind, i->where, what_names[i->what]);
+		break;
+	case FAULT:
+	case FAULT_ON:
+		printf("  failed at       %s, in %s: %s gives %s%s\n", p->site, p->task, i->call,
+		       strerror(-i->error), i->when == FAULT_ON ? ", from now on" : "");
+		break;
+	case NO_MEMORY:
+	case WHENS:
+	default:
+		printf("  no memory       for allocation %u of the run\n", i->point);
+		break;
+	}
+}
+
+static void print_replay(const struct injection *i)
+{
+	printf("  replay          LADE_REPLAY='%s:p%u:%s:s%u:seed%llu' ./%s\n", now.scenario->name,
+	       i->point, explore_when_names[i->when],
+	       i->when == FAULT || i->when == FAULT_ON ? (unsigned)-i->error : i->scope,
+	       (unsigned long long)now.seed, program_invocation_short_name);
+}
+
+static void judge(const struct injection *injection, const struct outcome *out, int status,
+		  int said)
+{
+	static const struct point none = { .site = "", .what = "", .task = "" };
+	const struct point *point = injection->when == NO_MEMORY
+					    ? &none
+					    : &now.undisturbed->points[injection->point];
+	char text[4 * TEXT_BYTES];
+
+	if (!explore_judge(now.undisturbed, out, injection, point, status,
+			   now.scenario->options.once, text, sizeof(text)))
+		return;
+	now.tally->findings++;
+	if (is_known(text) && !now.settings->verbose)
+		return;
+	printf("\nFINDING in %s (%s): %s", now.scenario->name, now.scenario->site, text);
+	print_where(injection, point);
+	print_events(out);
+	if (said >= 0)
+		print_said(said);
+	print_replay(injection);
+}
+
+/* Trials */
+
+static void finish(struct job *job, int status)
+{
+	judge(&job->injection, job->out, status, job->said);
+	job->pid = 0;
+}
+
+/* Waits until a job is free. */
+static struct job *free_job(void)
+{
+	for (;;) {
+		int status;
+		pid_t pid;
+
+		for (int i = 0; i < now.settings->jobs; i++)
+			if (!now.jobs[i].pid)
+				return &now.jobs[i];
+		pid = waitpid(-1, &status, 0);
+		for (int i = 0; i < now.settings->jobs; i++)
+			if (now.jobs[i].pid == pid)
+				finish(&now.jobs[i], status);
+	}
+}
+
+static void finish_all(void)
+{
+	for (int i = 0; i < now.settings->jobs; i++) {
+		int status;
+
+		if (now.jobs[i].pid && waitpid(now.jobs[i].pid, &status, 0) > 0)
+			finish(&now.jobs[i], status);
+	}
+}
+
+/* Begins a trial.  Returns whether this process is it. */
+static bool begin(const struct injection *injection)
+{
+	struct job *job;
+
+	if (now.settings->replays) {
+		const struct injection *r = &now.settings->replay;
+
+		if (now.replayed || r->when != injection->when || r->point != injection->point ||
+		    r->scope != injection->scope || r->error != injection->error)
+			return false;
+		now.replayed = true;
+		now.jobs[0].injection = *injection;
+		explore_injected();
+		return true;
+	}
+	if (now.settings->budget && now.tally->trials >= now.settings->budget)
+		return false;
+	job = free_job();
+	now.tally->trials++;
+	job->injection = *injection;
+	(void)!ftruncate(job->said, 0);
+	fflush(stdout);
+	job->pid = fork();
+	if (job->pid < 0) {
+		perror("lade explore: fork");
+		exit(2);
+	}
+	if (job->pid > 0)
+		return false;
+	/* What came before is the same in every trial: it is copied, and goes on. */
+	memcpy(job->out, explore_outcome(), sizeof(*job->out));
+	explore_write_to(job->out);
+	lseek(job->said, 0, SEEK_SET);
+	dup2(job->said, STDERR_FILENO);
+	dup2(job->said, STDOUT_FILENO);
+	alarm(TRIAL_SECONDS);
+	explore_injected();
+	return true;
+}
+
+static bool is_wanted(enum when when, const struct point *recorded, uint32_t point)
+{
+	if (now.settings->replays)
+		return true;
+	if (now.settings->when >= 0 && now.settings->when != (int)when)
+		return false;
+	if (now.settings->point >= 0)
+		return now.settings->point == (long)point;
+	return recorded->nth <= 2 || recorded->nth == recorded->of;
+}
+
+static void try_cancels(enum when when, struct lade_ctl *ctl, uint32_t point)
+{
+	struct target to[SCOPES_MAX];
+	uint32_t n = targets(ctl, to);
+	const struct point *p = &now.undisturbed->points[point];
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct injection injection = { .when = when,
+						     .what = to[i].what,
+						     .point = point,
+						     .scope = i,
+						     .where = to[i].node->site,
+						     .kind = kind_of(to[i].node) };
+
+		now.tally->done[point] |= (uint8_t)(1u << when);
+		if (begin(&injection)) {
+			explore_event("-- %s: %s at %s", what_names[to[i].what],
+				      explore_when_names[when], p->site);
+			make_request(to[i], p->site);
+			return;
+		}
+	}
+}
+
+/* What can go wrong with an operation. */
+static const struct {
+	const char *call;
+	int errors[3];
+} failures[] = {
+	{ "read", { -EIO, -ECONNRESET } },  { "write", { -EIO, -ENOSPC, -EPIPE } },
+	{ "open", { -EMFILE, -ENOENT } },   { "connect", { -ECONNREFUSED, -EMFILE } },
+	{ "accept", { -EMFILE } },	    { "fsync", { -EIO } },
+};
+
+static void try_fault(uint32_t point, const char *call, int error)
+{
+	for (enum when when = FAULT; when <= FAULT_ON; when++) {
+		const struct injection injection = { .when = when,
+						     .point = point,
+						     .error = error,
+						     .call = call };
+
+		if ((now.settings->when < 0 || now.settings->when == (int)when) &&
+		    begin(&injection)) {
+			explore_event("-- %s: %s", explore_when_names[when], strerror(-error));
+			explore_fail(error, when == FAULT_ON);
+			return;
+		}
+	}
+}
+
+static void try_faults(uint32_t point, const char *call)
+{
+	for (size_t i = 0; i < sizeof(failures) / sizeof(*failures); i++)
+		for (int j = 0; j < 3 && strcmp(failures[i].call, call) == 0; j++)
+			if (failures[i].errors[j])
+				try_fault(point, call, failures[i].errors[j]);
+}
+
+static void try_no_memory(void)
+{
+	if (now.settings->point >= 0)
+		return;
+	for (long n = 1; n <= now.undisturbed->allocations; n++) {
+		const struct injection injection = { .when = NO_MEMORY, .point = (uint32_t)n };
+
+		if (begin(&injection)) {
+			explore_event("-- no memory for allocation %ld", n);
+			lade_alloc_fail_at(n);
+			return;
+		}
+	}
+}
+
+/* A chance for injections: in a trial it returns with one made, in the explorer with none. */
+static void inject(enum when when, struct lade_ctl *ctl, uint32_t point, const char *call)
+{
+	if (when == NO_MEMORY) {
+		if (now.settings->when < 0 || now.settings->when == NO_MEMORY)
+			try_no_memory();
+		return;
+	}
+	if (point >= now.undisturbed->points_len)
+		return;
+	if (!is_wanted(when, &now.undisturbed->points[point], point) &&
+	    !(when == FAULT && now.settings->when == FAULT_ON))
+		return;
+	if (when == FAULT)
+		try_faults(point, call);
+	else
+		try_cancels(when, ctl, point);
+}
+
+/* A scenario */
+
+/* Runs the scenario undisturbed in a process of its own. */
+static int record(struct outcome *out, const char *trace)
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		if (trace)
+			setenv("LADE_TRACE", trace, 1);
+		if (!freopen("/dev/null", "w", stdout))
+			_exit(2);
+		alarm(TRIAL_SECONDS);
+		explore_run(now.scenario, now.seed, out, NULL);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return -errno;
+	for (uint32_t i = 0; i < out->points_len; i++)
+		for (uint32_t j = 0; j < out->points_len; j++)
+			if (strcmp(out->points[i].site, out->points[j].site) == 0 &&
+			    strcmp(out->points[i].task, out->points[j].task) == 0)
+				out->points[i].of++;
+	return out->finished ? 0 : status ? status : -1;
+}
+
+/* Where two runs with one seed part: the first line of their traces that differs. */
+static void print_difference(void)
+{
+	struct outcome *out = shared(sizeof(*out));
+	char names[2][32] = { "/tmp/lade-trace-XXXXXX", "/tmp/lade-trace-XXXXXX" };
+	char lines[2][600];
+	FILE *files[2];
+
+	for (int i = 0; i < 2; i++) {
+		int fd = mkstemp(names[i]);
+
+		if (fd < 0)
+			return;
+		close(fd);
+		(void)record(out, names[i]);
+		files[i] = fopen(names[i], "r");
+		unlink(names[i]);
+	}
+	for (int line = 1; files[0] && files[1]; line++) {
+		char *a = fgets(lines[0], sizeof(lines[0]), files[0]);
+		char *b = fgets(lines[1], sizeof(lines[1]), files[1]);
+
+		if (a && b && strcmp(a, b) == 0)
+			continue;
+		printf("  they part at event %d: %s                   and then: %s", line,
+		       a ? a : "the end\n", b ? b : "the end\n");
+		break;
+	}
+	for (int i = 0; i < 2; i++)
+		if (files[i])
+			fclose(files[i]);
+	munmap(out, sizeof(*out));
+}
+
+/* The share of points that were cancelled in every mode they went through, in percent. */
+static double cover(const struct outcome *a, const struct tally *tally, FILE *to)
+{
+	uint32_t covered = 0, total = 0;
+
+	for (uint32_t i = 0; i < a->points_len; i++) {
+		const struct point *p = &a->points[i];
+		uint8_t want = p->parked ? 1u << PARKED | 1u << COMPLETED : 1u << BEFORE;
+		uint8_t done = 0;
+
+		if (p->nth != 1)
+			continue;
+		for (uint32_t j = 0; j < a->points_len; j++)
+			if (strcmp(a->points[j].site, p->site) == 0)
+				done |= tally->done[j];
+		total++;
+		covered += (done & want) == want;
+		if (to)
+			fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\n", now.scenario->name, p->site, p->task,
+				done & 1u << BEFORE ? "before" : "-",
+				done & 1u << PARKED ? "parked" : "-",
+				done & 1u << COMPLETED ? "completed" : "-");
+		else if ((done & want) != want)
+			printf("  never cancelled: %s, in %s%s\n", p->site, p->task,
+			       p->parked ? " (parked or completed)" : " (before)");
+	}
+	return total ? 100.0 * covered / total : 100.0;
+}
+
+static void explore_in_here(void)
+{
+	struct outcome *out = shared(sizeof(*out));
+
+	explore_run(now.scenario, now.seed, out, inject);
+	/* A trial ends here, whatever it came to. */
+	if (explore_outcome() != out)
+		_exit(0);
+	finish_all();
+	fflush(stdout);
+}
+
+/* One injection, made in this process. */
+static int replay_here(void)
+{
+	struct outcome *out = shared(sizeof(*out));
+
+	explore_run(now.scenario, now.seed, out, inject);
+	if (!now.replayed) {
+		printf("%s: there is no such injection; has the code changed?\n",
+		       now.scenario->name);
+		return -1;
+	}
+	judge(&now.jobs[0].injection, out, 0, -1);
+	if (!now.tally->findings)
+		printf("%s: nothing found in this replay\n", now.scenario->name);
+	return (int)now.tally->findings;
+}
+
+/* Runs the scenario twice undisturbed.  Returns 0; -1, having said why: it cannot be explored. */
+static int record_twice(struct outcome *a)
+{
+	struct outcome *b = shared(sizeof(*b));
+	int rc = record(a, NULL);
+
+	if (rc == 0)
+		rc = record(b, NULL);
+	if (rc != 0 || a->setup_rc < 0) {
+		printf("%s (%s): the undisturbed run does not come to its end: %s\n",
+		       now.scenario->name, now.scenario->site,
+		       a->setup_rc < 0 ? strerror(-a->setup_rc) : "it hangs or dies");
+		rc = -1;
+	} else if (a->trace_hash != b->trace_hash) {
+		printf("%s (%s): two runs with seed %llu differ, so it cannot be explored: it looks "
+		       "at something besides lade_now() and the simulation\n",
+		       now.scenario->name, now.scenario->site, (unsigned long long)now.seed);
+		print_difference();
+		rc = -1;
+	}
+	munmap(b, sizeof(*b));
+	return rc;
+}
+
+/* Explores in a process of its own: what the scenario does to memory stays there. */
+static int explore_apart(void)
+{
+	int status;
+	pid_t pid;
+
+	for (int i = 0; i < now.settings->jobs; i++) {
+		now.jobs[i].out = shared(sizeof(struct outcome));
+		now.jobs[i].said = memfd_create("lade explore", MFD_CLOEXEC);
+	}
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		explore_in_here();
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0) {
+		printf("%s: the explorer itself has failed (status %d)\n", now.scenario->name,
+		       status);
+		return -1;
+	}
+	for (int i = 0; i < now.settings->jobs; i++) {
+		close(now.jobs[i].said);
+		munmap(now.jobs[i].out, sizeof(struct outcome));
+	}
+	return (int)now.tally->findings;
+}
+
+int explore_scenario(const struct lade_scenario *scenario, const struct settings *settings,
+		     struct totals *totals)
+{
+	struct outcome *a = shared(sizeof(*a));
+	double coverage;
+	FILE *file;
+	int rc;
+
+	memset(&now, 0, sizeof(now));
+	now.scenario = scenario;
+	now.settings = settings;
+	now.seed = settings->seed ? settings->seed : scenario->options.seed ? scenario->options.seed : 1;
+	now.undisturbed = a;
+	now.tally = shared(sizeof(*now.tally));
+	rc = record_twice(a);
+	if (rc == 0 && settings->replays)
+		return replay_here();
+	if (rc == 0)
+		rc = explore_apart();
+	if (rc < 0)
+		return rc;
+	coverage = cover(a, now.tally, NULL);
+	totals->trials += now.tally->trials;
+	totals->points += a->points_len;
+	totals->findings += rc;
+	totals->covered += coverage * a->points_len;
+	printf("%s: %u points, %ld runs, %d findings, coverage %.0f %%\n", scenario->name,
+	       a->points_len, now.tally->trials, rc, coverage);
+	if (settings->coverage_file && (file = fopen(settings->coverage_file, "a"))) {
+		(void)cover(a, now.tally, file);
+		fclose(file);
+	}
+	munmap(now.tally, sizeof(*now.tally));
+	munmap(a, sizeof(*a));
+	return rc;
+}

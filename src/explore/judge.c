@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* judge.c - what is wrong with a trial, seen beside the undisturbed run.
+ *
+ * DESIGN
+ * Nobody states what is right. The undisturbed run does, by what it does outside in its two runs of
+ * the body. A request that was answered in the disturbed run, is made again in the run after it,
+ * and was not needed a second time when nothing disturbed, is work that was paid for and lost. A
+ * program that never remembers pays twice when undisturbed too, and is clean. */
+
+#include "explore/explore_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define SLOW_NS INT64_C(10000000000) /* more than the budgets of cleanups make plausible */
+
+static bool same(const struct effect *a, const struct effect *b)
+{
+	return a->kind == b->kind && a->request == b->request && a->sent == b->sent &&
+	       strcmp(a->peer, b->peer) == 0;
+}
+
+/* How often a run did the same; @run < 0: both runs. */
+static int times(const struct outcome *out, const struct effect *e, int run)
+{
+	int n = 0;
+
+	for (uint32_t i = 0; i < out->effects_len; i++)
+		n += (run < 0 || out->effects[i].run == run) && same(&out->effects[i], e);
+	return n;
+}
+
+static bool find_lost(const struct outcome *a, const struct outcome *b, char *text, size_t len)
+{
+	for (uint32_t i = 0; i < b->effects_len; i++) {
+		const struct effect *e = &b->effects[i];
+
+		if (e->run != 0 || e->kind != EFFECT_EXCHANGE || times(b, e, 1) <= times(a, e, 1))
+			continue;
+		snprintf(text, len,
+			 "LOST WORK\n"
+			 "  paid at         %s: %u bytes to %s, %u or more back after %.3f ms\n"
+			 "  paid again      by the run after it; undisturbed, that does not have to\n",
+			 e->site, e->sent, e->peer, e->answered, (double)e->took_ns / 1e6);
+		return true;
+	}
+	return false;
+}
+
+static bool find_doubled(const struct outcome *a, const struct outcome *b, char *text, size_t len)
+{
+	for (uint32_t i = 0; i < b->effects_len; i++) {
+		const struct effect *e = &b->effects[i];
+
+		if (e->run != 0 || e->kind == EFFECT_EXCHANGE || !times(a, e, -1) ||
+		    times(b, e, -1) <= times(a, e, -1))
+			continue;
+		snprintf(text, len,
+			 "DOUBLED\n"
+			 "  done at         %s: %u bytes to %s\n"
+			 "  done again      by the run after it: %d times in all, %d undisturbed\n",
+			 e->site, e->sent, e->peer, times(b, e, -1), times(a, e, -1));
+		return true;
+	}
+	return false;
+}
+
+static void say_death(const struct outcome *out, int status, char *text, size_t len)
+{
+	if (out->refused)
+		snprintf(text, len, "NEVER ENDS\n  after %d suspending calls it still goes on\n",
+			 CALLS_MAX);
+	else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+		snprintf(text, len, "NEVER ENDS\n  it goes on without a suspending call\n");
+	else if (WIFSIGNALED(status))
+		snprintf(text, len, "CRASH OR HANG\n  the process died: %s\n",
+			 strsignal(WTERMSIG(status)));
+	else
+		snprintf(text, len, "CRASH\n  the process ended with status %d\n",
+			 WEXITSTATUS(status));
+}
+
+static const char *status_text(int rc)
+{
+	return rc < 0 ? strerror(-rc) : "success";
+}
+
+/* What the second run, the invariant and the end say. */
+static bool find_after(const struct outcome *a, const struct outcome *b, bool once, char *text,
+		       size_t len)
+{
+	if (b->invariant_rc < 0 && a->invariant_rc >= 0)
+		snprintf(text, len, "INVARIANT BROKEN\n  it gives %d (%s)\n", b->invariant_rc,
+			 status_text(b->invariant_rc));
+	else if (!once && a->rc[1] != b->rc[1])
+		snprintf(text, len,
+			 "CHANGED\n  the run after it gives %d (%s), undisturbed %d (%s)\n",
+			 b->rc[1], status_text(b->rc[1]), a->rc[1], status_text(a->rc[1]));
+	else if (b->fds_open > a->fds_open)
+		snprintf(text, len,
+			 "LEAK\n  %u descriptors are open at the end, undisturbed %u; one was "
+			 "opened at %s\n",
+			 b->fds_open, a->fds_open, b->fd_site);
+	else
+		return false;
+	return true;
+}
+
+bool explore_judge(const struct outcome *a, const struct outcome *b,
+		   const struct injection *injection, const struct point *point, int status,
+		   bool once, char *text, size_t len)
+{
+	bool cancelled = injection->when <= COMPLETED;
+
+	(void)point;
+	if (!b->finished) {
+		say_death(b, status, text, len);
+		return true;
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) != 0) {
+		say_death(b, status, text, len);
+		return true;
+	}
+	if (cancelled && *b->swallowed) {
+		snprintf(text, len, "SWALLOWED CANCEL\n  %s\n", b->swallowed);
+		return true;
+	}
+	if (cancelled && !once &&
+	    (find_lost(a, b, text, len) || find_doubled(a, b, text, len)))
+		return true;
+	if (cancelled && b->took_ns[0] > a->took_ns[0] + SLOW_NS) {
+		snprintf(text, len, "SLOW TO END\n  %.1f s after the cancel it had not ended\n",
+			 (double)(b->took_ns[0] - a->took_ns[0]) / 1e9);
+		return true;
+	}
+	return find_after(a, b, once, text, len);
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+/* run.c - one run of a scenario in a simulation: its points, effects and end.
+ *
+ * DESIGN
+ * The root task makes the world in a scope of its own, runs the body as a task, once and once more,
+ * asks the invariant, and closes the world. The observer numbers the suspending calls of the tasks
+ * that the body started, in its first run, and writes down everything done outside. A chance for an
+ * injection is a call of inject(): in the explorer it forks, and returns in the trial with the
+ * injection made, in the explorer with nothing changed. */
+
+#include "explore/explore_priv.h"
+
+#include "base/alloc.h"
+
+#include <lade/join.h>
+#include <lade/scope.h>
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What is known of a task. */
+struct known {
+	uint64_t number;   /* its */
+	const char *site;  /* of its latest suspending call */
+	uint32_t point;	   /* of that call */
+	uint32_t after;	   /* suspending calls since it was told of a cancel that ends it */
+	bool told;	   /* it was */
+	bool handled;	   /* it says that it knows */
+};
+
+static struct {
+	struct lade_observer observer;
+	const struct lade_scenario *scenario;
+	struct lade_loop *loop;
+	struct outcome *out;
+	void (*inject)(enum when, struct lade_ctl *, uint32_t, const char *);
+	const struct lade_node *root; /* the body's own scope's outer, while it runs */
+	int run;		      /* 0, 1: which; -1: outside the body */
+	bool injected;
+	int error;		      /* with which the operation fails; 0: it does not */
+	bool error_stays;
+	uint64_t failing;	      /* number of the task whose operations fail */
+	long calls;
+	struct known tasks[TASKS_MAX]; /* by number, those of the first run */
+} at;
+
+struct lade_loop *explore_loop(void)
+{
+	return at.loop;
+}
+
+struct outcome *explore_outcome(void)
+{
+	return at.out;
+}
+
+void explore_write_to(struct outcome *outcome)
+{
+	at.out = outcome;
+}
+
+const struct lade_node *explore_root(void)
+{
+	return at.root;
+}
+
+void explore_event(const char *format, ...)
+{
+	char *text = at.out->events[at.out->events_len++ % EVENTS_KEPT];
+	va_list args;
+	int len = snprintf(text, EVENT_BYTES, "%10.3f ms  ",
+			   (double)(at.loop->now_ns - 1000000000) / 1e6);
+
+	va_start(args, format);
+	vsnprintf(text + len, EVENT_BYTES - (size_t)len, format, args);
+	va_end(args);
+}
+
+void explore_fail(int error, bool from_now_on)
+{
+	at.error = error;
+	at.error_stays = from_now_on;
+	at.failing = lade_cur->number;
+}
+
+void explore_injected(void)
+{
+	at.injected = true;
+	at.out->injected_ns = at.loop->now_ns;
+	at.out->effects_before = at.out->effects_len;
+}
+
+bool explore_inside(const struct lade_ctl *ctl)
+{
+	if (at.run != 0)
+		return false;
+	for (const struct lade_node *n = ctl->root; n; n = n->outer)
+		if (n == at.root)
+			return true;
+	return false;
+}
+
+static struct known *known_of(const struct lade_ctl *ctl)
+{
+	struct known *k = &at.tasks[ctl->number % TASKS_MAX];
+
+	if (k->number != ctl->number)
+		*k = (struct known){ .number = ctl->number, .point = UINT32_MAX };
+	return k;
+}
+
+/* Numbers a suspending call. */
+static uint32_t add_point(const struct lade_ctl *ctl, const char *site)
+{
+	struct outcome *out = at.out;
+	struct point *p = &out->points[out->points_len];
+
+	if (out->points_len == POINTS_MAX)
+		return UINT32_MAX;
+	*p = (struct point){ .site = site, .what = "", .task = ctl->head->type->name, .nth = 1 };
+	for (uint32_t i = 0; i < out->points_len; i++)
+		if (strcmp(out->points[i].site, site) == 0 &&
+		    strcmp(out->points[i].task, p->task) == 0)
+			p->nth++;
+	return out->points_len++;
+}
+
+static void chance(enum when when, struct lade_ctl *ctl, uint32_t point, const char *call)
+{
+	if (at.inject && !at.injected && point != UINT32_MAX)
+		at.inject(when, ctl, point, call);
+}
+
+/* A trial that goes on for ever is stopped; the explorer says so. */
+static void count_call(void)
+{
+	if (++at.calls < CALLS_MAX)
+		return;
+	at.out->refused = true;
+	_exit(1);
+}
+
+/* A task that was told of its end and asks for more: it has not looked at the result. */
+static void note_call_after(struct lade_ctl *ctl, struct known *k, const char *site)
+{
+	if (!k->told || k->handled || !(ctl->gate & GATE_CANCEL) || ++k->after < 2)
+		return;
+	if (!*at.out->swallowed)
+		snprintf(at.out->swallowed, TEXT_BYTES,
+			 "task %s, started at %s, was told of its cancel and makes another "
+			 "suspending call at %s",
+			 ctl->head->type->name, ctl->head->site, site);
+}
+
+static void entered(struct lade_observer *o, struct lade_ctl *ctl, const char *site)
+{
+	struct known *k;
+
+	count_call();
+	if (!explore_inside(ctl))
+		return;
+	k = known_of(ctl);
+	k->site = o->site = site;
+	note_call_after(ctl, k, site);
+	k->point = at.injected ? UINT32_MAX : add_point(ctl, site);
+	explore_event("%s #%llu calls at %s", ctl->head->type->name,
+		      (unsigned long long)ctl->number, site);
+	chance(BEFORE, ctl, k->point, NULL);
+}
+
+static void parked(struct lade_observer *o, struct lade_ctl *ctl)
+{
+	const struct lade_op *op = ctl->wait;
+	struct known *k;
+
+	(void)o;
+	count_call();
+	if (!explore_inside(ctl))
+		return;
+	k = known_of(ctl);
+	explore_event("%s #%llu waits for %s at %s", ctl->head->type->name,
+		      (unsigned long long)ctl->number, op->what, op->site);
+	/* A join, or the end of a scope: no call that could be refused on entry. */
+	if (!k->site || strcmp(k->site, op->site) != 0) {
+		k->site = op->site;
+		k->point = at.injected ? UINT32_MAX : add_point(ctl, op->site);
+	}
+	if (k->point != UINT32_MAX) {
+		at.out->points[k->point].parked = true;
+		at.out->points[k->point].what = op->what;
+	}
+	chance(PARKED, ctl, k->point, NULL);
+}
+
+static void resumes(struct lade_observer *o, struct lade_ctl *ctl)
+{
+	(void)o;
+	if (!explore_inside(ctl))
+		return;
+	explore_event("%s #%llu goes on", ctl->head->type->name, (unsigned long long)ctl->number);
+	chance(COMPLETED, ctl, known_of(ctl)->point, NULL);
+}
+
+static void delivered(struct lade_observer *o, struct lade_ctl *ctl)
+{
+	(void)o;
+	if (!explore_inside(ctl))
+		return;
+	explore_event("%s #%llu is told of a cancel", ctl->head->type->name,
+		      (unsigned long long)ctl->number);
+	if (ctl->root->eff == LEVEL_HARD)
+		known_of(ctl)->told = true;
+}
+
+static void ended(struct lade_observer *o, struct lade_ctl *ctl, int status)
+{
+	struct known *k;
+
+	(void)o;
+	if (!explore_inside(ctl))
+		return;
+	k = known_of(ctl);
+	explore_event("%s #%llu ends with %d", ctl->head->type->name,
+		      (unsigned long long)ctl->number, status);
+	if (k->told && !k->handled && status >= 0 && ctl->root->eff == LEVEL_HARD &&
+	    !*at.out->swallowed)
+		snprintf(at.out->swallowed, TEXT_BYTES,
+			 "task %s, started at %s, was told of its cancel and ends with %d as if "
+			 "nothing had happened",
+			 ctl->head->type->name, ctl->head->site, status);
+}
+
+static void effect(struct lade_observer *o, const struct lade_effect *e)
+{
+	struct outcome *out = at.out;
+	struct effect *kept = &out->effects[out->effects_len];
+	const struct lade_ctl *ctl = lade_cur->loop ? lade_cur : NULL;
+	bool body = false;
+
+	(void)o;
+	/* Only what the body does: the world's own servers are not its business. */
+	for (const struct lade_node *n = ctl ? ctl->root : NULL; n && at.root; n = n->outer)
+		body |= n == at.root;
+	if (at.run < 0 || !body || out->effects_len == EFFECTS_MAX)
+		return;
+	*kept = (struct effect){ .kind = e->kind,
+				 .run = (uint8_t)at.run,
+				 .request = e->request,
+				 .sent = e->sent,
+				 .answered = e->answered,
+				 .took_ns = e->took_ns,
+				 .site = known_of(ctl)->site };
+	snprintf(kept->peer, sizeof(kept->peer), "%s", e->peer);
+	out->effects_len++;
+	explore_event("outside: %u bytes to %s, %u back", e->sent, e->peer, e->answered);
+}
+
+static int fault(struct lade_observer *o, const char *call)
+{
+	(void)o;
+	if (at.error && lade_cur->number == at.failing) {
+		int error = at.error;
+
+		if (!at.error_stays)
+			at.error = 0;
+		return error;
+	}
+	if (lade_cur->loop && explore_inside(lade_cur)) {
+		chance(FAULT, lade_cur, known_of(lade_cur)->point, call);
+		if (at.error)
+			return fault(o, call);
+	}
+	return 0;
+}
+
+/* The body as a task: its own scope is what the explorer may cancel as a whole. */
+static int body(void)
+{
+	return at.scenario->body();
+}
+LADE_TASK_VOID(body)
+
+/* The body in a block of its own, by which its tasks are told from the world's. */
+static int run_inside(void)
+{
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		at.root = &s.head;
+		rc = lade_join(lade_do(body));
+	}
+	at.root = NULL;
+	return rc;
+}
+
+static void run_body(int run)
+{
+	struct lade_instant begun = lade_now();
+
+	at.run = run;
+	if (run == 0) {
+		lade_alloc_fail_at(LONG_MAX);
+		if (at.inject && !at.injected)
+			at.inject(NO_MEMORY, lade_cur, 0, NULL);
+	}
+	at.out->rc[run] = run_inside();
+	if (run == 0)
+		at.out->allocations = LONG_MAX - lade_alloc_fail_at(0);
+	at.out->took_ns[run] = lade_now().mono_ns - begun.mono_ns;
+	at.run = -1;
+	/* What the injection made fail for ever works again. */
+	at.error = 0;
+	at.injected |= at.inject != NULL;
+}
+
+static int world(void)
+{
+	const struct lade_exploration *options = &at.scenario->options;
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		if (options->setup)
+			at.out->setup_rc = options->setup(&s);
+		if (at.out->setup_rc == 0) {
+			run_body(0);
+			if (!options->once)
+				run_body(1);
+			if (options->invariant)
+				at.out->invariant_rc = options->invariant();
+		}
+		lade_cancel(&s);
+	}
+	if (options->teardown)
+		options->teardown();
+	return 0;
+}
+LADE_TASK_VOID(world)
+
+void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct outcome *ret,
+		 void (*inject)(enum when when, struct lade_ctl *ctl, uint32_t point,
+				const char *call))
+{
+	struct world_task task = world_task();
+	char text[24];
+
+	memset(ret, 0, sizeof(*ret));
+	memset(&at, 0, sizeof(at));
+	at.observer = (struct lade_observer){ "", entered, parked, resumes, delivered,
+					      ended, effect, fault };
+	at.scenario = scenario;
+	at.out = ret;
+	at.inject = inject;
+	at.run = -1;
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)seed);
+	setenv("LADE_SEED", text, 1);
+	if (lade_loop_new(&(struct lade_loop_config){ .backend = "sim" }, &at.loop) < 0)
+		return;
+	at.loop->observer = &at.observer;
+	at.loop->gate = GATE_OBSERVED;
+	lade_loop_run(at.loop, &task.head, scenario->site);
+	at.out->trace_hash = lade_sim_trace_hash(at.loop);
+	at.out->fds_open = lade_sim_open_fds(at.loop, at.out->fd_site, sizeof(at.out->fd_site));
+	lade_loop_free(at.loop);
+	at.out->finished = true;
+}
