@@ -88,7 +88,7 @@ lade_suspends int lade_fsync_at(int fd, const char *site);
 
 /* lade_readable - waits until a foreign descriptor can be read, or has an error.
  *
- * Returns 0; -ECANCELED; -EOPNOTSUPP: a regular file, which is always ready; -EBADF.
+ * Returns 0; -ECANCELED; -EBADF; -EOPNOTSUPP under epoll: a regular file, which is always ready.
  * Suspends: yes.  Threads: inside a task only. */
 #define lade_readable(...) lade_readable_at(__VA_ARGS__, LADE_SITE)
 lade_suspends int lade_readable_at(int fd, const char *site);

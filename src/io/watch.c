@@ -126,9 +126,8 @@ static void poll_over(struct lade_op *op)
 	events = events_of(w, op->result);
 	if (events)
 		tell(w, events);
-	while (!w->closed && w->wanted && !w->armed)
-		if (arm(w) < 0)
-			tell(w, POLLNVAL);
+	if (!w->closed && w->wanted && !w->armed && arm(w) < 0)
+		tell(w, POLLNVAL);
 	if (w->closed && !w->armed)
 		lade_free(w);
 }

@@ -557,6 +557,8 @@ IN_VIRTUAL(a_stopped_alarm_does_not_call)
 	lade_alarm_start(&r.alarm, lade_in(lade_ms(5)));
 	lade_alarm_stop(&r.alarm);
 	lade_alarm_start(&r.alarm, LADE_NEVER);
+	/* Nothing refers to it: its memory could go. */
+	CHECK(!lade_heap_first(&lade_loop_here()->timers));
 	CHECK_EQ(lade_sleep(lade_ms(50)), 0);
 	CHECK_EQ(r.calls, 0);
 }
