@@ -8,6 +8,7 @@
  * LADE_IO_MAX at a time; -ECANCELED means that no byte moved and no descriptor was made. What the
  * kernel has done is returned although a cancel is pending. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -87,7 +88,7 @@ lade_suspends int lade_fsync_at(int fd, const char *site);
 
 /* lade_readable - waits until a foreign descriptor can be read, or has an error.
  *
- * Returns 0; -ECANCELED; -EOPNOTSUPP: a regular file, which is always ready; -EBADF.
+ * Returns 0; -ECANCELED; -EBADF; -EOPNOTSUPP under epoll: a regular file, which is always ready.
  * Suspends: yes.  Threads: inside a task only. */
 #define lade_readable(...) lade_readable_at(__VA_ARGS__, LADE_SITE)
 lade_suspends int lade_readable_at(int fd, const char *site);
@@ -159,15 +160,31 @@ lade_suspends int lade_connect_at(const struct lade_address *address, int *ret_f
 #define lade_connect_to(...) lade_connect_to_at(__VA_ARGS__, LADE_SITE)
 lade_suspends int lade_connect_to_at(const char *host_port, int *ret_fd, const char *site);
 
-/* lade_blocking - runs a function that blocks on a thread of the pool and waits for it.
+/* A call for a thread of the pool; what is left out of the options has its default. */
+struct lade_blocking_config {
+	int (*fn)(void *arg); /* may block; must not call lade */
+	void *arg;	      /* handed to fn and stop */
+	/* Makes an fn that runs return soon, as sqlite3_interrupt does. Called at most once, when
+	 * a cancel comes after fn has begun, on the loop's thread while fn may still be running or
+	 * has just returned; must not suspend. NULL: fn is waited for as long as it takes. */
+	void (*stop)(void *arg);
+	const char *what; /* names the wait in dumps; NULL: "a blocking call" */
+	bool always;	  /* a cancel neither prevents nor stops it: for what gives back */
+};
+
+/* lade_blocking - lade_blocking(fn, arg, options...) runs a function that blocks on a thread of the
+ * pool and waits for it: lade_blocking(ask, &query, .stop = interrupt, .what = "a query").
  *
  * The wait lasts until the function has returned, also when the task is cancelled; a cancel that
  * comes while the call is still queued takes it back. At most 4 threads and 1,024 queued calls
- * in each loop; beyond that the caller waits for a place. @fn must not call lade.
- * Returns what @fn returned; -ECANCELED: it was not called; -EAGAIN: no thread can be had.
- * Suspends: yes.  Threads: inside a task only. */
-#define lade_blocking(...) lade_blocking_at(__VA_ARGS__, LADE_SITE)
-lade_suspends int lade_blocking_at(int (*fn)(void *), void *arg, const char *site);
+ * in each loop; beyond that the caller waits for a place. On the virtual clock the function runs
+ * at once, in the task.
+ * Returns what fn returned, -ECANCELED included; -ECANCELED: it was not called, unless fn says so
+ * itself; -EAGAIN: no thread can be had.
+ * Suspends: yes.  Threads: inside a task only.  Owns: nothing; arg is not used afterwards. */
+#define lade_blocking(...)                                                                         \
+	lade_blocking_at(&(struct lade_blocking_config){ .fn = __VA_ARGS__ }, LADE_SITE)
+lade_suspends int lade_blocking_at(const struct lade_blocking_config *config, const char *site);
 
 LADE_API_END
 

@@ -17,5 +17,6 @@
 #include <lade/stream.h>
 #include <lade/task.h>
 #include <lade/time.h>
+#include <lade/watch.h>
 
 #endif

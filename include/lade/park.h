@@ -36,7 +36,7 @@ LADE_API_BEGIN
 /* LADE_OP - an op that waits for something; @text names it in dumps. */
 #define LADE_OP(text) { .what = (text), .loop = lade_loop_here() }
 
-/* lade_loop_here - the running task's loop, NULL outside any task.
+/* lade_loop_here - the loop of the running task, or callback of a watch or an alarm; else NULL.
  *
  * Suspends: no.  Threads: any. */
 struct lade_loop *lade_loop_here(void);

@@ -125,6 +125,7 @@ struct lade_loop {
 	struct lade_pool *pool;		   /* threads for blocking calls, or NULL */
 	void (*pool_end)(struct lade_loop *); /* ends the pool; set by whoever made it */
 	_Atomic uint32_t lookups_left_behind; /* name look-ups whose tasks have gone */
+	uint32_t watches_leaving;	   /* closed, but the kernel has not let go yet */
 	struct lade_scope root;		   /* parent of the tasks started on the loop */
 	uint64_t tasks_started;		   /* counts tasks, gives them numbers */
 	uint64_t random;		   /* state of the generator for fair selects; not 0 */

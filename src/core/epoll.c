@@ -162,8 +162,9 @@ static enum lade_abort_result epoll_abort(struct lade_loop *loop, struct lade_io
 static void take_event(struct epoll_state *d, int fd, uint32_t events)
 {
 	struct watch *w = d->watches[fd];
-	struct lade_link *it, *next;
+	struct lade_link due, *it, *next;
 
+	lade_list_init(&due);
 	for (it = w->waiters.next; it != &w->waiters; it = next) {
 		struct lade_io *io = LADE_CONTAINER(it, struct lade_io, op.link);
 
@@ -171,8 +172,12 @@ static void take_event(struct epoll_state *d, int fd, uint32_t events)
 		if (!(events & (io->events | EPOLLERR | EPOLLHUP)))
 			continue;
 		lade_list_remove(it);
-		lade_complete(&io->op, (int)(events & 0xffff));
+		lade_list_append(&due, it);
 	}
+	/* One that completes may call others of this list off, or wait again. */
+	while ((it = lade_list_pop(&due)))
+		lade_complete(&LADE_CONTAINER(it, struct lade_io, op.link)->op,
+			      (int)(events & 0xffff));
 	if (!lade_list_empty(&w->waiters))
 		(void)arm(d, w, fd);
 }

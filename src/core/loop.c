@@ -74,18 +74,25 @@ static bool is_deadline(const struct lade_timer *timer)
 	return timer->order >> 60 != TIMER_OP;
 }
 
+static uint64_t age_of(const struct lade_timer *timer)
+{
+	return timer->order & ((UINT64_C(1) << 60) - 1);
+}
+
 /* Fires what is due, earliest first. A deadline that comes after a sleep of the same phase lets
- * the tasks that the sleep woke run before it: what they send is there in time. */
+ * the tasks that the sleep woke run before it: what they send is there in time. What is armed in
+ * this phase waits for the next: an alarm that arms itself anew lets I/O and tasks have a turn. */
 static void fire_timers(struct lade_loop *loop)
 {
 	struct lade_timer *first = lade_heap_first(&loop->timers);
 	bool woke = false, waited = loop->deadlines_waited;
+	uint64_t newer = loop->timer_count;
 
 	loop->deadlines_waited = false;
 	if (!first)
 		return;
 	read_clock(loop);
-	while (first && first->at_ns <= loop->now_ns) {
+	while (first && first->at_ns <= loop->now_ns && age_of(first) < newer) {
 		if (is_deadline(first) && woke && !waited) {
 			loop->deadlines_waited = true;
 			return;
@@ -194,7 +201,7 @@ int lade_loop_run(struct lade_loop *loop, struct lade_task *task, const char *si
 	lade_node_init_root(&loop->root.head, NULL, NODE_BLOCK, site);
 	lade_scope_init(&loop->root, loop, POLICY_ALL);
 	lade_task_start(&loop->root, task, 0, 0, site);
-	while (loop->root.live)
+	while (loop->root.live || loop->watches_leaving)
 		turn(loop);
 	return task->status;
 }

@@ -23,6 +23,9 @@ static int cancelled(struct lade_ctl *ctl)
 
 int lade_gate_closed(struct lade_ctl *ctl, const char *site)
 {
+	if ((ctl->gate & GATE_OUTSIDE) && ctl->no_suspend_site)
+		lade_misuse("%s: a suspending call in the callback of the watch or alarm of %s",
+			    site, ctl->no_suspend_site);
 	if (ctl->gate & GATE_OUTSIDE)
 		lade_misuse("%s: a suspending call outside any task", site);
 	if (ctl->gate & GATE_NO_SUSPEND)

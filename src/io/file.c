@@ -19,6 +19,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+static int blocking(int (*fn)(void *), void *arg, const char *site)
+{
+	return lade_blocking_at(&(struct lade_blocking_config){ .fn = fn, .arg = arg }, site);
+}
+
 static int plain_transfer(void *arg)
 {
 	return lade_sys_here()->transfer(arg);
@@ -71,7 +76,7 @@ static int ready_transfer(struct lade_transfer *t, bool knows, const char *site)
 		int rc;
 
 		if (ready == -EOPNOTSUPP)
-			return lade_blocking_at(plain_transfer, t, site);
+			return blocking(plain_transfer, t, site);
 		if (ready < 0 && ready != -ECANCELED)
 			return ready;
 		if (!knows)
@@ -213,7 +218,7 @@ int lade_open_at(const char *path, int flags, mode_t mode, int *ret_fd, const ch
 		return rc;
 	rc = lade_io_wait(&io);
 	if (rc == -EOPNOTSUPP)
-		rc = lade_blocking_at(plain_open, &o, site);
+		rc = blocking(plain_open, &o, site);
 	if (rc < 0)
 		return rc;
 	*ret_fd = rc;
@@ -241,7 +246,7 @@ int lade_fsync_at(int fd, const char *site)
 	if (rc < 0)
 		return rc;
 	rc = lade_io_wait(&io);
-	return rc == -EOPNOTSUPP ? lade_blocking_at(plain_fsync, &fd, site) : rc;
+	return rc == -EOPNOTSUPP ? blocking(plain_fsync, &fd, site) : rc;
 }
 
 int lade_pipe(int ret_fds[2])

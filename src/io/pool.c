@@ -211,22 +211,25 @@ bool lade_pool_take_back(struct lade_loop *loop, struct lade_job *job)
 struct call {
 	struct lade_job job;
 	struct lade_op op;
-	int (*fn)(void *);
-	void *arg;
+	const struct lade_blocking_config *config;
 };
 
 static void run_call(struct lade_job *job)
 {
 	struct call *call = LADE_CONTAINER(job, struct call, job);
 
-	lade_complete_remote(&call->op, call->fn(call->arg));
+	lade_complete_remote(&call->op, call->config->fn(call->config->arg));
 }
 
 static enum lade_abort_result call_abort(struct lade_op *op)
 {
 	struct call *call = LADE_CONTAINER(op, struct call, op);
 
-	return lade_pool_take_back(op->loop, &call->job) ? LADE_ABORTED : LADE_PENDING;
+	if (lade_pool_take_back(op->loop, &call->job))
+		return LADE_ABORTED;
+	if (call->config->stop)
+		call->config->stop(call->config->arg);
+	return LADE_PENDING;
 }
 
 static enum lade_abort_result place_abort(struct lade_op *op)
@@ -236,9 +239,11 @@ static enum lade_abort_result place_abort(struct lade_op *op)
 }
 
 /* Takes one of the places for calls, which the one that leaves hands over. */
-static int take_place(struct lade_pool *pool, const char *site)
+static int take_place(struct lade_pool *pool, bool always, const char *site)
 {
-	struct lade_op op = { .what = "a place in the pool", .site = site, .abort = place_abort };
+	struct lade_op op = { .what = "a place in the pool",
+			      .site = site,
+			      .abort = always ? NULL : place_abort };
 
 	if (pool->inside < JOBS_MAX + POOL_THREADS) {
 		pool->inside++;
@@ -260,13 +265,13 @@ static void leave_place(struct lade_pool *pool)
 
 /* A call without a thread: where the pool is simulated, after a wait in the queue, which a cancel
  * ends, and the time of the call, which it does not. */
-static int call_here(int (*fn)(void *), void *arg, const char *site)
+static int call_here(const struct lade_blocking_config *config, const char *site)
 {
 	struct lade_loop *loop = lade_loop_here();
 	int64_t ns = loop->backend->pool_ns ? loop->backend->pool_ns(loop, false) : 0;
 	int rc = 0;
 
-	if (ns > 0)
+	if (ns > 0 && !config->always)
 		rc = lade_sleep_until_at((struct lade_instant){ loop->now_ns + ns / 2 }, site);
 	if (rc < 0)
 		return rc;
@@ -274,33 +279,40 @@ static int call_here(int (*fn)(void *), void *arg, const char *site)
 		lade_shield(lade_s(3600))
 			rc = lade_sleep_until_at((struct lade_instant){ loop->now_ns + ns / 2 },
 						 site);
-	return rc < 0 ? rc : fn(arg);
+	return rc < 0 ? rc : config->fn(config->arg);
 }
 
-int lade_blocking_at(int (*fn)(void *), void *arg, const char *site)
+static int call_and_wait(const struct lade_blocking_config *config, const char *site)
 {
 	struct lade_loop *loop = lade_loop_here();
-	struct call call = { .job = { .run = run_call }, .fn = fn, .arg = arg };
+	struct call call = { .job = { .run = run_call }, .config = config };
+	int rc;
+
+	call.op = (struct lade_op){ .what = config->what ? config->what : "a blocking call",
+				    .site = site,
+				    .abort = config->always ? NULL : call_abort,
+				    .loop = loop };
+	rc = lade_pool_add(loop, &call.job);
+	return rc < 0 ? rc : lade_op_wait(&call.op);
+}
+
+int lade_blocking_at(const struct lade_blocking_config *config, const char *site)
+{
+	struct lade_loop *loop = lade_loop_here();
 	struct lade_pool *pool;
 	int rc = lade_enter(site);
 
-	if (rc < 0)
+	if (rc < 0 && !config->always)
 		return rc;
 	if (loop->backend->exact)
-		return call_here(fn, arg, site);
+		return call_here(config, site);
 	pool = pool_of(loop);
 	if (!pool)
 		return -EAGAIN;
-	rc = take_place(pool, site);
+	rc = take_place(pool, config->always, site);
 	if (rc < 0)
 		return rc;
-	call.op = (struct lade_op){ .what = "a blocking call",
-				    .site = site,
-				    .abort = call_abort,
-				    .loop = loop };
-	rc = lade_pool_add(loop, &call.job);
-	if (rc == 0)
-		rc = lade_op_wait(&call.op);
+	rc = call_and_wait(config, site);
 	leave_place(pool);
 	return rc;
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""exports.py LIBLADE - liblade.so shows what its public headers declare, and nothing else."""
+"""exports.py LIBRARY... - liblade.so and each liblade-NAME.so show what their public headers
+declare, and nothing else."""
 
+import os
 import re
 import subprocess
 import sys
@@ -29,6 +31,20 @@ def complaints(names, shown):
         for name in sorted(shown - set(names))]
 
 
+def parts_in(library, order):
+    """The parts that a shared library is made from, by its file's name."""
+    name = re.match(r"liblade(?:-(\w+))?\.so", os.path.basename(library))
+    return [f"src/connectors/{name[1]}"] if name[1] else layers.whole_library(order)
+
+
+def shown_by(library):
+    """The names that a shared library defines for others; versions themselves are no names."""
+    nm = subprocess.run(["nm", "-D", "--defined-only", library], stdout=subprocess.PIPE,
+                        text=True, check=True)
+    return {line.split()[2].split("@")[0] for line in nm.stdout.splitlines()
+            if line.split()[1] != "A"}
+
+
 def main():
     names = declared([("a.h", "/* a */\nint lade_a(void);\nint lade_b(int);\n"
                        "static inline int lade_c(void)\n{\n\treturn 0;\n}\n"
@@ -39,14 +55,18 @@ def main():
     tap.rejects("a private function that shows", bad, "lade_x is exported but")
     tap.point("self-test: three findings there", bad[3:])
 
-    nm = subprocess.run(["nm", "-D", "--defined-only", sys.argv[1]], stdout=subprocess.PIPE,
-                        text=True, check=True)
-    shown = {line.split()[2].split("@")[0] for line in nm.stdout.splitlines()
-             if line.split()[1] != "A"}
-    library = set(layers.whole_library(tap.parts()))
-    headers = [(f"include/lade/{h}", tap.read(f"include/lade/{h}"))
-               for h, layer in layers.public_headers().items() if layer in library]
-    tap.point("liblade.so exports what its headers declare", complaints(declared(headers), shown))
+    order = tap.parts()
+    tap.point("self-test: a module's library is made from its own part",
+              [] if parts_in("build/liblade-json.so.0.1.0", order) == ["src/connectors/json"]
+              and "src/io" in parts_in("build/liblade.so.0.1.0", order) else ["it is not"])
+    for library in sys.argv[1:]:
+        parts = parts_in(library, order)
+        headers = [(f"include/lade/{h}", tap.read(f"include/lade/{h}"))
+                   for h, part in layers.public_headers().items() if part in parts]
+        names = declared(headers)
+        bad = complaints(names, shown_by(library))
+        tap.point(f"{os.path.basename(library)} exports what its headers declare",
+                  bad if names else bad + ["they declare nothing"])
     tap.done()
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""install.py BUILD MESON - what is installed is complete: a program finds it by pkg-config,
-compiles, links against the shared and the static library, and runs."""
+"""install.py BUILD MESON - what is installed is complete: programs find liblade and each of its
+modules by pkg-config, compile, link against the shared and the static libraries, and run."""
 
 import glob
 import os
@@ -11,21 +11,92 @@ import tempfile
 
 import tap
 
-PROGRAM = """#include <stdio.h>
+# A program for each pkg-config module; it prints what WANTED says.
+PROGRAMS = {
+    "lade": """#include <stdio.h>
 %s
 extern const void *const everything[];
 int main(void) { return !everything[0] || puts(LADE_VERSION) < 0; }
-"""
+""",
+    "lade-json": """#include <lade/json.h>
+#include <stdio.h>
+#include <string.h>
+extern const void *const everything[];
+int main(void)
+{
+	const char *doc = "{\\"a\\": {\\"id\\": 18446744073709551615}}";
+	struct lade_json_paths *paths = lade_json_paths_new();
+	struct lade_json_reader *reader = NULL;
+	struct lade_json_error error;
+	struct lade_json_span at;
+	unsigned slot;
 
+	if (!everything[0] || !paths || lade_json_reader_new(&reader) < 0 ||
+	    lade_json_paths_add(paths, ".a.id", 5, &slot, &error) < 0 ||
+	    lade_json_read(reader, paths, doc, strlen(doc), 0, &at, &error) < 0)
+		return 1;
+	printf("%.*s\\n", (int)at.len, doc + at.at);
+	lade_json_reader_free(reader);
+	lade_json_paths_free(paths);
+	return 0;
+}
+""",
+    "lade-sqlite": """#include <lade/main.h>
+#include <lade/join.h>
+#include <lade/sqlite.h>
+#include <stdio.h>
+extern const void *const everything[];
+static int app(void)
+{
+	struct lade_sqlite_query_config config = {
+		.db = { .path = ":memory:" },
+		.sql = "select i, i + 41 as answer from batch",
+		.kind = LADE_SQLITE_ENRICH,
+	};
+	struct lade_sqlite_batch batch = { .rows = 2 };
+	struct lade_sqlite_result result;
+	struct lade_sqlite_query *query = NULL;
+	struct lade_sqlite_error error = { .text = "" };
+	int rc = lade_sqlite_query_new(&config, &query, &error);
 
-def sources(root):
-    """Two files: one includes all headers, the other links all that liblade.so shows."""
-    headers = sorted(os.path.basename(h) for h in glob.glob(f"{root}/**/lade/*.h", recursive=True))
-    shared = glob.glob(f"{root}/**/liblade.so.0", recursive=True)[0]
-    names = re.findall(r" [TDRB] (lade_\w+)", said(["nm", "-D", "--defined-only", shared])[0])
-    return (PROGRAM % "\n".join(f"#include <lade/{h}>" for h in headers),
-            "".join(f"extern char {n}[];\n" for n in names)
-            + "const void *const everything[] = { %s };\n" % ", ".join(["everything", *names]))
+	lade_sqlite_result_init(&result, &config);
+	if (rc == 0)
+		rc = lade_sqlite_query_ask(query, &batch, 1000000000, &result, &error);
+	printf("%s %u %s\\n", query ? lade_sqlite_query_column(query, 0) : "", result.rows,
+	       error.text);
+	lade_sqlite_result_done(&result);
+	lade_sqlite_query_free(query);
+	return rc;
+}
+LADE_TASK_VOID(app)
+int main(void) { return everything[0] ? lade_main(lade_do(app)) : 1; }
+""",
+    "lade-http": """#include <lade/main.h>
+#include <lade/http.h>
+#include <lade/join.h>
+#include <errno.h>
+#include <stdio.h>
+extern const void *const everything[];
+static int app(void)
+{
+	struct lade_http_request request = { .url = "http://127.0.0.1:1/" };
+	struct lade_http_reply reply;
+	struct lade_http *http;
+	int rc = lade_http_new(&(struct lade_http_config){ 0 }, &http);
+
+	if (rc < 0)
+		return rc;
+	rc = lade_http_fetch(http, &request, &reply);
+	puts(rc == -ECONNREFUSED ? "refused" : reply.error);
+	lade_http_free(http);
+	return 0;
+}
+LADE_TASK_VOID(app)
+int main(void) { return everything[0] ? lade_main(lade_do(app)) : 1; }
+""",
+}
+WANTED = {"lade-json": "18446744073709551615\n", "lade-sqlite": "answer 2 \n",
+          "lade-http": "refused\n"}
 
 
 def said(command, **options):
@@ -35,23 +106,42 @@ def said(command, **options):
     return done.stdout, [f"failed: {' '.join(command)}", done.stdout] if done.returncode else []
 
 
-def uses(root, flags, link):
+def one(root, name):
+    """The path of an installed file."""
+    return glob.glob(f"{root}/**/{name}", recursive=True)[0]
+
+
+def sources(root, module):
+    """Two files: a program of the module, and one that links all that its library shows; that of
+    liblade includes all headers."""
+    headers = sorted(os.path.basename(h) for h in glob.glob(f"{root}/**/lade/*.h", recursive=True))
+    names = re.findall(r" [TDRB] (lade_\w+)", said(
+        ["nm", "-D", "--defined-only", one(root, f"lib{module}.so.0")])[0])
+    program = PROGRAMS[module]
+    if module == "lade":
+        program %= "\n".join(f"#include <lade/{h}>" for h in headers)
+    return (program, "".join(f"extern char {n}[];\n" for n in names)
+            + "const void *const everything[] = { %s };\n" % ", ".join(["everything", *names]))
+
+
+def uses(root, module, flags, link):
     """Complaints about a program that is compiled with @flags and linked with @link."""
-    for name, text in zip(("program.c", "names.c"), sources(root)):
+    for name, text in zip(("program.c", "names.c"), sources(root, module)):
         with open(f"{root}/{name}", "w") as f:
             f.write(text)
     _, bad = said(["cc", *flags, "-o", f"{root}/program", f"{root}/program.c", f"{root}/names.c",
                    *link])
     if bad:
         return bad
-    libdir = os.path.dirname(glob.glob(f"{root}/**/liblade.so.0", recursive=True)[0])
+    libdir = os.path.dirname(one(root, "liblade.so.0"))
     text, bad = said([f"{root}/program"], env={**os.environ, "LD_LIBRARY_PATH": libdir})
-    version, _ = said(["pkg-config", "--modversion", "lade"], env=pkg_config(root))
-    return bad or ([] if text == version else [f"prints {text!r}, pkg-config says {version!r}"])
+    wanted = WANTED.get(module) or said(["pkg-config", "--modversion", "lade"],
+                                        env=pkg_config(root))[0]
+    return bad or ([] if text == wanted else [f"prints {text!r} and not {wanted!r}"])
 
 
 def pkg_config(root):
-    folder = os.path.dirname(glob.glob(f"{root}/**/lade.pc", recursive=True)[0])
+    folder = os.path.dirname(one(root, "lade.pc"))
     return {**os.environ, "PKG_CONFIG_LIBDIR": folder + ":" + system_path(),
             "PKG_CONFIG_SYSROOT_DIR": ""}
 
@@ -62,34 +152,67 @@ def system_path():
 
 def flags_of(root, *options):
     """pkg-config's words, with the paths below the temporary root."""
-    text, bad = said(["pkg-config", *options, "lade"], env=pkg_config(root))
+    text, bad = said(["pkg-config", *options], env=pkg_config(root))
     prefix = said(["pkg-config", "--variable=prefix", "lade"], env=pkg_config(root))[0].strip()
     words = [w.replace(prefix, root + prefix, 1) if w[2:].startswith(prefix) else w
              for w in text.split()]
     return words, bad
 
 
+def static_flags(root, module):
+    """The words that link lade's own libraries statically. Foreign ones stay shared: what these
+    would need in a static link (libcurl: a dozen libraries) need not be installed."""
+    words, bad = flags_of(root, "--libs", "--static", module)
+    foreign = said(["pkg-config", "--print-requires-private", module],
+                   env=pkg_config(root))[0].split("\n")
+    for name in [w.split()[0] for w in foreign if w]:
+        needs = set(flags_of(root, "--libs", "--static", name)[0])
+        words = [w for w in words if w not in needs - set(flags_of(root, "--libs", name)[0])
+                 or w in flags_of(root, "--libs", "--static", "lade")[0]]
+    return [re.sub(r"^-l(lade(-\w+)?)$", r"-l:lib\1.a", w) for w in words], bad
+
+
+def check_module(root, module):
+    """Points about one pkg-config module; every one but lade stands on lade."""
+    library = f"-l{module}"
+    cflags, bad = flags_of(root, "--cflags", module)
+    tap.point(f"{module}: the flags name lade-0 and the stack probes", bad + [
+        f"no {w} in {cflags}" for w in ("/lade-0", "-fstack-clash-protection")
+        if not any(c.endswith(w) for c in cflags)])
+    link, bad = flags_of(root, "--libs", module)
+    tap.point(f"{module}: a shared link names lade's libraries alone", bad + [
+        f"links {w}" for w in link if w.startswith("-l") and w not in ("-llade", library)])
+    tap.point(f"{module}: a program runs on the shared library", uses(root, module, cflags, link))
+    static, bad = static_flags(root, module)
+    tap.point(f"{module}: a program runs on the static library", bad + [
+        f"{w} is not static" for w in static if w in ("-llade", library)]
+        + uses(root, module, cflags, static))
+    tap.rejects(f"{module}: a program without lade's flags", uses(root, module, [], link),
+                "No such file")
+    if module != "lade":
+        tap.rejects(f"{module}: a program that links liblade alone",
+                    uses(root, module, cflags, flags_of(root, "--libs", "lade")[0]),
+                    "undefined reference")
+
+
 def main():
     build, meson = sys.argv[1:3]
+    modules = ["lade"] + [m for m in PROGRAMS if os.path.exists(f"{build}/lib{m}.so.0")
+                          and m != "lade"]
     with tempfile.TemporaryDirectory() as root:
         _, bad = said([meson, "install", "-C", build, "--no-rebuild", "--destdir", root])
         tap.point("meson install works with a DESTDIR", bad)
-        wanted = ["liblade.so.0", "liblade.so", "liblade.a", "lade.pc", "lade-0/lade/version.h"]
+        wanted = [w for m in modules
+                  for w in (f"lib{m}.so.0", f"lib{m}.so", f"lib{m}.a", f"{m}.pc")]
+        wanted += [f"lade-0/lade/{m.partition('-')[2] or 'version'}.h" for m in modules]
         for pattern in wanted + (["bin/lade"] if os.path.exists(f"{build}/lade") else []):
             tap.point(f"{pattern} is installed",
                       [] if glob.glob(f"{root}/**/{pattern}", recursive=True) else ["it is not"])
-        cflags, bad = flags_of(root, "--cflags")
-        tap.point("the flags name lade-0 and the stack probes", bad + [
-            f"no {w} in {cflags}" for w in ("/lade-0", "-fstack-clash-protection")
-            if not any(c.endswith(w) for c in cflags)])
-        link, bad = flags_of(root, "--libs")
-        tap.point("the shared library links liblade alone",
-                  bad + [f"links {w}" for w in link if w.startswith("-l") and w != "-llade"])
-        tap.point("a program runs on the shared library", uses(root, cflags, link))
-        static, bad = flags_of(root, "--libs", "--static")
-        static = [w.replace("-llade", "-l:liblade.a") for w in static]
-        tap.point("a program runs on the static library", bad + uses(root, cflags, static))
-        tap.rejects("a program without lade's flags", uses(root, [], link), "No such file")
+        extra = {os.path.basename(f) for f in glob.glob(f"{root}/**/*.pc", recursive=True)}
+        tap.point("every module that is installed is tried here",
+                  sorted(extra - {f"{m}.pc" for m in modules}))
+        for module in modules:
+            check_module(root, module)
     tap.done()
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""layers.py - an include goes down only, and services see public headers only.
+"""layers.py - an include goes down only; services, and the connectors but for base, see public
+headers only.
 
 The order is that of `parts` in the root meson.build. A public header belongs to the layer
 under which include/lade/meson.build lists it.
@@ -15,6 +16,9 @@ FOR_TESTS = {"tap.h": "src/base", "run.h": "src/core",
 FOREIGN_TO_SERVICES = re.compile(
     r"\b(\w*epoll\w*|(lib|io_|LADE_)?uring\w*|IORING\w*|pthread\w*|curl_multi_poll|"
     r"curl_multi_wait|curl_easy_perform)\b")
+FOREIGN_TO_CONNECTORS = re.compile(
+    r"\b(\w*epoll\w*|(lib|io_|LADE_)?uring\w*|IORING\w*|pthread\w*|curl_multi_poll|"
+    r"curl_multi_wait|curl_multi_perform|curl_easy_perform)\b")
 
 
 def public_headers():
@@ -44,6 +48,8 @@ def complaints(path, text, order, public):
     me = public.get(path.rsplit("/", 1)[-1]) if path.startswith("include/") \
         else part_of(path, order)
     service = path.startswith("services/")
+    # Rule 11.6: a connector waits as any foreign library can. Its tests make loops to wait on.
+    connector = path.startswith("src/connectors/") and not path.endswith("_test.c")
 
     def complain(line, why):
         bad.append(f"{path}:{line}: {why}")
@@ -51,6 +57,9 @@ def complaints(path, text, order, public):
     for number, line in enumerate(text.splitlines(), 1):
         if service and (m := FOREIGN_TO_SERVICES.search(line)):
             complain(number, f"a service names {m[0]}: that is the work of io or a connector")
+        if connector and (m := FOREIGN_TO_CONNECTORS.search(line)):
+            complain(number, f"a connector names {m[0]}: it waits by <lade/watch.h>, "
+                             "lade_blocking and lade_park")
         m = re.match(r'\s*#\s*include\s*(<lade/([^>]+)>|"([^"]+)")', line)
         if not m:
             continue
@@ -59,6 +68,9 @@ def complaints(path, text, order, public):
             target = public.get(header)
             if header == "lade.h":
                 target = whole_library(order)[-1]
+            if connector and target != me and "/connectors/" in (target or ""):
+                complain(number, f"a connector includes <lade/{header}>: its library would need "
+                                 "that of another connector")
         elif header in GENERATED:
             continue
         elif header in FOR_TESTS and path.endswith("_test.c"):
@@ -74,6 +86,9 @@ def complaints(path, text, order, public):
                 continue
             if path.startswith("include/"):
                 complain(number, f"a public header includes {header}, which is not installed")
+            if connector and target not in ("src/base", me):
+                complain(number, f"a connector includes {header}: only <lade/...>, base and "
+                                 "its own")
             if service and target != me:
                 complain(number, f"a service includes {header}: only <lade/...> and its own")
         if me and target and order.index(target) > order.index(me):
@@ -82,7 +97,7 @@ def complaints(path, text, order, public):
 
 
 def self_tests(order):
-    public = {"task.h": "src/core", "cache.h": "src/cache"}
+    public = {"task.h": "src/core", "cache.h": "src/cache", "json.h": "src/connectors/json"}
 
     def check(path, text):
         return complaints(path, text, order, public)
@@ -108,6 +123,21 @@ def self_tests(order):
                  "curl_multi_poll", "curl_multi_wait", "curl_easy_perform"):
         tap.rejects(f"{name} in a service", check("services/pipeline/a.c", f"\n{name}();\n"),
                     r"a\.c:2: a service names")
+    client = "src/connectors/http/a.c"
+    for header in ("core/core_priv.h", "core/io_priv.h", "io/pool_priv.h", "sync/select_priv.h",
+                   "stream/stream_priv.h", "cache/cache_priv.h", "connectors/json/path_priv.h"):
+        tap.rejects(f"{header} in a connector", check(client, f'#include "{header}"\n'),
+                    r"a\.c:1: a connector includes")
+    tap.rejects("a connector that needs another one",
+                check(client, "#include <lade/json.h>\n"), "that of another connector")
+    for name in ("epoll_wait", "io_uring_enter", "pthread_create", "curl_multi_poll",
+                 "curl_easy_perform"):
+        tap.rejects(f"{name} in a connector", check(client, f"\n{name}();\n"),
+                    r"a\.c:2: a connector names")
+    tap.point("self-test: public headers, base and its own pass in a connector", check(
+        client, '#include <lade/task.h>\n#include "base/alloc.h"\n'
+        '#include "connectors/http/a_priv.h"\n') + check(
+            "src/connectors/http/a_test.c", '#include "backend.h"\n'))
     tap.point("self-test: a downward include passes",
               check("src/core/a.c", '#include <lade/task.h>\n#include "base/list.h"\n'))
 
@@ -115,11 +145,14 @@ def self_tests(order):
 def main():
     order, public = tap.parts(), public_headers()
     self_tests(order)
-    bad = []
+    bad, of_connectors = [], []
     for path in tap.files(".c", ".h", ".cc", ".in"):
-        if path.startswith(("src/", "services/", "cli/", "include/")):
+        if path.startswith("src/connectors/"):
+            of_connectors += complaints(path, tap.read(path), order, public)
+        elif path.startswith(("src/", "services/", "cli/", "include/")):
             bad += complaints(path, tap.read(path), order, public)
     tap.point("includes go down only and services see public headers only", bad)
+    tap.point("connectors wait by the public interface only", of_connectors)
     tap.point("every folder of sources is a part of the build",
               sorted({f"{p}: its folder is not in parts of the root meson.build"
                       for p in tap.files(".c", ".cc") if p.startswith(("src/", "services/"))

@@ -4,7 +4,8 @@
 A line of tests/rules.tsv is: id, tab, tests | later: what. Either side may stand alone. Tests
 are separated by commas; one is PROGRAM:NAME, where PROGRAM is the path of its NAME_test.c
 without `_test.c` and without a leading src/ (core/scope, services/pipeline/batch, tests/story)
-and NAME a function that the program gives to TAP, TAP_DIES or TAP_FINDS, or compile-fail:NAME.
+and NAME a function that the program gives to TAP, TAP_DIES or TAP_FINDS, or compile-fail:NAME, or
+house/CHECK:NAME, where tests/house/CHECK.py has a point of that name, _ for a blank.
 """
 
 import os
@@ -30,6 +31,8 @@ def gaps(ids):
 
 def source(program):
     """The path of a program's source."""
+    if program.startswith("house/"):
+        return f"tests/{program}.py"
     if program.startswith(("services/", "cli/", "tests/")):
         return program + "_test.c"
     return f"src/{program}_test.c"
@@ -41,6 +44,8 @@ def exists(test, sources):
     if program == "compile-fail":
         return f"tests/compile-fail/{name}.c" in sources
     text = sources.get(source(program), "")
+    if program.startswith("house/"):
+        return bool(name) and f'tap.point("{name.replace("_", " ")}",' in text
     return bool(name and re.search(rf"\bTAP(_DIES|_FINDS)?\(\s*{re.escape(name)}\s*[,)]", text))
 
 
@@ -72,9 +77,11 @@ def complaints(ids, table, sources):
 
 def self_tests():
     sources = {"src/core/a_test.c": "\tTAP(works);\n\tTAP_DIES(\n\t\tdies, \"x\");\n",
-               "tests/compile-fail/c.c": ""}
+               "tests/compile-fail/c.c": "",
+               "tests/house/h.py": 'tap.point("it holds", [])\n'}
     ids = ["1.1", "1.2", "M.1"]
-    good = "1.1\tcore/a:works, core/a:dies\n1.2\tcompile-fail:c | later: more\nM.1\tlater: all\n"
+    good = ("1.1\tcore/a:works, core/a:dies, house/h:it_holds\n"
+            "1.2\tcompile-fail:c | later: more\nM.1\tlater: all\n")
     bad, later = complaints(ids, good, sources)
     tap.point("self-test: a good table passes", bad)
     tap.point("self-test: what waits is found",
@@ -88,6 +95,7 @@ def self_tests():
     tap.rejects("a row of no sentence", check(good + "9.9\tlater: x\n"), "no sentence 9.9")
     tap.rejects("a test that is not there", check("1.1\tcore/a:work\n"), "no test core/a:work")
     tap.rejects("a program that is not there", check("1.1\tcore/b:works\n"), "no test core/b")
+    tap.rejects("a point that a check has not", check("1.1\thouse/h:it\n"), "no test house/h:it")
     tap.rejects("a sentence without a row", check("1.1\tcore/a:works\n"), "for sentence 1.2")
     tap.rejects("a row twice", check(good + "1.1\tlater: x\n"), "1.1 a second time")
     tap.rejects("a sentence twice", check(good, ids + ["1.1"]), "semantics.md: 1.1 a second")
@@ -100,7 +108,7 @@ def self_tests():
 def main():
     self_tests()
     ids = sentences(tap.read("docs/semantics.md"))
-    sources = {p: tap.read(p) for p in tap.files(".c")}
+    sources = {p: tap.read(p) for p in tap.files(".c", ".py")}
     tap.point("the sentences are numbered without a gap", gaps(ids))
     bad, later = complaints(ids, tap.read("tests/rules.tsv"), sources)
     tap.point("each sentence of docs/semantics.md has tests or says what it waits for", bad)

@@ -2,11 +2,11 @@
 /* client.c - libcurl's multi interface on the loop.
  *
  * DESIGN
- * libcurl wants to be told when its sockets are ready and its timer is due; both come from the
- * back end and the timer heap. It is entered by one function, drive(), and only on the loop's own
- * stack: its TLS needs more than a task has. So a request is put into a list and the loop's next
- * timer phase hands it over; a cancel asks for its removal in the same way and stays PENDING until
- * then. Removing a transfer closes its connection, unless the reply was complete.
+ * libcurl wants to be told when its sockets are ready and its timer is due: each socket is a
+ * watch, the timer is an alarm. It is entered by one function, drive(), and only in callbacks, on
+ * the loop's own stack: its TLS needs more than a task has. So a request is put into a list and an
+ * alarm that is due at once hands it over; a cancel asks for its removal in the same way and stays
+ * PENDING until then. Removing a transfer closes its connection, unless the reply was complete.
  *
  * Names are resolved by the runtime and handed over: libcurl's own resolver thread would be joined
  * when a transfer is removed, and a cancel would wait for DNS. Answers are kept for half a minute.
@@ -14,19 +14,19 @@
  * LIMITS  in the configuration; 64 host names are remembered; at most five redirects, to http and
  * https only. */
 
-#include "core/io_priv.h"
-
 #include <lade/http.h>
 #include <lade/io.h>
-#include <lade/version.h>
+#include <lade/scope.h>
+#include <lade/watch.h>
 
 #include "base/alloc.h"
+#include "base/list.h"
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,23 +36,11 @@
 #define CONNECT_TIMEOUT_S 30L
 #define IDLE_HANDLES_MAX 64
 
-struct watch;
-
-/* One direction of a socket that libcurl watches. */
-struct half {
-	struct lade_io io;
-	struct watch *watch;
-	bool armed;  /* the back end has it */
-	bool wanted; /* libcurl wants it */
-};
-
 /* A socket of libcurl's. */
-struct watch {
+struct socket {
 	struct lade_http *http;
+	struct lade_watch *watch;
 	int fd;
-	bool removed; /* libcurl has forgotten it; freed when nothing uses it */
-	int busy;     /* calls into libcurl on its behalf */
-	struct half in, out;
 };
 
 /* What a host name stood for. */
@@ -65,16 +53,13 @@ struct name {
 
 struct lade_http {
 	struct lade_http_config config;
-	struct lade_loop *loop;
 	CURLM *multi;
-	struct lade_timer timer;   /* libcurl's */
-	struct lade_timer kick;	   /* hands requests over in the next timer phase */
-	struct lade_link incoming; /* transfers to add or remove */
+	struct lade_alarm timer;      /* libcurl's */
+	struct lade_alarm kick;	      /* hands requests over, or cleans up */
+	struct lade_link incoming;    /* transfers to add or remove */
 	CURL *idle[IDLE_HANDLES_MAX]; /* handles to use again */
 	uint32_t idle_count;
-	uint32_t watches;	    /* sockets not yet freed */
-	uint32_t transfers;	    /* requests under way */
-	struct lade_op *freeing;    /* lade_http_free, waiting for the kernel to let go */
+	struct lade_op *freeing; /* lade_http_free, waiting for the clean-up */
 	struct name names[NAMES_MAX];
 	uint32_t next_name; /* the one to replace */
 };
@@ -101,104 +86,61 @@ static void drive(struct lade_http *h, int fd, int events);
 
 /* Sockets */
 
-static void watch_unref(struct watch *w)
+static void socket_ready(void *arg, unsigned events)
 {
-	struct lade_http *h = w->http;
+	struct socket *s = arg;
+	int bits = (events & POLLIN ? CURL_CSELECT_IN : 0) |
+		   (events & POLLOUT ? CURL_CSELECT_OUT : 0);
 
-	if (!w->removed || w->busy || w->in.armed || w->out.armed)
-		return;
-	lade_free(w);
-	if (--h->watches == 0 && h->freeing)
-		lade_complete(h->freeing, 0);
+	/* It may free the socket. */
+	drive(s->http, s->fd, bits ? bits : CURL_CSELECT_ERR);
 }
 
-static void half_arm(struct half *half, uint32_t events);
-
-static void half_done(struct lade_op *op)
+static struct socket *socket_new(struct lade_http *h, int fd)
 {
-	struct half *half = LADE_CONTAINER(op, struct half, io.op);
-	struct watch *w = half->watch;
-	uint32_t events = half->io.events;
+	struct socket *s = lade_calloc(1, sizeof(*s));
 
-	half->armed = false;
-	if (half->wanted && !w->removed) {
-		w->busy++;
-		drive(w->http, w->fd, events == POLLIN ? CURL_CSELECT_IN : CURL_CSELECT_OUT);
-		w->busy--;
+	if (!s)
+		return NULL;
+	s->http = h;
+	s->fd = fd;
+	if (lade_watch_open(fd, socket_ready, s, &s->watch) < 0) {
+		lade_free(s);
+		return NULL;
 	}
-	if (half->wanted && !w->removed)
-		half_arm(half, events);
-	watch_unref(w);
+	curl_multi_assign(h->multi, fd, s);
+	return s;
 }
 
-static void half_arm(struct half *half, uint32_t events)
+static void socket_free(struct socket *s)
 {
-	struct watch *w = half->watch;
-	struct lade_loop *loop = w->http->loop;
-
-	if (half->armed)
+	if (!s)
 		return;
-	half->io = (struct lade_io){ .op = { .what = "a socket of HTTP",
-					     .site = "http",
-					     .done = half_done,
-					     .loop = loop },
-				     .code = IO_POLL,
-				     .fd = w->fd,
-				     .events = events };
-	/* Without memory the transfer stalls until its deadline, and no longer. */
-	half->armed = loop->backend->start(loop, &half->io) == 0;
-}
-
-static void half_disarm(struct half *half)
-{
-	struct lade_loop *loop = half->watch->http->loop;
-
-	half->wanted = false;
-	if (half->armed && loop->backend->abort(loop, &half->io) == LADE_ABORTED)
-		half->armed = false;
-}
-
-static void watch_remove(struct watch *w)
-{
-	w->removed = true;
-	half_disarm(&w->in);
-	half_disarm(&w->out);
-	watch_unref(w);
+	lade_watch_close(s->watch);
+	lade_free(s);
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user)
 {
-	struct lade_http *h = user;
-	struct watch *w = socket_user;
+	struct socket *s = socket_user;
 
 	(void)easy;
 	if (what == CURL_POLL_REMOVE) {
-		if (w)
-			watch_remove(w);
+		socket_free(s);
 		return 0;
 	}
-	if (!w) {
-		w = lade_calloc(1, sizeof(*w));
-		if (!w)
-			return -1;
-		w->http = h;
-		w->fd = fd;
-		w->in.watch = w->out.watch = w;
-		h->watches++;
-		curl_multi_assign(h->multi, fd, w);
-	}
-	w->in.wanted = what == CURL_POLL_IN || what == CURL_POLL_INOUT;
-	w->out.wanted = what == CURL_POLL_OUT || what == CURL_POLL_INOUT;
-	if (w->in.wanted)
-		half_arm(&w->in, POLLIN);
-	if (w->out.wanted)
-		half_arm(&w->out, POLLOUT);
+	if (!s)
+		s = socket_new(user, fd);
+	/* Without memory the transfer stalls until its deadline; -1 would end all of them. */
+	if (s)
+		(void)lade_watch_set(s->watch, (what & CURL_POLL_IN ? POLLIN : 0u) |
+						       (what & CURL_POLL_OUT ? POLLOUT : 0u));
 	return 0;
 }
 
-static void timer_due(struct lade_timer *timer)
+static void timer_due(void *arg)
 {
-	drive(LADE_CONTAINER(timer, struct lade_http, timer), CURL_SOCKET_TIMEOUT, 0);
+	drive(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int on_timer(CURLM *multi, long timeout_ms, void *user)
@@ -206,13 +148,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *user)
 	struct lade_http *h = user;
 
 	(void)multi;
-	lade_timer_stop(h->loop, &h->timer);
-	if (timeout_ms >= 0)
-		lade_timer_start(h->loop, &h->timer,
-				 lade_instant_after((struct lade_instant){ h->loop->now_ns },
-						    lade_ms(timeout_ms))
-					 .mono_ns,
-				 TIMER_OP, timer_due);
+	lade_alarm_start(&h->timer, timeout_ms < 0 ? LADE_NEVER : lade_in(lade_ms(timeout_ms)));
 	return 0;
 }
 
@@ -306,9 +242,9 @@ static void drive(struct lade_http *h, int fd, int events)
 }
 
 /* Hands over what tasks have asked for. */
-static void kicked(struct lade_timer *timer)
+static void kicked(void *arg)
 {
-	struct lade_http *h = LADE_CONTAINER(timer, struct lade_http, kick);
+	struct lade_http *h = arg;
 	struct lade_link *it;
 
 	while ((it = lade_list_pop(&h->incoming))) {
@@ -328,14 +264,11 @@ static void kicked(struct lade_timer *timer)
 
 static void kick(struct transfer *t)
 {
-	struct lade_http *h = t->http;
-
-	if (!t->queued) {
-		t->queued = true;
-		lade_list_append(&h->incoming, &t->link);
-	}
-	if (!lade_timer_armed(&h->kick))
-		lade_timer_start(h->loop, &h->kick, h->loop->now_ns, TIMER_OP, kicked);
+	if (t->queued)
+		return;
+	t->queued = true;
+	lade_list_append(&t->http->incoming, &t->link);
+	lade_alarm_start(&t->http->kick, lade_now());
 }
 
 static enum lade_abort_result transfer_abort(struct lade_op *op)
@@ -505,7 +438,7 @@ static int resolve_host(struct transfer *t, const char *url, const char *site)
 	if (!host_of(url, host, &port))
 		return 0;
 	n = find_name(h, host, port);
-	if (!n || n->until_ns < h->loop->now_ns) {
+	if (!n || n->until_ns < lade_now().mono_ns) {
 		rc = lade_resolve_at(host, port, &found, site);
 		if (rc < 0) {
 			if (rc != -ECANCELED)
@@ -519,7 +452,7 @@ static int resolve_host(struct transfer *t, const char *url, const char *site)
 			n = &h->names[h->next_name++ % NAMES_MAX];
 		strcpy(n->host, host);
 		n->port = port;
-		n->until_ns = h->loop->now_ns + NAME_TTL_NS;
+		n->until_ns = lade_now().mono_ns + NAME_TTL_NS;
 		write_resolve(n, &found);
 	}
 	t->resolve = curl_slist_append(NULL, n->resolve);
@@ -535,32 +468,27 @@ static int fetch(struct transfer *t, const struct lade_http_request *request, co
 	t->easy = take_handle(t->http);
 	if (!t->easy || !set_options(t, request))
 		return -ENOMEM;
-	t->op = (struct lade_op){ .what = "an HTTP reply",
-				  .site = site,
-				  .abort = transfer_abort,
-				  .loop = t->http->loop };
+	t->op = (struct lade_op)LADE_OP("an HTTP reply");
 	kick(t);
-	return lade_op_wait(&t->op);
+	return lade_park_at(&t->op, transfer_abort, site);
 }
 
 int lade_http_fetch_at(struct lade_http *http, const struct lade_http_request *request,
 		       struct lade_http_reply *ret, const char *site)
 {
 	struct transfer *t;
-	int rc = lade_enter(site);
+	int rc;
 
 	*ret = (struct lade_http_reply){ .retry_after_ns = -1 };
-	if (rc < 0)
-		return rc;
+	if (lade_cancelled())
+		return -ECANCELED;
 	/* Not on the stack: libcurl's error buffer alone is larger than most frames. */
 	t = lade_calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
 	t->http = http;
 	t->reply = ret;
-	http->transfers++;
 	rc = fetch(t, request, site);
-	http->transfers--;
 	if (t->easy)
 		give_handle(http, t->easy);
 	curl_slist_free_all(t->headers);
@@ -597,8 +525,9 @@ int lade_http_new(const struct lade_http_config *config, struct lade_http **ret)
 		h->config.host_connections_max = 64;
 	if (!h->config.body_bytes_max)
 		h->config.body_bytes_max = (size_t)16 << 20;
-	h->loop = lade_loop_here();
 	lade_list_init(&h->incoming);
+	lade_alarm_init(&h->timer, timer_due, h);
+	lade_alarm_init(&h->kick, kicked, h);
 	h->multi = curl_multi_init();
 	if (!h->multi) {
 		lade_free(h);
@@ -616,21 +545,28 @@ int lade_http_new(const struct lade_http_config *config, struct lade_http **ret)
 	return 0;
 }
 
+static void clean_up(void *arg)
+{
+	struct lade_http *h = arg;
+
+	for (uint32_t i = 0; i < h->idle_count; i++)
+		curl_easy_cleanup(h->idle[i]);
+	curl_multi_cleanup(h->multi);
+	lade_alarm_stop(&h->timer);
+	lade_complete(h->freeing, 0);
+}
+
 struct lade_http *lade_http_free(struct lade_http *http)
 {
-	struct lade_op op = { .what = "sockets of HTTP", .site = "lade_http_free" };
+	struct lade_op op = LADE_OP("an HTTP client to close");
 
 	if (!http)
 		return NULL;
-	for (uint32_t i = 0; i < http->idle_count; i++)
-		curl_easy_cleanup(http->idle[i]);
-	lade_timer_stop(http->loop, &http->kick);
-	curl_multi_cleanup(http->multi);
-	lade_timer_stop(http->loop, &http->timer);
-	if (http->watches) {
-		http->freeing = &op;
-		(void)lade_op_wait(&op);
-	}
+	http->freeing = &op;
+	lade_alarm_stop(&http->kick);
+	lade_alarm_init(&http->kick, clean_up, http);
+	lade_alarm_start(&http->kick, lade_now());
+	(void)!lade_park(&op, NULL);
 	lade_free(http);
 	return NULL;
 }

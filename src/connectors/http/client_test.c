@@ -9,6 +9,30 @@
 
 #include <errno.h>
 
+/* Takes the body whose head was read and says how long it was. */
+static int take_upload(int fd, char *head, size_t len, const char *end)
+{
+	const char *field = strcasestr(head, "Content-Length: ");
+	size_t want = field ? strtoul(field + 16, NULL, 10) : 0, got, done = 0;
+	char bytes[4096], reply[128];
+	int rc = 0;
+
+	if (strcasestr(head, "Expect: 100"))
+		rc = lade_write_all(fd, "HTTP/1.1 100 Continue\r\n\r\n", 25, &done);
+	for (got = len - (size_t)(end - head); rc >= 0 && got < want; got += (size_t)rc) {
+		rc = lade_read(fd, bytes, sizeof(bytes));
+		if (rc == 0)
+			return -ENODATA;
+	}
+	if (rc < 0)
+		return rc;
+	rc = snprintf(NULL, 0, "%zu", got);
+	snprintf(reply, sizeof(reply), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%zu", rc,
+		 got);
+	done = 0;
+	return lade_write_all(fd, reply, strlen(reply), &done);
+}
+
 /* Answers every request of a connection by what its path asks for. */
 static int serve_one(int fd)
 {
@@ -28,6 +52,13 @@ static int serve_one(int fd)
 			continue;
 		if (strncmp(head, "GET /reset", 10) == 0)
 			break;
+		if (strncmp(head, "POST /upload", 12) == 0) {
+			rc = take_upload(fd, head, len, end + 4);
+			if (rc < 0)
+				break;
+			len = 0;
+			continue;
+		}
 		if (strncmp(head, "GET /slow", 9) == 0) {
 			rc = lade_sleep(lade_ms(300));
 			if (rc < 0)
@@ -123,6 +154,120 @@ static void check_many(struct lade_http *http, int port)
 		CHECK_EQ(lade_value(&many[i]), 1);
 }
 
+static void check_replies_and_many(struct lade_http *http, int port)
+{
+	check_replies(http, port);
+	check_many(http, port);
+}
+
+static int get_slow(struct lade_http *http, int port, struct lade_http_reply *ret)
+{
+	return get(http, port, "/slow", ret);
+}
+LADE_TASK(get_slow, struct lade_http_reply, (struct lade_http *, http), (int, port))
+
+/* A request is cancelled after so many turns: handed over or not, under way or not. */
+static void cancel_after(struct lade_http *http, int port, int turns)
+{
+	struct lade_http_reply reply;
+	struct get_slow_task t = get_slow_task(http, port);
+	int rc = 0;
+
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		lade_start(&s, &t);
+		for (int i = 0; i < turns; i++)
+			CHECK_EQ(lade_yield(), 0);
+		lade_cancel(&t);
+	}
+	CHECK_EQ(lade_status(&t), -ECANCELED);
+	/* The client goes on with others. */
+	CHECK_EQ(get(http, port, "/hello", &reply), 0);
+	CHECK_STR(reply.body, "hello");
+	lade_http_reply_done(&reply);
+}
+
+static void check_cancels(struct lade_http *http, int port)
+{
+	for (int i = 0; i < 60; i++)
+		cancel_after(http, port, i * i / 8);
+}
+
+static int ask_when_cancelled(struct lade_http *http, int port, enum lade_exchange *ret)
+{
+	struct lade_http_reply reply;
+	int rc;
+
+	while (!lade_cancelled())
+		if (lade_yield() < 0)
+			break;
+	rc = get(http, port, "/hello", &reply);
+	*ret = reply.exchange;
+	return rc == -ECANCELED ? 0 : -EIO;
+}
+LADE_TASK(ask_when_cancelled, enum lade_exchange, (struct lade_http *, http), (int, port))
+
+static void check_cancelled_before(struct lade_http *http, int port)
+{
+	struct ask_when_cancelled_task t = ask_when_cancelled_task(http, port);
+	int rc = 0;
+
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		lade_start(&s, &t);
+		CHECK_EQ(lade_yield(), 0);
+		lade_cancel(&t);
+	}
+	CHECK_EQ(lade_value(&t), LADE_NOT_SENT);
+}
+
+/* More than the sockets' buffers hold: sending waits, and the reply comes only then. */
+static void check_upload(struct lade_http *http, int port)
+{
+	static char body[3 << 20];
+	struct lade_http_reply reply;
+	char url[128];
+
+	memset(body, 'x', sizeof(body));
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/upload", port);
+	CHECK_EQ(lade_http_fetch(http, &(struct lade_http_request){ .url = url,
+								     .body = body,
+								     .body_len = sizeof(body) },
+				 &reply),
+		 0);
+	CHECK_STR(reply.body, "3145728");
+	lade_http_reply_done(&reply);
+}
+
+static int free_client(struct lade_http *http)
+{
+	while (!lade_cancelled())
+		if (lade_yield() < 0)
+			break;
+	lade_http_free(http);
+	return 0;
+}
+LADE_TASK_VOID(free_client, (struct lade_http *, http))
+
+/* The connection that is kept is open when its client is closed. */
+static void check_free_when_cancelled(struct lade_http *unused, int port)
+{
+	struct lade_http *http = NULL;
+	struct free_client_task t;
+	int rc = 0, good = 0;
+
+	(void)unused;
+	CHECK_EQ(lade_http_new(&(struct lade_http_config){ 0 }, &http), 0);
+	CHECK_EQ(get_hello(http, port, &good), 0);
+	t = free_client_task(http);
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		lade_start(&s, &t);
+		CHECK_EQ(lade_yield(), 0);
+		lade_cancel(&t);
+	}
+	CHECK_EQ(lade_status(&t), 0);
+}
+
+static void (*check)(struct lade_http *, int); /* the running test */
+
 static void http_body(void)
 {
 	struct lade_http *http = NULL;
@@ -135,21 +280,32 @@ static void http_body(void)
 	lade_scope(s, &rc) {
 		lade_start_daemon(&s, &server);
 		CHECK_EQ(lade_http_new(&(struct lade_http_config){ 0 }, &http), 0);
-		check_replies(http, port);
-		check_many(http, port);
+		check(http, port);
 		http = lade_http_free(http);
 	}
 	CHECK_EQ(rc, 0);
 	lade_close(listener);
 }
 
-static void replies_resets_deadlines_and_many_at_once(void)
-{
-	run_on(NULL, http_body);
-}
+#define HTTP_TEST(name, body)                                                                      \
+	static void name(void)                                                                     \
+	{                                                                                          \
+		check = body;                                                                      \
+		run_on(NULL, http_body);                                                           \
+	}
+
+HTTP_TEST(replies_resets_deadlines_and_many_at_once, check_replies_and_many)
+HTTP_TEST(a_request_can_be_cancelled_at_any_turn, check_cancels)
+HTTP_TEST(a_cancelled_task_sends_nothing, check_cancelled_before)
+HTTP_TEST(a_body_that_no_buffer_holds_is_sent_whole, check_upload)
+HTTP_TEST(a_cancelled_task_closes_its_client, check_free_when_cancelled)
 
 int main(void)
 {
 	TAP(replies_resets_deadlines_and_many_at_once);
+	TAP(a_request_can_be_cancelled_at_any_turn);
+	TAP(a_cancelled_task_sends_nothing);
+	TAP(a_body_that_no_buffer_holds_is_sent_whole);
+	TAP(a_cancelled_task_closes_its_client);
 	return tap_done();
 }

@@ -6,61 +6,41 @@
  * lie on its stack. Whatever was asked to stop is made ready again afterwards. */
 
 #include "connectors/sqlite/sqlite_priv.h"
-#include "io/pool_priv.h"
+
+#include <lade/io.h>
+
+#include "base/list.h"
 
 #include <errno.h>
 
 /* A call: @run is given the struct that it sits in. */
 struct call {
-	struct lade_job job;
-	struct lade_op op;
 	int (*run)(struct call *);
 	struct lade_sqlite *db; /* what a cancel stops; NULL: it is opened only now */
 };
 
-static void run_call(struct lade_job *job)
+static int run_call(void *arg)
 {
-	struct call *call = LADE_CONTAINER(job, struct call, job);
+	struct call *call = arg;
 
-	lade_complete_remote(&call->op, call->run(call));
+	return call->run(call);
 }
 
-static enum lade_abort_result call_abort(struct lade_op *op)
+static void stop_call(void *arg)
 {
-	struct call *call = LADE_CONTAINER(op, struct call, op);
+	struct call *call = arg;
 
-	if (lade_pool_take_back(op->loop, &call->job))
-		return LADE_ABORTED;
 	if (call->db)
 		lade_sqlite_stop(call->db);
-	return LADE_PENDING;
-}
-
-static int wait_call(struct call *call, const char *what, bool cancellable)
-{
-	struct lade_loop *loop = lade_loop_here();
-	int rc;
-
-	call->job.run = run_call;
-	call->op = (struct lade_op){ .what = what,
-				     .site = what,
-				     .abort = cancellable ? call_abort : NULL,
-				     .loop = loop };
-	rc = lade_pool_add(loop, &call->job);
-	if (rc == 0)
-		rc = lade_op_wait(&call->op);
-	if (call->db)
-		lade_sqlite_ready(call->db);
-	return rc;
 }
 
 /* A call that a cancel can end; @ret_error says so when it does. */
 static int run(struct call *call, const char *what, struct lade_sqlite_error *ret_error)
 {
-	int rc = lade_enter(what);
+	int rc = lade_blocking(run_call, call, .stop = stop_call, .what = what);
 
-	if (rc == 0)
-		rc = wait_call(call, what, true);
+	if (call->db)
+		lade_sqlite_ready(call->db);
 	if (rc == -ECANCELED)
 		(void)lade_sqlite_fail(ret_error, LADE_SQLITE_STOPPED, "%s was stopped", what);
 	return rc;
@@ -140,8 +120,10 @@ static void close_both(struct lade_sqlite_query *query, struct lade_sqlite_write
 {
 	struct closing c = { { .run = do_close }, query, writer };
 
+	if (!query && !writer)
+		return;
 	/* Without a thread it is closed here: late is better than never. */
-	if ((query || writer) && wait_call(&c.call, "closing a database", false) == -EAGAIN)
+	if (lade_blocking(run_call, &c.call, .what = "closing a database", .always = true) < 0)
 		(void)do_close(&c.call);
 }
 

@@ -19,14 +19,19 @@
 #include <string.h>
 #include <strings.h>
 
-#include <lade/json.h>
-
 #include "base/alloc.h"
+#include "base/buf.h"
 
 #define SQL_MAX ((size_t)1 << 20)
 #define OPEN_NS INT64_C(30000000000)	/* time for what opening does */
 #define OFFSETS_FORMAT 1
 #define MEMORY_OUT "memory is out"
+
+/* A statement that grows.  The first failure sticks: what follows is ignored. */
+struct sql_text {
+	struct lade_buf buf;
+	int status; /* 0 or -errno */
+};
 
 /* A column of a table that is written. */
 struct cell {
@@ -69,25 +74,31 @@ static int run(sqlite3_stmt *statement)
 	return code == SQLITE_DONE || code == SQLITE_ROW ? SQLITE_OK : reset;
 }
 
-static void add(struct lade_json_out *sql, const char *text)
+static void add_bytes(struct sql_text *sql, const char *text, size_t len)
 {
-	lade_json_out_raw(sql, text, strlen(text));
+	if (sql->status == 0)
+		sql->status = lade_buf_append(&sql->buf, text, len);
+}
+
+static void add(struct sql_text *sql, const char *text)
+{
+	add_bytes(sql, text, strlen(text));
 }
 
 /* A name in quotes, the quotes in it doubled. */
-static void add_name(struct lade_json_out *sql, const char *name)
+static void add_name(struct sql_text *sql, const char *name)
 {
 	add(sql, "\"");
 	for (; *name; name++) {
 		if (*name == '"')
 			add(sql, "\"");
-		lade_json_out_raw(sql, name, 1);
+		add_bytes(sql, name, 1);
 	}
 	add(sql, "\"");
 }
 
 /* Columns by name, with commas between. */
-static void add_names(struct lade_json_out *sql, const char *const *names, unsigned n)
+static void add_names(struct sql_text *sql, const char *const *names, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		add(sql, i ? ", " : "");
@@ -111,7 +122,7 @@ static bool in_key(const struct lade_sqlite_table_config *config, const char *na
 	return false;
 }
 
-static void add_update(struct lade_json_out *sql, const struct lade_sqlite_table *table,
+static void add_update(struct sql_text *sql, const struct lade_sqlite_table *table,
 		       const struct lade_sqlite_table_config *config)
 {
 	bool any = false;
@@ -139,7 +150,7 @@ static void add_update(struct lade_json_out *sql, const struct lade_sqlite_table
 	add_name(sql, config->version);
 }
 
-static void add_insert(struct lade_json_out *sql, const struct lade_sqlite_table *table,
+static void add_insert(struct sql_text *sql, const struct lade_sqlite_table *table,
 		       const struct lade_sqlite_table_config *config)
 {
 	add(sql, "insert into ");
@@ -177,7 +188,7 @@ static const char *type_name(enum lade_datum_type type)
 	}
 }
 
-static void add_create(struct lade_json_out *sql, const struct lade_sqlite_table_config *config)
+static void add_create(struct sql_text *sql, const struct lade_sqlite_table_config *config)
 {
 	add(sql, "create table ");
 	add_name(sql, config->name);
@@ -197,15 +208,14 @@ static void add_create(struct lade_json_out *sql, const struct lade_sqlite_table
 }
 
 /* Ends the text; NULL when it could not be made. */
-static const char *text_of(struct lade_json_out *sql, struct lade_sqlite_error *error)
+static const char *text_of(struct sql_text *sql, struct lade_sqlite_error *error)
 {
-	lade_json_out_raw(sql, "", 1);
 	if (sql->status == -ENOMEM)
 		no_memory(error);
 	else if (sql->status < 0)
 		lade_sqlite_fail(error, LADE_SQLITE_FATAL,
 				 "the statement would be longer than 1 MiB");
-	return sql->status < 0 ? NULL : sql->data;
+	return sql->status < 0 ? NULL : lade_buf_str(&sql->buf);
 }
 
 static int status_of(const struct lade_sqlite_error *error)
@@ -218,11 +228,11 @@ static int missing_table(struct lade_sqlite_writer *writer,
 			 const struct lade_sqlite_table_config *config,
 			 struct lade_sqlite_error *error)
 {
-	struct lade_json_out sql;
+	struct sql_text sql = { .status = 0 };
 	const char *text;
 	int rc;
 
-	lade_json_out_init(&sql, SQL_MAX);
+	lade_buf_init(&sql.buf, SQL_MAX);
 	add_create(&sql, config);
 	text = text_of(&sql, error);
 	if (!text)
@@ -234,7 +244,7 @@ static int missing_table(struct lade_sqlite_writer *writer,
 				      writer->db.path, config->name,
 				      config->n_columns ? "; say create: true, or: " : "; make it",
 				      config->n_columns ? text : "");
-	lade_json_out_done(&sql);
+	lade_buf_done(&sql.buf);
 	return rc;
 }
 
@@ -374,16 +384,16 @@ static int prepare_insert(struct lade_sqlite_writer *writer, struct lade_sqlite_
 			  const struct lade_sqlite_table_config *config,
 			  struct lade_sqlite_error *error)
 {
-	struct lade_json_out sql;
+	struct sql_text sql = { .status = 0 };
 	const char *text;
 	int rc;
 
-	lade_json_out_init(&sql, SQL_MAX);
+	lade_buf_init(&sql.buf, SQL_MAX);
 	add_insert(&sql, table, config);
 	text = text_of(&sql, error);
 	rc = text ? lade_sqlite_prepare(&writer->db, text, &table->insert, error) :
 		    status_of(error);
-	lade_json_out_done(&sql);
+	lade_buf_done(&sql.buf);
 	return rc;
 }
 
