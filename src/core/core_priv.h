@@ -141,6 +141,8 @@ struct lade_loop {
  * the task's own context unless they say otherwise, and do not suspend. */
 struct lade_observer {
 	const char *site; /* of the latest suspending call that it was told of */
+	/* A task has its turn, or, with NULL, has had it; called by the loop. */
+	void (*turn)(struct lade_observer *o, struct lade_ctl *ctl);
 	/* A suspending call begins; a request made here is answered by this very call. */
 	void (*entered)(struct lade_observer *o, struct lade_ctl *ctl, const char *site);
 	/* A task has parked; called by the loop. */

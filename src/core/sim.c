@@ -390,7 +390,11 @@ static void run_one(struct sim *sim, struct lade_ctl *ctl)
 		o->resumes(o, ctl);
 	}
 	loop->turn_end = loop->taken + 1;
+	if (o)
+		o->turn(o, ctl);
 	lade_enter_tasks(loop);
+	if (o)
+		o->turn(o, NULL);
 	/* The control block of a task that has ended is still there, at the top of its stack. */
 	if (o && ctl->number == number && ctl->wait) {
 		ctl->flags |= CTL_PARKED;

@@ -21,6 +21,7 @@
 #define SCOPES_MAX 16	 /* enclosing scopes of one point */
 #define CALLS_MAX 200000 /* suspending calls in a trial; then it "never ends" */
 #define TEXT_BYTES 512
+#define FRAMES_MAX 16	 /* of a stack that is shown */
 
 enum when { BEFORE, PARKED, COMPLETED, FAULT, FAULT_ON, NO_MEMORY, WHENS };
 
@@ -47,6 +48,8 @@ struct effect {
 	uint32_t sent, answered;
 	int64_t took_ns;
 	const char *site; /* of the call that was told so */
+	uintptr_t pcs[FRAMES_MAX]; /* the stack then */
+	uint32_t pcs_len;
 };
 
 /* An injection. */
@@ -70,17 +73,17 @@ struct outcome {
 	int setup_rc;
 	int64_t took_ns[2];    /* of the body's runs */
 	int64_t injected_ns;   /* when it was injected */
+	uintptr_t pcs[FRAMES_MAX]; /* the stack of the task at the injection */
+	uint32_t pcs_len;
 	uint64_t trace_hash;
 	long allocations;      /* in the first run */
 	uint32_t fds_open;     /* at the end */
 	char fd_site[96];      /* where one of them was opened */
 	struct effect effects[EFFECTS_MAX];
 	uint32_t effects_len;
-	uint32_t effects_before; /* of them, done before the injection */
 	struct point points[POINTS_MAX];
 	uint32_t points_len;
 	char swallowed[TEXT_BYTES]; /* a task that swallowed its cancel, or "" */
-	char reason[TEXT_BYTES];    /* who asked */
 	char events[EVENTS_KEPT][EVENT_BYTES];
 	uint64_t events_len;	    /* so far; the last ones are kept */
 };
@@ -107,6 +110,7 @@ struct totals {
 };
 
 extern const char *const explore_when_names[WHENS];
+extern const char *const explore_what_names[WHATS];
 
 /* run.c */
 
@@ -129,14 +133,17 @@ void explore_write_to(struct outcome *outcome);
 /* explore_fail - makes the operation that is being tried fail; for ever or once. */
 void explore_fail(int error, bool from_now_on);
 
+/* explore_no_memory - makes the @n-th allocation of the body fail, counted from its beginning. */
+void explore_no_memory(long n);
+
 /* explore_event - adds to the events that are shown with a finding. */
 __attribute__((format(printf, 1, 2))) void explore_event(const char *format, ...);
 
 /* explore_root - the innermost node that is not the body's; the walk of scopes ends there. */
 const struct lade_node *explore_root(void);
 
-/* explore_injected - a trial has begun. */
-void explore_injected(void);
+/* explore_injected - a trial has begun, at a call of @ctl. */
+void explore_injected(const struct lade_ctl *ctl);
 
 /* inject.c */
 
@@ -145,12 +152,28 @@ void explore_injected(void);
 int explore_scenario(const struct lade_scenario *scenario, const struct settings *settings,
 		     struct totals *totals);
 
+/* report.c */
+
+/* explore_report - prints a finding: what it is, where it was made, how to see it again. */
+void explore_report(const struct lade_scenario *scenario, uint64_t seed,
+		    const struct injection *injection, const struct point *point,
+		    const struct outcome *out, int said, const char *text,
+		    const struct effect *paid);
+
+/* stack.c */
+
+/* explore_stack - the return addresses of a task's frames, innermost first; how many. */
+uint32_t explore_stack(const struct lade_ctl *ctl, uintptr_t pcs[FRAMES_MAX]);
+
+/* explore_print_stack - prints those frames that are the author's, a line each. */
+void explore_print_stack(const char *indent, const uintptr_t *pcs, uint32_t n);
+
 /* judge.c */
 
-/* explore_judge - compares a trial with the undisturbed run.  Returns whether there is a finding,
- * and which, with its explanation, in @text. */
+/* explore_judge - compares a trial with the undisturbed run.  Returns whether there is a finding:
+ * which, with its explanation, in @text; what was paid for or done twice in *ret_paid, or NULL. */
 bool explore_judge(const struct outcome *undisturbed, const struct outcome *trial,
-		   const struct injection *injection, const struct point *point, int status,
-		   bool once, char *text, size_t len);
+		   const struct injection *injection, int status, bool once, char *text,
+		   size_t len, const struct effect **ret_paid);
 
 #endif

@@ -15,8 +15,6 @@
 
 #include "explore/explore_priv.h"
 
-#include "base/alloc.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,11 +26,6 @@
 #define JOBS_MAX 64
 #define TRIAL_SECONDS 20
 #define FINDINGS_KEPT 256
-
-const char *const explore_when_names[WHENS] = { "before", "parked",   "completed",
-						"fault",  "fault-on", "no-memory" };
-static const char *const what_names[] = { "cancel", "deadline", "sibling", "race-lost",
-					  "overrun" };
 
 /* A trial under way. */
 struct job {
@@ -201,64 +194,6 @@ static bool is_known(const char *text)
 	return false;
 }
 
-static void print_events(const struct outcome *out)
-{
-	uint64_t first = out->events_len > EVENTS_KEPT ? out->events_len - EVENTS_KEPT : 0;
-
-	printf("  the last events:\n");
-	for (uint64_t i = first; i < out->events_len; i++)
-		printf("    %s\n", out->events[i % EVENTS_KEPT]);
-}
-
-static void print_said(int fd)
-{
-	char text[4096];
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-
-	if (n <= 0)
-		return;
-	text[n] = 0;
-	printf("  it said:\n    ");
-	for (char *c = text; *c; c++)
-		printf(*c == '\n' && c[1] ? "\n    " : "%c", *c);
-	if (text[n - 1] != '\n')
-		printf("\n");
-}
-
-static void print_where(const struct injection *i, const struct point *p)
-{
-	switch (i->when) {
-	case BEFORE:
-	case PARKED:
-	case COMPLETED:
-		printf("  cancelled at    %s, in %s%s%s: %s\n", p->site, p->task,
-		       *p->what ? ", waiting for " : "", p->what,
-		       i->when == BEFORE   ? "before the call"
-		       : i->when == PARKED ? "while it waits"
-					   : "complete, but not yet resumed");
-		printf("  by              %s of %s (%s)\n", i->kind, i->where, what_names[i->what]);
-		break;
-	case FAULT:
-	case FAULT_ON:
-		printf("  failed at       %s, in %s: %s gives %s%s\n", p->site, p->task, i->call,
-		       strerror(-i->error), i->when == FAULT_ON ? ", from now on" : "");
-		break;
-	case NO_MEMORY:
-	case WHENS:
-	default:
-		printf("  no memory       for allocation %u of the run\n", i->point);
-		break;
-	}
-}
-
-static void print_replay(const struct injection *i)
-{
-	printf("  replay          LADE_REPLAY='%s:p%u:%s:s%u:seed%llu' ./%s\n", now.scenario->name,
-	       i->point, explore_when_names[i->when],
-	       i->when == FAULT || i->when == FAULT_ON ? (unsigned)-i->error : i->scope,
-	       (unsigned long long)now.seed, program_invocation_short_name);
-}
-
 static void judge(const struct injection *injection, const struct outcome *out, int status,
 		  int said)
 {
@@ -266,20 +201,15 @@ static void judge(const struct injection *injection, const struct outcome *out, 
 	const struct point *point = injection->when == NO_MEMORY
 					    ? &none
 					    : &now.undisturbed->points[injection->point];
+	const struct effect *paid;
 	char text[4 * TEXT_BYTES];
 
-	if (!explore_judge(now.undisturbed, out, injection, point, status,
-			   now.scenario->options.once, text, sizeof(text)))
+	if (!explore_judge(now.undisturbed, out, injection, status, now.scenario->options.once,
+			   text, sizeof(text), &paid))
 		return;
 	now.tally->findings++;
-	if (is_known(text) && !now.settings->verbose)
-		return;
-	printf("\nFINDING in %s (%s): %s", now.scenario->name, now.scenario->site, text);
-	print_where(injection, point);
-	print_events(out);
-	if (said >= 0)
-		print_said(said);
-	print_replay(injection);
+	if (!is_known(text) || now.settings->verbose)
+		explore_report(now.scenario, now.seed, injection, point, out, said, text, paid);
 }
 
 /* Trials */
@@ -318,7 +248,7 @@ static void finish_all(void)
 }
 
 /* Begins a trial.  Returns whether this process is it. */
-static bool begin(const struct injection *injection)
+static bool begin(const struct injection *injection, const struct lade_ctl *ctl)
 {
 	struct job *job;
 
@@ -330,7 +260,7 @@ static bool begin(const struct injection *injection)
 			return false;
 		now.replayed = true;
 		now.jobs[0].injection = *injection;
-		explore_injected();
+		explore_injected(ctl);
 		return true;
 	}
 	if (now.settings->budget && now.tally->trials >= now.settings->budget)
@@ -354,7 +284,7 @@ static bool begin(const struct injection *injection)
 	dup2(job->said, STDERR_FILENO);
 	dup2(job->said, STDOUT_FILENO);
 	alarm(TRIAL_SECONDS);
-	explore_injected();
+	explore_injected(ctl);
 	return true;
 }
 
@@ -384,8 +314,8 @@ static void try_cancels(enum when when, struct lade_ctl *ctl, uint32_t point)
 						     .kind = kind_of(to[i].node) };
 
 		now.tally->done[point] |= (uint8_t)(1u << when);
-		if (begin(&injection)) {
-			explore_event("-- %s: %s at %s", what_names[to[i].what],
+		if (begin(&injection, ctl)) {
+			explore_event("-- %s: %s at %s", explore_what_names[to[i].what],
 				      explore_when_names[when], p->site);
 			make_request(to[i], p->site);
 			return;
@@ -403,7 +333,7 @@ static const struct {
 	{ "accept", { -EMFILE } },	    { "fsync", { -EIO } },
 };
 
-static void try_fault(uint32_t point, const char *call, int error)
+static void try_fault(const struct lade_ctl *ctl, uint32_t point, const char *call, int error)
 {
 	for (enum when when = FAULT; when <= FAULT_ON; when++) {
 		const struct injection injection = { .when = when,
@@ -412,7 +342,7 @@ static void try_fault(uint32_t point, const char *call, int error)
 						     .call = call };
 
 		if ((now.settings->when < 0 || now.settings->when == (int)when) &&
-		    begin(&injection)) {
+		    begin(&injection, ctl)) {
 			explore_event("-- %s: %s", explore_when_names[when], strerror(-error));
 			explore_fail(error, when == FAULT_ON);
 			return;
@@ -420,24 +350,24 @@ static void try_fault(uint32_t point, const char *call, int error)
 	}
 }
 
-static void try_faults(uint32_t point, const char *call)
+static void try_faults(const struct lade_ctl *ctl, uint32_t point, const char *call)
 {
 	for (size_t i = 0; i < sizeof(failures) / sizeof(*failures); i++)
 		for (int j = 0; j < 3 && strcmp(failures[i].call, call) == 0; j++)
 			if (failures[i].errors[j])
-				try_fault(point, call, failures[i].errors[j]);
+				try_fault(ctl, point, call, failures[i].errors[j]);
 }
 
-static void try_no_memory(void)
+static void try_no_memory(const struct lade_ctl *ctl)
 {
 	if (now.settings->point >= 0)
 		return;
 	for (long n = 1; n <= now.undisturbed->allocations; n++) {
 		const struct injection injection = { .when = NO_MEMORY, .point = (uint32_t)n };
 
-		if (begin(&injection)) {
+		if (begin(&injection, ctl)) {
 			explore_event("-- no memory for allocation %ld", n);
-			lade_alloc_fail_at(n);
+			explore_no_memory(n);
 			return;
 		}
 	}
@@ -448,7 +378,7 @@ static void inject(enum when when, struct lade_ctl *ctl, uint32_t point, const c
 {
 	if (when == NO_MEMORY) {
 		if (now.settings->when < 0 || now.settings->when == NO_MEMORY)
-			try_no_memory();
+			try_no_memory(ctl);
 		return;
 	}
 	if (point >= now.undisturbed->points_len)
@@ -457,7 +387,7 @@ static void inject(enum when when, struct lade_ctl *ctl, uint32_t point, const c
 	    !(when == FAULT && now.settings->when == FAULT_ON))
 		return;
 	if (when == FAULT)
-		try_faults(point, call);
+		try_faults(ctl, point, call);
 	else
 		try_cancels(when, ctl, point);
 }
@@ -515,7 +445,7 @@ static void print_difference(void)
 
 		if (a && b && strcmp(a, b) == 0)
 			continue;
-		printf("  they part at event %d: %s                   and then: %s", line,
+		printf("  they part at event %d: %s  and the second time: %s", line,
 		       a ? a : "the end\n", b ? b : "the end\n");
 		break;
 	}
@@ -597,8 +527,8 @@ static int record_twice(struct outcome *a)
 		       a->setup_rc < 0 ? strerror(-a->setup_rc) : "it hangs or dies");
 		rc = -1;
 	} else if (a->trace_hash != b->trace_hash) {
-		printf("%s (%s): two runs with seed %llu differ, so it cannot be explored: it looks "
-		       "at something besides lade_now() and the simulation\n",
+		printf("%s (%s): two runs with seed %llu differ, so it cannot be explored: it "
+		       "looks at something besides lade_now() and the simulation\n",
 		       now.scenario->name, now.scenario->site, (unsigned long long)now.seed);
 		print_difference();
 		rc = -1;
@@ -646,7 +576,9 @@ int explore_scenario(const struct lade_scenario *scenario, const struct settings
 	memset(&now, 0, sizeof(now));
 	now.scenario = scenario;
 	now.settings = settings;
-	now.seed = settings->seed ? settings->seed : scenario->options.seed ? scenario->options.seed : 1;
+	now.seed = settings->seed	    ? settings->seed
+		   : scenario->options.seed ? scenario->options.seed
+					    : 1;
 	now.undisturbed = a;
 	now.tally = shared(sizeof(*now.tally));
 	rc = record_twice(a);

@@ -32,7 +32,8 @@ static int times(const struct outcome *out, const struct effect *e, int run)
 	return n;
 }
 
-static bool find_lost(const struct outcome *a, const struct outcome *b, char *text, size_t len)
+static const struct effect *find_lost(const struct outcome *a, const struct outcome *b, char *text,
+				      size_t len)
 {
 	for (uint32_t i = 0; i < b->effects_len; i++) {
 		const struct effect *e = &b->effects[i];
@@ -41,15 +42,16 @@ static bool find_lost(const struct outcome *a, const struct outcome *b, char *te
 			continue;
 		snprintf(text, len,
 			 "LOST WORK\n"
-			 "  paid at         %s: %u bytes to %s, %u or more back after %.3f ms\n"
+			 "  paid at         %s: %u bytes to %s, %u back after %.3f ms\n"
 			 "  paid again      by the run after it; undisturbed, that does not have to\n",
 			 e->site, e->sent, e->peer, e->answered, (double)e->took_ns / 1e6);
-		return true;
+		return e;
 	}
-	return false;
+	return NULL;
 }
 
-static bool find_doubled(const struct outcome *a, const struct outcome *b, char *text, size_t len)
+static const struct effect *find_doubled(const struct outcome *a, const struct outcome *b,
+					 char *text, size_t len)
 {
 	for (uint32_t i = 0; i < b->effects_len; i++) {
 		const struct effect *e = &b->effects[i];
@@ -62,9 +64,9 @@ static bool find_doubled(const struct outcome *a, const struct outcome *b, char 
 			 "  done at         %s: %u bytes to %s\n"
 			 "  done again      by the run after it: %d times in all, %d undisturbed\n",
 			 e->site, e->sent, e->peer, times(b, e, -1), times(a, e, -1));
-		return true;
+		return e;
 	}
-	return false;
+	return NULL;
 }
 
 static void say_death(const struct outcome *out, int status, char *text, size_t len)
@@ -109,17 +111,13 @@ static bool find_after(const struct outcome *a, const struct outcome *b, bool on
 }
 
 bool explore_judge(const struct outcome *a, const struct outcome *b,
-		   const struct injection *injection, const struct point *point, int status,
-		   bool once, char *text, size_t len)
+		   const struct injection *injection, int status, bool once, char *text,
+		   size_t len, const struct effect **ret_paid)
 {
 	bool cancelled = injection->when <= COMPLETED;
 
-	(void)point;
-	if (!b->finished) {
-		say_death(b, status, text, len);
-		return true;
-	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) != 0) {
+	*ret_paid = NULL;
+	if (!b->finished || (WIFEXITED(status) && WEXITSTATUS(status) != 0)) {
 		say_death(b, status, text, len);
 		return true;
 	}
@@ -127,8 +125,11 @@ bool explore_judge(const struct outcome *a, const struct outcome *b,
 		snprintf(text, len, "SWALLOWED CANCEL\n  %s\n", b->swallowed);
 		return true;
 	}
-	if (cancelled && !once &&
-	    (find_lost(a, b, text, len) || find_doubled(a, b, text, len)))
+	if (cancelled && !once)
+		*ret_paid = find_lost(a, b, text, len);
+	if (cancelled && !once && !*ret_paid)
+		*ret_paid = find_doubled(a, b, text, len);
+	if (*ret_paid)
 		return true;
 	if (cancelled && b->took_ns[0] > a->took_ns[0] + SLOW_NS) {
 		snprintf(text, len, "SLOW TO END\n  %.1f s after the cancel it had not ended\n",

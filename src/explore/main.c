@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* main.c - the program that a file with LADE_EXPLORE becomes: arguments, scenarios, the last line. */
+/* main.c - the program that a file with LADE_EXPLORE becomes: arguments and the last line. */
 
 #include "explore/explore_priv.h"
 
@@ -27,11 +27,11 @@ void lade_explore_add(struct lade_scenario *scenario)
 static void usage(const char *program)
 {
 	printf("Usage: %s [options] [scenario...]\n"
-	       "Cancels the code of each scenario at every suspension point, makes its operations\n"
-	       "and allocations fail, and says what gets lost.\n\n"
+	       "Cancels each scenario at every suspension point, makes its operations and its\n"
+	       "allocations fail, and says what gets lost.\n\n"
 	       "      --list            the scenarios of this program\n"
 	       "      --point N         only at this suspension point\n"
-	       "      --mode MODE       only before, parked, completed, fault, fault-on or no-memory\n"
+	       "      --mode MODE       only before, parked, completed, fault, fault-on, no-memory\n"
 	       "      --jobs N          processes at once (1)\n"
 	       "      --budget N        at most so many runs of each scenario (no limit)\n"
 	       "      --seed N          of the simulation (the scenario's, or 1)\n"
@@ -62,7 +62,8 @@ static long number(const char *option, const char *text, long min)
 
 	if (*text && !*end && n >= min)
 		return n;
-	fprintf(stderr, "--%s: a number of at least %ld is expected, not '%s'\n", option, min, text);
+	fprintf(stderr, "--%s: a number of at least %ld is expected, not '%s'\n", option, min,
+		text);
 	exit(2);
 }
 
@@ -118,8 +119,8 @@ static int take(int option, char **argv, struct settings *s)
 		s->when = mode_of(optarg);
 		if (s->when >= 0)
 			return -1;
-		fprintf(stderr, "--mode: before, parked, completed, fault, fault-on or no-memory is "
-				"expected, not '%s'\n",
+		fprintf(stderr, "--mode: before, parked, completed, fault, fault-on or no-memory "
+				"is expected, not '%s'\n",
 			optarg);
 		return 2;
 	case 'j':

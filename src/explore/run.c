@@ -45,6 +45,8 @@ static struct {
 	bool error_stays;
 	uint64_t failing;	      /* number of the task whose operations fail */
 	long calls;
+	bool counting;	       /* a task of the body has its turn */
+	long allocations_left; /* of the body, until one fails; LONG_MAX: they are counted */
 	struct known tasks[TASKS_MAX]; /* by number, those of the first run */
 } at;
 
@@ -87,11 +89,16 @@ void explore_fail(int error, bool from_now_on)
 	at.failing = lade_cur->number;
 }
 
-void explore_injected(void)
+void explore_injected(const struct lade_ctl *ctl)
 {
 	at.injected = true;
 	at.out->injected_ns = at.loop->now_ns;
-	at.out->effects_before = at.out->effects_len;
+	at.out->pcs_len = explore_stack(ctl, at.out->pcs);
+}
+
+void explore_no_memory(long n)
+{
+	at.allocations_left = n;
 }
 
 bool explore_inside(const struct lade_ctl *ctl)
@@ -142,6 +149,17 @@ static void count_call(void)
 		return;
 	at.out->refused = true;
 	_exit(1);
+}
+
+/* Only what the body's tasks allocate is counted, and fails. */
+static void turn(struct lade_observer *o, struct lade_ctl *ctl)
+{
+	(void)o;
+	if (ctl && at.allocations_left && explore_inside(ctl))
+		(void)lade_alloc_fail_at(at.allocations_left);
+	else if (!ctl && at.counting)
+		at.allocations_left = lade_alloc_fail_at(0);
+	at.counting = ctl && at.allocations_left && explore_inside(ctl);
 }
 
 /* A task that was told of its end and asks for more: it has not looked at the result. */
@@ -255,6 +273,7 @@ static void effect(struct lade_observer *o, const struct lade_effect *e)
 				 .took_ns = e->took_ns,
 				 .site = known_of(ctl)->site };
 	snprintf(kept->peer, sizeof(kept->peer), "%s", e->peer);
+	kept->pcs_len = explore_stack(ctl, kept->pcs);
 	out->effects_len++;
 	explore_event("outside: %u bytes to %s, %u back", e->sent, e->peer, e->answered);
 }
@@ -303,13 +322,14 @@ static void run_body(int run)
 
 	at.run = run;
 	if (run == 0) {
-		lade_alloc_fail_at(LONG_MAX);
+		at.allocations_left = LONG_MAX;
 		if (at.inject && !at.injected)
 			at.inject(NO_MEMORY, lade_cur, 0, NULL);
 	}
 	at.out->rc[run] = run_inside();
 	if (run == 0)
-		at.out->allocations = LONG_MAX - lade_alloc_fail_at(0);
+		at.out->allocations = LONG_MAX - at.allocations_left;
+	at.allocations_left = 0;
 	at.out->took_ns[run] = lade_now().mono_ns - begun.mono_ns;
 	at.run = -1;
 	/* What the injection made fail for ever works again. */
@@ -322,7 +342,7 @@ static int world(void)
 	const struct lade_exploration *options = &at.scenario->options;
 	int rc = 0;
 
-	lade_scope(s, &rc) {
+	lade_scope(s, &rc, .policy = LADE_ALL) {
 		if (options->setup)
 			at.out->setup_rc = options->setup(&s);
 		if (at.out->setup_rc == 0) {
@@ -349,8 +369,8 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 
 	memset(ret, 0, sizeof(*ret));
 	memset(&at, 0, sizeof(at));
-	at.observer = (struct lade_observer){ "", entered, parked, resumes, delivered,
-					      ended, effect, fault };
+	at.observer = (struct lade_observer){ "",	turn,	   entered, parked, resumes,
+					      delivered, ended,	   effect,  fault };
 	at.scenario = scenario;
 	at.out = ret;
 	at.inject = inject;

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* report.c - a finding, as a person reads it: what, where, who, and the line that replays it. */
+
+#include "explore/explore_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *const explore_when_names[WHENS] = { "before", "parked",   "completed",
+						"fault",  "fault-on", "no-memory" };
+const char *const explore_what_names[WHATS] = { "cancel", "deadline", "sibling", "race-lost",
+					  "overrun" };
+
+static void print_events(const struct outcome *out)
+{
+	uint64_t first = out->events_len > EVENTS_KEPT ? out->events_len - EVENTS_KEPT : 0;
+
+	printf("  the last events:\n");
+	for (uint64_t i = first; i < out->events_len; i++)
+		printf("    %s\n", out->events[i % EVENTS_KEPT]);
+}
+
+static void print_said(int fd)
+{
+	char text[4096];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	if (n <= 0)
+		return;
+	text[n] = 0;
+	printf("  it said:\n    ");
+	for (char *c = text; *c; c++)
+		printf(*c == '\n' && c[1] ? "\n    " : "%c", *c);
+	if (text[n - 1] != '\n')
+		printf("\n");
+}
+
+static void print_where(const struct injection *i, const struct point *p)
+{
+	switch (i->when) {
+	case BEFORE:
+	case PARKED:
+	case COMPLETED:
+		printf("  cancelled at    %s, in %s%s%s: %s\n", p->site, p->task,
+		       *p->what ? ", waiting for " : "", p->what,
+		       i->when == BEFORE   ? "before the call"
+		       : i->when == PARKED ? "while it waits"
+					   : "complete, but not yet resumed");
+		printf("  by              %s of %s (%s)\n", i->kind, i->where, explore_what_names[i->what]);
+		break;
+	case FAULT:
+	case FAULT_ON:
+		printf("  failed at       %s, in %s: %s gives %s%s\n", p->site, p->task, i->call,
+		       strerror(-i->error), i->when == FAULT_ON ? ", from now on" : "");
+		break;
+	case NO_MEMORY:
+	case WHENS:
+	default:
+		printf("  no memory       for allocation %u of the run\n", i->point);
+		break;
+	}
+}
+
+static void print_replay(const struct lade_scenario *scenario, uint64_t seed,
+			 const struct injection *i)
+{
+	printf("  replay          LADE_REPLAY='%s:p%u:%s:s%u:seed%llu' ./%s\n", scenario->name,
+	       i->point, explore_when_names[i->when],
+	       i->when == FAULT || i->when == FAULT_ON ? (unsigned)-i->error : i->scope,
+	       (unsigned long long)seed, program_invocation_short_name);
+}
+
+void explore_report(const struct lade_scenario *scenario, uint64_t seed,
+		    const struct injection *injection, const struct point *point,
+		    const struct outcome *out, int said, const char *text,
+		    const struct effect *paid)
+{
+	printf("\nFINDING in %s (%s): %s", scenario->name, scenario->site, text);
+	if (paid) {
+		printf("  there it was\n");
+		explore_print_stack("                  ", paid->pcs, paid->pcs_len);
+	}
+	print_where(injection, point);
+	explore_print_stack("                  ", out->pcs, out->pcs_len);
+	print_events(out);
+	if (said >= 0)
+		print_said(said);
+	print_replay(scenario, seed, injection);
+}
