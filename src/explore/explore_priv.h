@@ -75,6 +75,9 @@ struct outcome {
 	int64_t injected_ns;   /* when it was injected */
 	uintptr_t pcs[FRAMES_MAX]; /* the stack of the task at the injection */
 	uint32_t pcs_len;
+	const char *told_site; /* of the call that was first told of the cancel, or NULL */
+	uintptr_t told_pcs[FRAMES_MAX]; /* the stack there */
+	uint32_t told_pcs_len;
 	uint64_t trace_hash;
 	long allocations;      /* in the first run */
 	uint32_t fds_open;     /* at the end */

@@ -42,8 +42,9 @@ static const struct effect *find_lost(const struct outcome *a, const struct outc
 			continue;
 		snprintf(text, len,
 			 "LOST WORK\n"
-			 "  paid at         %s: %u bytes to %s, %u back after %.3f ms\n"
-			 "  paid again      by the run after it; undisturbed, that does not have to\n",
+			 "  what was paid for is paid for again by the run after the cancel;\n"
+			 "  undisturbed, it is not\n"
+			 "  paid at         %s: %u bytes to %s, %u back after %.3f ms\n",
 			 e->site, e->sent, e->peer, e->answered, (double)e->took_ns / 1e6);
 		return e;
 	}
@@ -61,9 +62,9 @@ static const struct effect *find_doubled(const struct outcome *a, const struct o
 			continue;
 		snprintf(text, len,
 			 "DOUBLED\n"
-			 "  done at         %s: %u bytes to %s\n"
-			 "  done again      by the run after it: %d times in all, %d undisturbed\n",
-			 e->site, e->sent, e->peer, times(b, e, -1), times(a, e, -1));
+			 "  it is done %d times in all, %d times when nothing is cancelled\n"
+			 "  done at         %s: %u bytes to %s\n",
+			 times(b, e, -1), times(a, e, -1), e->site, e->sent, e->peer);
 		return e;
 	}
 	return NULL;

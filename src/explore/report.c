@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define INDENT "                  "
+
 const char *const explore_when_names[WHENS] = { "before", "parked",   "completed",
 						"fault",  "fault-on", "no-memory" };
 const char *const explore_what_names[WHATS] = { "cancel", "deadline", "sibling", "race-lost",
@@ -78,12 +80,15 @@ void explore_report(const struct lade_scenario *scenario, uint64_t seed,
 		    const struct effect *paid)
 {
 	printf("\nFINDING in %s (%s): %s", scenario->name, scenario->site, text);
-	if (paid) {
-		printf("  there it was\n");
-		explore_print_stack("                  ", paid->pcs, paid->pcs_len);
+	if (paid)
+		explore_print_stack(INDENT, paid->pcs, paid->pcs_len);
+	if (paid && out->told_site) {
+		printf("  lost at         %s, the first await that was told of the cancel\n",
+		       out->told_site);
+		explore_print_stack(INDENT, out->told_pcs, out->told_pcs_len);
 	}
 	print_where(injection, point);
-	explore_print_stack("                  ", out->pcs, out->pcs_len);
+	explore_print_stack(INDENT, out->pcs, out->pcs_len);
 	print_events(out);
 	if (said >= 0)
 		print_said(said);

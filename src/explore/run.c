@@ -232,6 +232,10 @@ static void delivered(struct lade_observer *o, struct lade_ctl *ctl)
 		      (unsigned long long)ctl->number);
 	if (ctl->root->eff == LEVEL_HARD)
 		known_of(ctl)->told = true;
+	if (at.injected && !at.out->told_site) {
+		at.out->told_site = known_of(ctl)->site;
+		at.out->told_pcs_len = explore_stack(ctl, at.out->told_pcs);
+	}
 }
 
 static void ended(struct lade_observer *o, struct lade_ctl *ctl, int status)
