@@ -82,13 +82,12 @@ struct outcome {
 	long allocations;      /* in the first run */
 	uint32_t fds_open;     /* at the end */
 	char fd_site[96];      /* where one of them was opened */
-	struct effect effects[EFFECTS_MAX];
-	uint32_t effects_len;
-	struct point points[POINTS_MAX];
-	uint32_t points_len;
+	uint32_t effects_len, points_len;
 	char swallowed[TEXT_BYTES]; /* a task that swallowed its cancel, or "" */
 	char events[EVENTS_KEPT][EVENT_BYTES];
 	uint64_t events_len;	    /* so far; the last ones are kept */
+	struct effect effects[EFFECTS_MAX];
+	struct point points[POINTS_MAX]; /* of the undisturbed run only */
 };
 
 /* What is explored, and how. */

@@ -278,7 +278,9 @@ static bool begin(const struct injection *injection, const struct lade_ctl *ctl)
 	if (job->pid > 0)
 		return false;
 	/* What came before is the same in every trial: it is copied, and goes on. */
-	memcpy(job->out, explore_outcome(), sizeof(*job->out));
+	memcpy(job->out, explore_outcome(),
+	       offsetof(struct outcome, effects) +
+		       explore_outcome()->effects_len * sizeof(struct effect));
 	explore_write_to(job->out);
 	lseek(job->said, 0, SEEK_SET);
 	dup2(job->said, STDERR_FILENO);
@@ -473,8 +475,8 @@ static double cover(const struct outcome *a, const struct tally *tally, FILE *to
 		total++;
 		covered += (done & want) == want;
 		if (to)
-			fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\n", now.scenario->name, p->site, p->task,
-				done & 1u << BEFORE ? "before" : "-",
+			fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\n", now.scenario->name, p->site,
+				p->task, done & 1u << BEFORE ? "before" : "-",
 				done & 1u << PARKED ? "parked" : "-",
 				done & 1u << COMPLETED ? "completed" : "-");
 		else if ((done & want) != want)

@@ -31,7 +31,8 @@ static void usage(const char *program)
 	       "allocations fail, and says what gets lost.\n\n"
 	       "      --list            the scenarios of this program\n"
 	       "      --point N         only at this suspension point\n"
-	       "      --mode MODE       only before, parked, completed, fault, fault-on, no-memory\n"
+	       "      --mode MODE       only before, parked, completed, fault, fault-on,\n"
+	       "                        no-memory\n"
 	       "      --jobs N          processes at once (1)\n"
 	       "      --budget N        at most so many runs of each scenario (no limit)\n"
 	       "      --seed N          of the simulation (the scenario's, or 1)\n"
@@ -41,8 +42,8 @@ static void usage(const char *program)
 	       "LADE_REPLAY='scenario:pN:mode:sN:seedN' makes one injection, in this process: for\n"
 	       "a debugger. LADE_COVERAGE_MIN=N fails below N percent. LADE_SIM=... sets how the\n"
 	       "simulation behaves.\n\n"
-	       "Exit status: 0: no finding; 1: findings, or too little coverage; 2: wrong arguments,\n"
-	       "or a scenario that cannot be explored.\n",
+	       "Exit status: 0: no finding; 1: findings, or too little coverage; 2: wrong\n"
+	       "arguments, or a scenario that cannot be explored.\n",
 	       program);
 }
 

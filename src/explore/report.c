@@ -50,7 +50,8 @@ static void print_where(const struct injection *i, const struct point *p)
 		       i->when == BEFORE   ? "before the call"
 		       : i->when == PARKED ? "while it waits"
 					   : "complete, but not yet resumed");
-		printf("  by              %s of %s (%s)\n", i->kind, i->where, explore_what_names[i->what]);
+		printf("  by              %s of %s (%s)\n", i->kind, i->where,
+		       explore_what_names[i->what]);
 		break;
 	case FAULT:
 	case FAULT_ON:

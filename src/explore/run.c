@@ -207,7 +207,7 @@ static void parked(struct lade_observer *o, struct lade_ctl *ctl)
 		k->site = op->site;
 		k->point = at.injected ? UINT32_MAX : add_point(ctl, op->site);
 	}
-	if (k->point != UINT32_MAX) {
+	if (k->point != UINT32_MAX && !at.injected) {
 		at.out->points[k->point].parked = true;
 		at.out->points[k->point].what = op->what;
 	}

@@ -195,6 +195,28 @@ def check_module(root, module):
                     "undefined reference")
 
 
+EXPLORED = """#include <lade/explore.h>
+#include <lade/lade.h>
+LADE_EXPLORE(nap)
+{
+	return lade_sleep(lade_ms(5));
+}
+"""
+
+
+def check_explorer(root):
+    """A point about lade-explore, which a test links instead of lade."""
+    flags, bad = flags_of(root, "--cflags", "--libs", "lade-explore")
+    with open(f"{root}/nap.c", "w") as f:
+        f.write(EXPLORED)
+    program = f"{root}/nap"
+    bad = bad or said(["cc", f"{root}/nap.c", "-o", program, *flags])[1]
+    text, failed = ("", []) if bad else said([program])
+    tap.point("lade-explore: one include, one macro, and a test explores", bad or failed or (
+        [] if "1 scenarios, 1 points, " in text and " 0 findings, coverage 100 %" in text
+        else [f"prints {text!r}"]))
+
+
 def main():
     build, meson = sys.argv[1:3]
     modules = ["lade"] + [m for m in PROGRAMS if os.path.exists(f"{build}/lib{m}.so.0")
@@ -210,7 +232,8 @@ def main():
                       [] if glob.glob(f"{root}/**/{pattern}", recursive=True) else ["it is not"])
         extra = {os.path.basename(f) for f in glob.glob(f"{root}/**/*.pc", recursive=True)}
         tap.point("every module that is installed is tried here",
-                  sorted(extra - {f"{m}.pc" for m in modules}))
+                  sorted(extra - {f"{m}.pc" for m in [*modules, "lade-explore"]}))
+        check_explorer(root)
         for module in modules:
             check_module(root, module)
     tap.done()
