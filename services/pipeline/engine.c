@@ -266,6 +266,11 @@ static uint32_t with_verdict(const struct lade_pipe_batch *b, enum lade_pipe_ver
 	return n;
 }
 
+static const char *source_name(const struct lade_pipe_engine *e)
+{
+	return e->config->source.kind == LADE_SOURCE_STDIN ? "stdin" : e->config->source.path;
+}
+
 static uint32_t rejected_in(const struct lade_pipe_batch *b)
 {
 	return b->n_rejected + with_verdict(b, LADE_VERDICT_REJECT);
@@ -307,7 +312,7 @@ static int stop_at_bad(struct lade_pipe_engine *e, const struct lade_pipe_batch 
 			      "%s: %sbyte %" PRId64 ": %s: %s\n  %s\n"
 			      "to go on past such messages, configure where they go:\n"
 			      "  errors:\n    dead_letter: { %s }",
-			      e->lane.topic, line, m->offset, fate->step, fate->reason,
+			      source_name(e), line, m->offset, fate->step, fate->reason,
 			      excerpt(m, text),
 			      e->keeper ? "table: dead_letters" : "file: dead.ndjson");
 }
@@ -608,6 +613,7 @@ static int give_up_in_time(struct lade_pipe_engine *e, struct lade_scope *work)
 {
 	int rc = lade_select(lade_on_stopping());
 
+	e->stopped = rc >= 0;
 	lade_event_set(&e->stop_reading);
 	if (rc >= 0)
 		rc = lade_sleep(lade_ns(e->config->shutdown_timeout_ns));
@@ -637,6 +643,32 @@ static int run_source(struct lade_pipe_engine *e)
 	return rc;
 }
 
+/* Drained after a signal: how far it came, and what the next run does with the rest. */
+static void say_stopped(struct lade_pipe_engine *e)
+{
+	const int64_t at = e->lane.commit_offset, total = e->stats.bytes_total;
+	const char *path = source_name(e);
+	char of[64] = "";
+
+	if (e->config->source.kind == LADE_SOURCE_STDIN) {
+		snprintf(e->why, sizeof(e->why),
+			 "a signal stopped it after %" PRIu64 " messages: what was read of stdin "
+			 "is finished, the rest was not read", e->stats.in);
+		return;
+	}
+	if (total >= 0 && at >= total)
+		return;
+	if (total > 0)
+		snprintf(of, sizeof(of), " of %" PRId64 " (%.0f %%)", total,
+			 100.0 * (double)at / (double)total);
+	snprintf(e->why, sizeof(e->why),
+		 "a signal stopped it at byte %" PRId64 "%s of %.200s: what was read is finished; "
+		 "the next run %s", at, of, path,
+		 e->keeper ? "goes on from there"
+			   : "reads the file from its beginning again, because at_least_once "
+			     "keeps no offset of a file");
+}
+
 static void settle(struct lade_pipe_engine *e, int rc)
 {
 	int64_t unfinished = e->lane.in_flight;
@@ -646,19 +678,23 @@ static void settle(struct lade_pipe_engine *e, int rc)
 	if (e->failed || (rc == -ECANCELED && !e->stats.started_ns))
 		return;
 	if (rc == -ECANCELED || e->timed_out) {
-		if (unfinished == 0 && rc != -ECANCELED)
+		if (unfinished == 0 && rc != -ECANCELED) {
+			say_stopped(e);
 			return;
+		}
 		(void)lade_pipe_fail(e, LADE_EXIT_UNFINISHED,
 				     "stopped with unfinished work: %" PRId64 " messages of %s, "
 				     "from byte %" PRId64 " on, will be %s",
-				     unfinished, e->lane.topic, e->lane.commit_offset,
+				     unfinished, source_name(e), e->lane.commit_offset,
 				     e->keeper ? "processed when it runs again"
 				     : e->config->source.kind == LADE_SOURCE_STDIN
 					     ? "lost: stdin cannot be read again"
 					     : "read again, with all before them: at_least_once "
 					       "keeps no offsets of a file");
 	} else if (rc < 0) {
-		(void)lade_pipe_fail(e, LADE_EXIT_FAILED, "%s: %s", e->lane.topic, strerror(-rc));
+		(void)lade_pipe_fail(e, LADE_EXIT_FAILED, "%s: %s", source_name(e), strerror(-rc));
+	} else if (e->stopped) {
+		say_stopped(e);
 	}
 }
 
@@ -730,7 +766,7 @@ struct lade_pipe_engine *lade_pipe_engine_new(const struct lade_pipe_config *con
 	e->jitter = (uint64_t)lade_now().mono_ns;
 	lade_event_init(&e->lane_moved);
 	lade_event_init(&e->stop_reading);
-	lade_pipe_lane_init(&e->lane, from_stdin ? "stdin" : config->source.path, 0,
+	lade_pipe_lane_init(&e->lane, from_stdin ? "stdin" : config->source.topic, 0,
 			    config->in_flight_max);
 	return e;
 }
@@ -769,6 +805,7 @@ int lade_pipe_connect(const struct lade_pipe_config *config, FILE *log, int *ret
 
 	if (!e)
 		return -ENOMEM;
+	e->probing = true;
 	lade_scope(s, &rc, .policy = LADE_ALL) {
 		e->scope = &s;
 		rc = lade_pipe_open_all(e);
