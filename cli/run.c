@@ -2,6 +2,7 @@
 /* run.c - `lade run` and `lade check`. */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,7 +34,8 @@ static const char check_help[] =
 	"usage: lade check [--connect] [--keys] PIPELINE.yaml\n"
 	"\n"
 	"Says whether a pipeline can run. Every problem comes with file, line and column, and\n"
-	"what to do. --connect also opens its databases and files, and prepares its queries.\n"
+	"what to do. --connect also opens its databases and files, and prepares its queries; it\n"
+	"makes no file and no table. Names of files are relative to the pipeline's own folder.\n"
 	"--keys prints every key that a configuration may have; it needs no file.\n"
 	"\n"
 	"exit status: 0 it can run; 1 it cannot be opened; 2 wrong arguments; 78 the\n"
@@ -77,6 +79,8 @@ static int run_loaded(struct lade_pipe_config *config, bool quiet)
 	struct run_pipeline_task task = run_pipeline_task(config, quiet);
 
 	task.ret = &how;
+	/* A write beyond the limit of a file's size is to fail, not to end the process. */
+	signal(SIGXFSZ, SIG_IGN);
 	/* The pipeline gives up by itself; the hard end is for one that does not. */
 	lade_main_grace(lade_ns(config->shutdown_timeout_ns + GRACE_MORE_NS));
 	rc = lade_main(&task);
