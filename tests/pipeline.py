@@ -458,6 +458,49 @@ def service():
                   else [f"status {r.returncode}: {r.stderr}; {dead}"])
 
 
+SHARED = """config: 1
+pipeline: shared
+databases: {{ main: "sqlite:{dir}/look.db" }}
+source: {{ file: {{ path: {dir}/in }} }}
+batch: {{ max_messages: 20 }}
+concurrency: 8
+order: none
+steps:
+  - sql:
+      db: main
+      keys: {{ k: "integer .k" }}
+      query: select b.i, l.v from batch b join look l on l.k = b.k
+      into: .found
+      cache: {{ ttl: 1ms }}
+sink: [ file: {{ path: {dir}/out }} ]
+errors: {{ max_reject_rate: 100%, dead_letter: {{ file: {dir}/dead }} }}
+"""
+
+
+def shared_failures():
+    with tempfile.TemporaryDirectory() as d:
+        db = sqlite3.connect(f"{d}/look.db")
+        db.execute("create table look (k integer, v text)")
+        db.executemany("insert into look values (?, ?)", [(k, f"v{k}") for k in range(40)]
+                       + [(k, "twice") for k in range(0, 40, 13)])
+        db.commit()
+        db.close()
+        rng = random.Random(3)
+        keys = [rng.randrange(40) for _ in range(3000)]
+        write(f"{d}/in", "".join('{"k":%d}\n' % k for k in keys))
+        r = lade("run", write(f"{d}/p.yaml", SHARED.format(dir=d)))
+        dead = [json.loads(x) for x in open(f"{d}/dead", encoding="utf-8")]
+        good = [x for x in dead if json.loads(x["value"])["k"] % 13]
+        complaints = [r.stderr] if r.returncode else []
+        complaints += [f"rejected for another's fault: {x}" for x in good[:5]]
+        if len(dead) - len(good) != sum(k % 13 == 0 for k in keys):
+            complaints.append(f"{len(dead) - len(good)} bad ones are rejected")
+        complaints += [f"the place of another one: {x}" for x in dead
+                       if "(i = 0)" not in x["error"]][:5]
+        tap.point("messages that wait for one query of a cache share no blame and no place",
+                  complaints)
+
+
 def signals():
     with tempfile.TemporaryDirectory() as d:
         config = write(f"{d}/p.yaml", f"""config: 1
@@ -729,6 +772,7 @@ def main():
     again_does_nothing()
     slow_source()
     service()
+    shared_failures()
     signals()
     stdout_that_fails()
     file_too_large()

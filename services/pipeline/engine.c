@@ -12,7 +12,9 @@
  *
  * A step's failure is the messages' (EBADMSG: halved until one stands alone), passes (EAGAIN:
  * again, with backoff; it counts against a message only when others passed the step since), or is
- * for a person (EIO: waited out, visibly).
+ * for a person (EIO: waited out, visibly). What fails too often while others pass is halved as
+ * well, and rejected when, alone, it fails before and after another one has passed: an outage that
+ * begins or ends at any moment rejects nothing.
  *
  * Asked to stop, the source ends at once, what was read is finished, and after shutdown_timeout
  * what is not is given up: it will be read again. */
@@ -106,18 +108,95 @@ int lade_pipe_back_off(struct lade_pipe_engine *e, uint32_t attempt)
 
 /* Steps */
 
-static void count_failure(struct lade_pipe_stage *stage, struct lade_pipe_fate *fate)
+/* A failure of a message counts when others have passed since its last one: then the step works
+ * and the message is odd.  Returns whether it did. */
+static bool count_failure(struct lade_pipe_stage *stage, struct lade_pipe_fate *fate)
 {
-	/* It counts when others have passed since: then the step works and the message is odd. */
-	if (fate->attempts == 0 || stage->passes > fate->passes_seen)
+	bool others_passed = stage->passes > fate->passes_seen;
+
+	if (fate->attempts == 0 || others_passed)
 		fate->attempts++;
 	fate->passes_seen = stage->passes;
+	return others_passed;
+}
+
+static bool too_often(const struct lade_pipe_stage *stage, const struct lade_pipe_fate *fate)
+{
+	return fate->attempts >= (uint32_t)stage->engine->config->errors.attempts_max;
 }
 
 static void note_since(int64_t *since_ns)
 {
 	if (!*since_ns)
 		*since_ns = lade_now().mono_ns;
+}
+
+/* After a failure that is waited out.  Returns 0: again; < 0: no more. */
+static int wait_and_try_again(struct lade_pipe_stage *stage, uint32_t attempt)
+{
+	note_since(&stage->trouble_since_ns);
+	return stage->engine->failed ? -ECANCELED : lade_pipe_back_off(stage->engine, attempt);
+}
+
+/* Keeps the messages that are to be tried again; those that were tried too often are rejected. */
+static uint32_t keep_retries(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
+			     uint32_t *index, uint32_t n, bool answered)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct lade_pipe_fate *fate = &b->fates[index[i]];
+
+		if (fate->verdict == LADE_VERDICT_OK) {
+			stage->passes += answered;
+			continue;
+		}
+		if (fate->verdict != LADE_VERDICT_RETRY)
+			continue;
+		fate->verdict = LADE_VERDICT_OK;
+		if (count_failure(stage, fate) && too_often(stage, fate))
+			lade_pipe_reject(b, index[i], stage->config->name, "%s",
+					 fate->reason ? fate->reason : stage->trouble);
+		else
+			index[kept++] = index[i];
+	}
+	return kept;
+}
+
+/* Runs the step once over those messages that are still to go on.  *n is how many are left to be
+ * tried again; only when it returns less than 0 are the others untouched. */
+static int call_step(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
+		     uint32_t *n)
+{
+	int64_t began_ns = lade_now().mono_ns;
+	uint64_t answers = stage->answers;
+	uint32_t m = 0;
+	bool answered;
+	int rc;
+
+	for (uint32_t i = 0; i < *n; i++)
+		if (b->fates[index[i]].verdict == LADE_VERDICT_OK)
+			index[m++] = index[i];
+	*n = m;
+	if (m == 0)
+		return 0;
+	rc = stage->ops->process(stage, b, index, m);
+	stage->busy_ns += lade_now().mono_ns - began_ns;
+	if (rc < 0)
+		return rc;
+	/* What came out of a cache does not say that the service works. */
+	answered = !stage->remote || stage->answers != answers;
+	if (stage->makes_new)
+		stage->passes += answered ? b->n : 0;
+	*n = stage->makes_new ? 0 : keep_retries(stage, b, index, m, answered);
+	return 0;
+}
+
+static void reject_all(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
+		       const uint32_t *index, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		lade_pipe_reject(b, index[i], stage->config->name, "%s", stage->trouble);
 }
 
 static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
@@ -127,57 +206,104 @@ static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, 
 static int bisect(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
 		  uint32_t n)
 {
-	bool whole = stage->makes_new;
 	int rc;
 
-	if (n == 1 || whole) {
-		for (uint32_t i = 0; i < n; i++)
-			lade_pipe_reject(b, index[i], stage->config->name, "%s", stage->trouble);
+	if (n == 1 || stage->makes_new) {
+		reject_all(stage, b, index, n);
 		return 0;
 	}
 	rc = run_subset(stage, b, index, n / 2);
 	return rc < 0 ? rc : run_subset(stage, b, index + n / 2, n - n / 2);
 }
 
-/* Whether the whole call has failed often enough for a message to be suspected. */
+/* Whether the whole call has failed often enough, while others passed, for a message of it to be
+ * suspected. */
 static bool is_suspect(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
 		       const uint32_t *index, uint32_t n)
 {
-	uint32_t most = 0;
+	bool suspect = false;
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct lade_pipe_fate *fate = &b->fates[index[i]];
 
-		count_failure(stage, fate);
-		most = fate->attempts > most ? fate->attempts : most;
+		suspect |= count_failure(stage, fate) && too_often(stage, fate);
 	}
-	return most >= (uint32_t)stage->engine->config->errors.attempts_max;
+	return suspect;
 }
 
-/* Keeps the messages that are to be tried again; those that were tried too often are rejected. */
-static uint32_t keep_retries(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
-			     uint32_t *index, uint32_t n)
+/* Tries another message of the batch, each in its turn, to see whether the step works at all.
+ * Returns 0, or < 0: cancelled. What it shows is in stage->passes. */
+static int try_another(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t than,
+		       uint32_t *turn)
 {
-	uint32_t kept = 0;
+	for (uint32_t tries = 0; tries < b->n; tries++) {
+		uint32_t other = (*turn)++ % b->n, n = 1;
+		int rc;
 
-	for (uint32_t i = 0; i < n; i++) {
-		struct lade_pipe_fate *fate = &b->fates[index[i]];
-
-		if (fate->verdict == LADE_VERDICT_OK) {
+		if (other == than || b->fates[other].verdict != LADE_VERDICT_OK)
+			continue;
+		rc = call_step(stage, b, &other, &n);
+		if (rc == -EBADMSG) /* an answer; who is to blame for it will be seen in its turn */
 			stage->passes++;
-			continue;
-		}
-		if (fate->verdict != LADE_VERDICT_RETRY)
-			continue;
-		fate->verdict = LADE_VERDICT_OK;
-		count_failure(stage, fate);
-		if (fate->attempts >= (uint32_t)stage->engine->config->errors.attempts_max)
-			lade_pipe_reject(b, index[i], stage->config->name, "%s",
-					 fate->reason ? fate->reason : stage->trouble);
-		else
-			index[kept++] = index[i];
+		return rc == -EBADMSG || rc == -EAGAIN || rc == -EIO ? 0 : rc;
 	}
-	return kept;
+	return 0;
+}
+
+/* A suspect, alone. It is rejected when it has failed so max_attempts times, another one has passed
+ * after each, and it fails again: an outage, whenever it begins or ends, does not look like this. */
+static int try_alone(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index)
+{
+	struct lade_pipe_fate *fate = &b->fates[*index];
+	int64_t proofs = 0; /* failures after which another one has passed */
+	uint32_t turn = 0;
+
+	for (uint32_t attempt = 1;; attempt++) {
+		uint32_t n = 1;
+		int rc = call_step(stage, b, index, &n);
+
+		if (rc == 0)
+			return n ? run_subset(stage, b, index, n) : 0;
+		if (rc == -EBADMSG)
+			return bisect(stage, b, index, 1);
+		if (rc != -EAGAIN && rc != -EIO)
+			return rc;
+		(void)count_failure(stage, fate);
+		if (rc == -EAGAIN && proofs >= stage->engine->config->errors.attempts_max)
+			return bisect(stage, b, index, 1);
+		rc = try_another(stage, b, *index, &turn);
+		proofs += stage->passes > fate->passes_seen;
+		if (rc == 0)
+			rc = wait_and_try_again(stage, attempt);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+/* A call that fails while others pass: its halves, until the one that does it stands alone. */
+static int sift(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
+		uint32_t n)
+{
+	int rc = 0;
+
+	if (stage->makes_new) {
+		reject_all(stage, b, index, n);
+		return 0;
+	}
+	if (n == 1)
+		return try_alone(stage, b, index);
+	for (uint32_t from = 0, half = n / 2; rc == 0 && from < n; from += half, half = n - half) {
+		uint32_t left = half;
+
+		rc = call_step(stage, b, index + from, &left);
+		if (rc == -EAGAIN)
+			rc = sift(stage, b, index + from, left);
+		else if (rc == -EBADMSG)
+			rc = bisect(stage, b, index + from, left);
+		else if (rc == -EIO || (rc == 0 && left))
+			rc = run_subset(stage, b, index + from, left);
+	}
+	return rc;
 }
 
 static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
@@ -186,51 +312,44 @@ static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, 
 	int rc = 0;
 
 	for (uint32_t attempt = 1; n; attempt++) {
-		int64_t began_ns = lade_now().mono_ns;
-
-		rc = stage->ops->process(stage, b, index, n);
-		stage->busy_ns += lade_now().mono_ns - began_ns;
-		if (rc == 0 && stage->makes_new) {
-			stage->passes += b->n;
-			n = 0;
-		} else if (rc == 0) {
-			n = keep_retries(stage, b, index, n);
-		} else if (rc == -EBADMSG) {
+		rc = call_step(stage, b, index, &n);
+		if (rc == -EBADMSG)
 			return bisect(stage, b, index, n);
-		} else if (rc == -EAGAIN && is_suspect(stage, b, index, n)) {
-			return bisect(stage, b, index, n);
-		} else if (rc != -EAGAIN && rc != -EIO) {
+		if (rc == -EAGAIN && is_suspect(stage, b, index, n))
+			return sift(stage, b, index, n);
+		if (rc < 0 && rc != -EAGAIN && rc != -EIO)
 			return rc;
-		}
 		if (n == 0)
 			break;
-		note_since(&stage->trouble_since_ns);
-		if (stage->engine->failed)
-			return -ECANCELED;
-		rc = lade_pipe_back_off(stage->engine, attempt);
+		rc = wait_and_try_again(stage, attempt);
 		if (rc < 0)
 			return rc;
 	}
-	lade_pipe_recovered(stage->engine, stage->config->name, stage->trouble,
-			    &stage->trouble_since_ns);
-	*stage->trouble = 0;
 	return 0;
 }
 
 static int run_stage(struct lade_pipe_stage *stage, struct lade_pipe_batch *b)
 {
 	uint32_t *index = lade_arena_alloc(&b->arena, (b->n + 1) * sizeof(*index)), n = 0;
+	int rc;
 
 	if (!index)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < b->n; i++) {
 		if (b->fates[i].verdict == LADE_VERDICT_OK) {
 			b->fates[i].attempts = 0;
+			b->fates[i].passes_seen = stage->passes;
 			b->fates[i].reason = NULL;
 			index[n++] = i;
 		}
 	}
-	return run_subset(stage, b, index, n);
+	rc = run_subset(stage, b, index, n);
+	if (rc == 0) {
+		lade_pipe_recovered(stage->engine, stage->config->name, stage->trouble,
+				    &stage->trouble_since_ns);
+		*stage->trouble = 0;
+	}
+	return rc;
 }
 
 static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,

@@ -77,7 +77,9 @@ struct lade_pipe_stage {
 	struct lade_pipe_shape *out;	/* the same, or a transform's own */
 	void *self;			/* the step's */
 	bool makes_new;			/* a batch has other messages behind it; set by open */
-	uint64_t passes;		/* messages that it has let pass */
+	bool remote;			/* a service or database answers; set by open */
+	uint64_t answers;		/* of a remote step: calls that were answered */
+	uint64_t passes;		/* messages that passed because it works */
 	uint64_t asked;			/* messages that wanted an answer */
 	uint64_t calls;			/* queries or requests that this took */
 	uint64_t errors;		/* failures of calls */
