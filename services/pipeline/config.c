@@ -418,7 +418,7 @@ static void unknown_key(struct filling *f, const char *prefix, const struct lade
 				  key_of(other));
 	else
 		lade_pipe_problem(problems, pair->line, pair->col,
-				  "unknown key \"%.60s\" in %s; lade run --help names all keys",
+				  "unknown key \"%.60s\" in %s; lade check --keys lists all",
 				  pair->key, key_of(&here));
 }
 

@@ -250,8 +250,9 @@ static int try_another(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
 	return 0;
 }
 
-/* A suspect, alone. It is rejected when it has failed so max_attempts times, another one has passed
- * after each, and it fails again: an outage, whenever it begins or ends, does not look like this. */
+/* A suspect, alone. It is rejected when it has failed so max_attempts times, another one has
+ * passed after each, and it fails again: an outage, whenever it begins or ends, does not look like
+ * this. */
 static int try_alone(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index)
 {
 	struct lade_pipe_fate *fate = &b->fates[*index];
