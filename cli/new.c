@@ -2,6 +2,7 @@
 /* new.c - `lade new DIR`: a pipeline to begin from, with ten lines of input. */
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,7 +13,7 @@ static const char new_help[] =
 	"usage: lade new DIR\n"
 	"\n"
 	"Makes a folder with a commented pipeline and ten lines of input, and prints the next\n"
-	"three commands. A folder that is there must be empty of both files.\n";
+	"three commands. The folder may be there already, but without these two files.\n";
 
 static const char pipeline[] =
 	"config: 1\n"
@@ -75,6 +76,19 @@ static int write_orders(FILE *f)
 	return bad;
 }
 
+/* Whether a file is there already; says so. */
+static bool is_there(const char *dir, const char *name)
+{
+	char path[4096];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (lstat(path, &st) < 0)
+		return false;
+	fprintf(stderr, "lade new: %s: File exists; choose another folder\n", path);
+	return true;
+}
+
 static int make(const char *dir, const char *name, int (*write)(FILE *))
 {
 	char path[4096];
@@ -109,18 +123,21 @@ int cli_new(int argc, char **argv)
 		return CLI_USAGE;
 	}
 	if (mkdir(dir, 0777) < 0 && errno != EEXIST) {
-		fprintf(stderr, "lade new: %s: %s\n", dir, strerror(errno));
+		fprintf(stderr, "lade new: %s: %s%s\n", dir, strerror(errno),
+			errno == ENOENT ? "; the folder that it is to be in" : "");
 		return 1;
 	}
+	if (is_there(dir, "pipeline.yaml") || is_there(dir, "orders.ndjson"))
+		return 1;
 	if (make(dir, "pipeline.yaml", write_pipeline) || make(dir, "orders.ndjson", write_orders))
 		return 1;
 	/* Quoted where a shell would not leave the name alone. */
 	if (dir[strspn(dir, plain)])
 		q = "'";
 	printf("%s/pipeline.yaml and %s/orders.ndjson are there. Next:\n"
-	       "  lade check %s%s/pipeline.yaml%s\n"
-	       "  lade run %s%s/pipeline.yaml%s\n"
+	       "  %s check %s%s/pipeline.yaml%s\n"
+	       "  %s run %s%s/pipeline.yaml%s\n"
 	       "  sqlite3 %s%s/orders.db%s 'select * from orders'\n",
-	       dir, dir, q, dir, q, q, dir, q, q, dir, q);
+	       dir, dir, cli_name, q, dir, q, cli_name, q, dir, q, q, dir, q);
 	return cli_printed();
 }

@@ -87,12 +87,6 @@ static int run_loaded(struct lade_pipe_config *config, bool quiet)
 	return rc == 0 ? how : rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
 }
 
-static int bad_argument(const char *verb, const char *argument, const char *help)
-{
-	fprintf(stderr, "lade %s: unknown argument '%s'\n%s", verb, argument, help);
-	return CLI_USAGE;
-}
-
 int cli_run(int argc, char **argv)
 {
 	struct lade_pipe_config *config = NULL;
@@ -108,14 +102,12 @@ int cli_run(int argc, char **argv)
 		if (strcmp(argv[i], "--quiet") == 0)
 			quiet = true;
 		else if (argv[i][0] == '-' || path)
-			return bad_argument("run", argv[i], run_help);
+			return cli_usage("run", "unknown argument '%s'", argv[i]);
 		else
 			path = argv[i];
 	}
-	if (!path) {
-		fprintf(stderr, "lade run: which pipeline?\n%s", run_help);
-		return CLI_USAGE;
-	}
+	if (!path)
+		return cli_usage("run", "which pipeline?");
 	rc = load(path, &config);
 	if (rc == 0)
 		rc = run_loaded(config, quiet);
@@ -160,8 +152,8 @@ static int check_loaded(struct lade_pipe_config *config, const char *path, bool 
 		return rc;
 	if (notes && *notes)
 		printf("%s%s", notes, notes[strlen(notes) - 1] == '\n' ? "" : "\n");
-	printf("%s: ok: %s, %d steps, %d sinks\n", path, config->name, config->n_steps,
-	       config->n_sinks);
+	printf("%s: ok: %s, %d step%s, %d sink%s\n", path, config->name, config->n_steps,
+	       config->n_steps == 1 ? "" : "s", config->n_sinks, config->n_sinks == 1 ? "" : "s");
 	return cli_printed();
 }
 
@@ -182,14 +174,12 @@ int cli_check(int argc, char **argv)
 		if (strcmp(argv[i], "--connect") == 0)
 			connect = true;
 		else if (argv[i][0] == '-' || path)
-			return bad_argument("check", argv[i], check_help);
+			return cli_usage("check", "unknown argument '%s'", argv[i]);
 		else
 			path = argv[i];
 	}
-	if (!path) {
-		fprintf(stderr, "lade check: which pipeline?\n%s", check_help);
-		return CLI_USAGE;
-	}
+	if (!path)
+		return cli_usage("check", "which pipeline?");
 	rc = load(path, &config);
 	if (rc == 0)
 		rc = check_loaded(config, path, connect);

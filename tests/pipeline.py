@@ -730,6 +730,21 @@ def mistakes():
         expect(1, "/nonexistent", head + "source: { file: { path: /nonexistent } }\n" + sink,
                "run")
         expect(78, "kafka", head + "source: { kafka: { topics: [a] } }\n" + sink)
+        expect(78, "lade check --keys", head + "xyzzy: 1\n" + sink)
+        write(f"{d}/in", '[{"a":1},\n{"a":2}]\n')
+        expect(4, "one JSON object a line", head + f"source: {{ file: {d}/in }}\n" + sink, "run")
+        write(f"{d}/in", '{"a":1}\n\n')
+        expect(4, "the line is empty", head + f"source: {{ file: {d}/in }}\n" + sink, "run")
+        write(f"{d}/in", "this is no database at all\n")
+        expect(1, f"sink sqlite: {d}/in: file is not a database", head + "source: { stdin: {} }\n"
+               f"sink: [ sqlite: {{ path: {d}/in, table: t }} ]\n", "run")
+        r = lade("check", d)
+        complaints += [] if r.returncode == 78 and "pipeline.yaml" in r.stderr else [r.stderr]
+        r = lade("rnu")
+        complaints += [] if r.returncode == 2 and "did you mean run?" in r.stderr else [r.stderr]
+        r = lade("run", "--quite", "x")
+        complaints += [] if r.returncode == 2 and "--quite" in r.stderr.splitlines()[0] \
+            and len(r.stderr.splitlines()) == 2 else [r.stderr]
         r = lade("run")
         complaints += [] if r.returncode == 2 else [f"no argument: {r.returncode}"]
         r = lade("run", f"{d}/none.yaml")
@@ -740,19 +755,24 @@ def mistakes():
 def five_minutes():
     with tempfile.TemporaryDirectory() as d:
         complaints = []
-        made = lade("new", f"{d}/orders")
+        made = lade("new", f"{d}/my orders")
         commands = [x.strip() for x in made.stdout.splitlines() if x.startswith("  ")]
         if made.returncode or len(commands) != 3:
             complaints.append(made.stdout + made.stderr)
-        env = dict(os.environ, PATH=os.path.dirname(LADE) + ":" + os.environ["PATH"])
         for command in commands:
-            r = subprocess.run(command, shell=True, env=env, text=True, timeout=60,
+            r = subprocess.run(command, shell=True, text=True, timeout=60,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             if r.returncode:
                 complaints.append(f"{command}: {r.returncode}: {r.stdout}")
         if commands and "Ada" not in r.stdout:
             complaints.append(f"the last command shows: {r.stdout}")
         tap.point("lade new prints three commands, and each succeeds as printed", complaints)
+        os.unlink(f"{d}/my orders/pipeline.yaml")
+        r = lade("new", f"{d}/my orders")
+        tap.point("lade new writes nothing over what is there, nor half of what it makes",
+                  [] if r.returncode == 1 and "orders.ndjson: File exists" in r.stderr
+                  and not os.path.exists(f"{d}/my orders/pipeline.yaml")
+                  else [f"status {r.returncode}: {r.stderr}"])
 
 
 def main():

@@ -615,7 +615,9 @@ static int unreadable(struct lade_pipe_config *config, const char *path, int rc)
 	if (!config->file)
 		return -ENOMEM;
 	lade_pipe_problem(&config->problems, 0, 0, "cannot be read: %s%s", strerror(-rc),
-			  rc == -ENOENT ? "; lade new DIR makes a first pipeline" : "");
+			  rc == -ENOENT	  ? "; lade new DIR makes a first pipeline"
+			  : rc == -EISDIR ? "; name the file in it, as pipeline.yaml"
+					  : "");
 	return rc;
 }
 

@@ -49,6 +49,9 @@ struct rows {
 
 static int config_fail(struct lade_pipe_outlet *outlet, const char *what, const char *reason)
 {
+	/* What SQLite says begins with the database's name where that matters. */
+	if (strncmp(reason, what, strlen(what)) == 0)
+		return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "sink sqlite: %s", reason);
 	return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "sink sqlite: %s: %s", what,
 			      reason);
 }

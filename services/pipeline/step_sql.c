@@ -428,6 +428,10 @@ static int sql_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
 
 static int config_fail(struct lade_pipe_stage *stage, const char *what, const char *reason)
 {
+	/* What SQLite says begins with the database's name where that matters. */
+	if (strncmp(reason, what, strlen(what)) == 0)
+		return lade_pipe_fail(stage->engine, LADE_EXIT_FAILED, "step %s: %s",
+				      stage->config->name, reason);
 	return lade_pipe_fail(stage->engine, LADE_EXIT_FAILED, "step %s: %s: %s",
 			      stage->config->name, what, reason);
 }
