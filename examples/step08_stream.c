@@ -42,10 +42,11 @@ static int app(void)
 		struct square_batches *batches = square_batch(&s, in, timed);
 		struct square_batch b;
 
-		while ((rc = square_batch_next(batches, &b)) > 0)
+		while ((rc = square_batch_next(batches, &b)) > 0) {
 			for (size_t i = 0; i < b.len; i++)
-				printf("%2.0f %s\n", b.items[i],
-				       i + 1 < b.len ? "" : lade_batch_reason_name(b.reason));
+				printf("%.0f ", b.items[i]);
+			printf("(closed by %s)\n", lade_batch_reason_name(b.reason));
+		}
 		square_batches_close(batches);
 	}
 	return rc;
