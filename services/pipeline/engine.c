@@ -12,8 +12,8 @@
  *
  * A step's failure is the messages' (EBADMSG: halved until one stands alone), passes (EAGAIN:
  * again, with backoff; it counts against a message only when others passed the step since), or is
- * for a person (EIO: waited out, visibly). What fails too often while others pass is halved as
- * well, and rejected when, alone, it fails before and after another one has passed: an outage that
+ * for a person (EIO: waited out, visibly). What fails too often is halved as well, and rejected
+ * when, alone, it fails again and again while another one passes after each time: an outage that
  * begins or ends at any moment rejects nothing.
  *
  * Asked to stop, the source ends at once, what was read is finished, and after shutdown_timeout
@@ -163,8 +163,9 @@ static uint32_t keep_retries(struct lade_pipe_stage *stage, struct lade_pipe_bat
 	return kept;
 }
 
-/* Runs the step once over those messages that are still to go on.  *n is how many are left to be
- * tried again; only when it returns less than 0 are the others untouched. */
+/* Runs the step once over those messages of *n that are still to go on.
+ *
+ * Returns 0, and *n is how many are left to be tried again; or < 0, and none got a verdict. */
 static int call_step(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
 		     uint32_t *n)
 {
@@ -216,10 +217,9 @@ static int bisect(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint
 	return rc < 0 ? rc : run_subset(stage, b, index + n / 2, n - n / 2);
 }
 
-/* Whether the whole call has failed often enough, while others passed, for a message of it to be
- * suspected. */
+/* Whether the whole call has failed often enough for a message of it to be suspected. */
 static bool is_suspect(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
-		       const uint32_t *index, uint32_t n)
+		       const uint32_t *index, uint32_t n, int64_t attempt)
 {
 	bool suspect = false;
 
@@ -228,7 +228,9 @@ static bool is_suspect(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
 
 		suspect |= count_failure(stage, fate) && too_often(stage, fate);
 	}
-	return suspect;
+	/* With others in its batch a suspect need not wait for other batches: they are tried. */
+	return suspect || (b->n > 1 && !stage->makes_new &&
+			   attempt >= stage->engine->config->errors.attempts_max);
 }
 
 /* Tries another message of the batch, each in its turn, to see whether the step works at all.
@@ -281,7 +283,7 @@ static int try_alone(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, u
 	}
 }
 
-/* A call that fails while others pass: its halves, until the one that does it stands alone. */
+/* A call that has failed too often: its halves, until the one that does it stands alone. */
 static int sift(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
 		uint32_t n)
 {
@@ -316,7 +318,7 @@ static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, 
 		rc = call_step(stage, b, index, &n);
 		if (rc == -EBADMSG)
 			return bisect(stage, b, index, n);
-		if (rc == -EAGAIN && is_suspect(stage, b, index, n))
+		if (rc == -EAGAIN && is_suspect(stage, b, index, n, attempt))
 			return sift(stage, b, index, n);
 		if (rc < 0 && rc != -EAGAIN && rc != -EIO)
 			return rc;

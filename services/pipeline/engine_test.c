@@ -627,7 +627,8 @@ static int odd_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
 	return rc;
 }
 
-IN_TASK(a_message_that_fails_while_others_pass_is_halved_out_after_max_attempts)
+/* @alone: there is never another batch that could pass meanwhile. */
+static void halve_out_an_odd_one(bool alone)
 {
 	static const struct lade_pipe_step_ops step = { step_open, odd_process, step_close };
 	struct lade_pipe_parts parts = generated;
@@ -635,9 +636,14 @@ IN_TASK(a_message_that_fails_while_others_pass_is_halved_out_after_max_attempts)
 
 	parts.steps[LADE_STEP_SQL] = &step;
 	begin_world(200);
-	w.config->order = LADE_ORDER_NONE;
-	w.in_order = false;
 	w.source_us = 500;
+	if (alone) {
+		w.config->concurrency = 1;
+		w.config->batch.linger_ns = INT64_C(1000000000);
+	} else {
+		w.config->order = LADE_ORDER_NONE;
+		w.in_order = false;
+	}
 	w.engine = lade_pipe_engine_new(w.config, &parts, log);
 	CHECK_EQ(lade_within(lade_s(600), lade_pipe_engine_run(w.engine)), 0);
 	CHECK_EQ(w.engine->stats.rejected, 1);
@@ -646,6 +652,16 @@ IN_TASK(a_message_that_fails_while_others_pass_is_halved_out_after_max_attempts)
 	lade_pipe_engine_free(w.engine);
 	fclose(log);
 	end_world();
+}
+
+IN_TASK(a_message_that_fails_while_others_pass_is_halved_out_after_max_attempts)
+{
+	halve_out_an_odd_one(false);
+}
+
+IN_TASK(a_message_that_fails_is_halved_out_though_no_other_batch_can_pass_meanwhile)
+{
+	halve_out_an_odd_one(true);
 }
 
 /* An odd message that is being halved out, and an outage that begins in the midst of it. */
@@ -909,6 +925,7 @@ int main(void)
 	TAP(a_bad_record_is_halved_out_and_stands_alone);
 	TAP(an_outage_however_long_counts_against_no_message);
 	TAP(a_message_that_fails_while_others_pass_is_halved_out_after_max_attempts);
+	TAP(a_message_that_fails_is_halved_out_though_no_other_batch_can_pass_meanwhile);
 	TAP(an_outage_that_begins_while_a_batch_is_halved_rejects_none_but_the_odd_one);
 	TAP(what_a_cache_still_answers_in_an_outage_counts_against_no_message);
 	TAP(no_more_is_in_flight_than_max_in_flight);
