@@ -180,7 +180,7 @@ struct lade_ctl {
 	char *stack;			    /* lowest byte of the slot, guard included */
 	size_t stack_bytes;		    /* slot size */
 	uint32_t stack_class;		    /* which size of slot it is */
-	uint32_t reserved32;		    /* 0 */
+	uint32_t depth;			    /* of a composite: composites it is in, itself too */
 	uintptr_t reserved[1];		    /* 0 */
 };
 

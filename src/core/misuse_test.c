@@ -489,6 +489,21 @@ IN_TASK(a_task_compiled_for_another_layout_ends_the_process)
 		lade_start_at(&s, &a.head, OFFENCE);
 }
 
+static void long_message(void)
+{
+	lade_misuse("%0*d", 5000, 7);
+}
+
+static void a_message_longer_than_a_kibibyte_is_cut(void)
+{
+	/* The first words and 1,023 bytes, without what would have followed them. */
+	char said[1200] = "lade: misuse: ";
+
+	memset(said + 14, '0', 1023);
+	strcpy(said + 14 + 1023, "\n");
+	tap_run_dies(long_message, "a message of 1,023 zeros ends a line", said);
+}
+
 int main(void)
 {
 	TAP_DIES(a_task_started_twice_ends_the_process,
@@ -573,5 +588,6 @@ int main(void)
 		 "here.c:2: a shield needs a finite budget");
 	TAP_DIES(a_task_compiled_for_another_layout_ends_the_process,
 		 "here.c:2: compiled for layout 99, running 1: rebuild");
+	TAP(a_message_longer_than_a_kibibyte_is_cut);
 	return tap_done();
 }

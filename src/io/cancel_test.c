@@ -15,6 +15,8 @@
 #include <liburing.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 
@@ -623,6 +625,47 @@ IN_REAL(when_the_cleanup_budget_is_gone_a_close_still_closes)
 	lade_close(fds[0]);
 }
 
+#define WAITS 300 /* more than a queue of io_uring has entries, and epoll tells of at once */
+
+IN_REAL(more_waits_than_the_kernel_is_asked_for_at_once_all_end)
+{
+	static struct read_one_task readers[WAITS];
+	int fds[2], rc = 0;
+	char bytes[WAITS];
+
+	memset(bytes, 'x', sizeof(bytes));
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+	lade_scope(s, &rc) {
+		for (int i = 0; i < WAITS; i++) {
+			/* Each waits on a descriptor of its own for the same bytes. */
+			readers[i] = read_one_task(dup(fds[0]));
+			lade_start(&s, &readers[i]);
+		}
+		pass_turns(3 * WAITS);
+		CHECK_EQ(write(fds[1], bytes, sizeof(bytes)), WAITS);
+	}
+	CHECK_EQ(rc, 0);
+	for (int i = 0; i < WAITS; i++) {
+		CHECK_EQ(lade_value(&readers[i]), 'x');
+		lade_close(readers[i].args.fd);
+	}
+	lade_close(fds[0]);
+	lade_close(fds[1]);
+}
+
+IN_REAL(a_call_moves_at_most_a_gibibyte)
+{
+	size_t bytes = (size_t)3 << 30;
+	char *much = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			  0);
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	CHECK(much != MAP_FAILED && null >= 0);
+	CHECK_EQ(lade_write(null, much, bytes), LADE_IO_MAX);
+	munmap(much, bytes);
+	lade_close(null);
+}
+
 static bool on_uring(void)
 {
 	const char *wish = getenv("LADE_BACKEND");
@@ -649,6 +692,8 @@ int main(void)
 	TAP(a_cancelled_task_waits_for_the_thread_and_returns_what_it_completed);
 	TAP(a_signal_handler_completes_the_op_of_a_task);
 	TAP(when_the_cleanup_budget_is_gone_a_close_still_closes);
+	TAP(more_waits_than_the_kernel_is_asked_for_at_once_all_end);
+	TAP(a_call_moves_at_most_a_gibibyte);
 	if (on_uring())
 		TAP(a_completion_forged_for_a_slot_in_new_use_is_not_believed);
 	else

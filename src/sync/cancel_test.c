@@ -460,6 +460,16 @@ IN_TASK(a_permit_is_handed_over_and_a_cancelled_large_request_lets_small_ones_pa
 	CHECK_EQ(lade_sem_try_acquire(&sem, 1), 0);
 }
 
+IN_TASK(a_semaphore_never_has_more_permits_than_fit_its_count)
+{
+	struct lade_sem sem;
+
+	lade_sem_init(&sem, UINT32_MAX - 1);
+	lade_sem_release(&sem, 5);
+	CHECK_EQ(lade_sem_try_acquire(&sem, UINT32_MAX), 0);
+	CHECK_EQ(lade_sem_try_acquire(&sem, 1), -EAGAIN);
+}
+
 int main(void)
 {
 	TAP(an_item_is_in_exactly_one_place_whatever_is_cancelled);
@@ -475,6 +485,7 @@ int main(void)
 	TAP(a_seed_repeats_the_choices_of_fair_selects_and_another_seed_makes_others);
 	TAP(two_selects_on_both_ends_of_a_channel_meet_once);
 	TAP(a_select_has_at_most_twelve_cases_and_passes_a_channels_end_on);
+	TAP(a_semaphore_never_has_more_permits_than_fit_its_count);
 	TAP(a_permit_is_handed_over_and_a_cancelled_large_request_lets_small_ones_pass);
 	return tap_done();
 }

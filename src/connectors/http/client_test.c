@@ -9,9 +9,12 @@
 
 #include <errno.h>
 
-#define BODY_MAX 2000 /* the clients' limit */
+#define BODY_MAX 2000 /* the clients' limits */
+#define HOST_CONNECTIONS_MAX 4
 
 static int connections; /* that the server of the running test has taken */
+
+static int redirects;   /* that it has answered with */
 
 static bool asks(const char *head, const char *path)
 {
@@ -22,14 +25,16 @@ static bool asks(const char *head, const char *path)
 static int answer(int fd, const char *head)
 {
 	bool busy = asks(head, "/busy"), half = asks(head, "/half");
+	bool again = asks(head, "/again");
 	int len = asks(head, "/full") ? BODY_MAX : asks(head, "/large") ? BODY_MAX + 1 : 5;
 	char reply[BODY_MAX + 256];
 	size_t done = 0;
 	int n;
 
+	redirects += again;
 	n = snprintf(reply, sizeof(reply), "HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n",
-		     busy ? "503 Busy" : "200 OK", half ? 2 * len : len,
-		     busy ? "Retry-After: 3\r\n" : "");
+		     busy ? "503 Busy" : again ? "302 Found" : "200 OK", half ? 2 * len : len,
+		     busy ? "Retry-After: 3\r\n" : again ? "Location: /again\r\n" : "");
 	n += snprintf(reply + n, sizeof(reply) - (size_t)n, "%-*s", len, "hello");
 	return lade_write_all(fd, reply, (size_t)n, &done);
 }
@@ -122,19 +127,21 @@ static int get_hello(struct lade_http *http, int port, int *ret)
 }
 LADE_TASK(get_hello, int, (struct lade_http *, http), (int, port))
 
+#define MANY 80 /* more than a client keeps idle handles for */
+
 static void check_many(struct lade_http *http, int port)
 {
-	struct get_hello_task many[40];
+	struct get_hello_task many[MANY];
 	int rc = 0;
 
-	for (int i = 0; i < 40; i++)
+	for (int i = 0; i < MANY; i++)
 		many[i] = get_hello_task(http, port);
 	lade_scope(s, &rc) {
-		for (int i = 0; i < 40; i++)
+		for (int i = 0; i < MANY; i++)
 			lade_start(&s, &many[i]);
 	}
 	CHECK_EQ(rc, 0);
-	for (int i = 0; i < 40; i++)
+	for (int i = 0; i < MANY; i++)
 		CHECK_EQ(lade_value(&many[i]), 1);
 }
 
@@ -143,6 +150,8 @@ static void (*ask)(struct lade_http *http, int port);
 
 static void ask_server(void)
 {
+	const struct lade_http_config limits = { .body_bytes_max = BODY_MAX,
+						 .host_connections_max = HOST_CONNECTIONS_MAX };
 	struct lade_http *http = NULL;
 	struct serve_task server;
 	int listener = -1, rc = 0, port;
@@ -153,8 +162,7 @@ static void ask_server(void)
 	server = serve_task(listener);
 	lade_scope(s, &rc) {
 		lade_start_daemon(&s, &server);
-		CHECK_EQ(lade_http_new(&(struct lade_http_config){ .body_bytes_max = BODY_MAX },
-				       &http), 0);
+		CHECK_EQ(lade_http_new(&limits, &http), 0);
 		ask(http, port);
 		http = lade_http_free(http);
 	}
@@ -374,9 +382,38 @@ ASKING(a_body_over_its_limit_is_emsgsize_and_not_kept)
 	CHECK_EQ(good, 1);
 }
 
-ASKING(many_requests_share_a_client)
+ASKING(many_requests_share_no_more_connections_than_one_host_may_have)
 {
 	check_many(http, port);
+	CHECK(connections > 0 && connections <= HOST_CONNECTIONS_MAX);
+}
+
+ASKING(after_five_redirects_the_answer_is_an_error)
+{
+	struct lade_http_reply r;
+
+	redirects = 0;
+	CHECK_EQ(get(http, port, "/again", &r), -EPROTO);
+	CHECK_EQ(redirects, 6);
+	CHECK(*r.error);
+}
+
+/* Eighty ports of one host are eighty names, of which a client remembers 64. */
+ASKING(a_client_forgets_the_oldest_names_and_frees_handles_beyond_its_limit)
+{
+	struct lade_http_reply r;
+	char url[64];
+
+	for (int i = 0; i < 82; i++) {
+		int at = i == 0 || i == 81 ? port : i;
+
+		snprintf(url, sizeof(url), "http://localhost:%d/hello", at);
+		CHECK_EQ(lade_http_fetch(http, &(struct lade_http_request){ .url = url }, &r),
+			 at == port ? 0 : -ECONNREFUSED);
+		lade_http_reply_done(&r);
+	}
+	for (int i = 0; i < 3; i++)
+		check_many(http, port);
 }
 
 /* A client whose task has no budget left when it is closed. */
@@ -431,7 +468,9 @@ int main(void)
 	TAP(a_status_is_an_answer_whatever_it_is_and_whatever_follows);
 	TAP(a_connection_is_used_again_after_a_whole_answer_and_only_then);
 	TAP(a_body_over_its_limit_is_emsgsize_and_not_kept);
-	TAP(many_requests_share_a_client);
+	TAP(many_requests_share_no_more_connections_than_one_host_may_have);
+	TAP(after_five_redirects_the_answer_is_an_error);
+	TAP(a_client_forgets_the_oldest_names_and_frees_handles_beyond_its_limit);
 	TAP(when_the_cleanup_budget_is_gone_a_client_still_closes);
 	return tap_done();
 }

@@ -7,6 +7,7 @@
 
 #include "backend.h"
 #include "base/alloc.h"
+#include "base/buf.h"
 
 #define SECOND INT64_C(1000000000)
 #define ROWS 4
@@ -505,6 +506,42 @@ static void an_answer_has_limits(void)
 	CHECK(strstr(error.text, "longer than 64 bytes"));
 }
 
+/* A query of @n columns, the first of them i, with names of @len bytes. */
+static int open_wide(int n, int len)
+{
+	struct lade_buf sql;
+	int rc;
+
+	lade_buf_init(&sql, 1 << 20);
+	lade_buf_printf(&sql, "select i");
+	for (int c = 1; c < n; c++)
+		lade_buf_printf(&sql, ", 1 as c%0*d", len - 1, c);
+	lade_buf_printf(&sql, " from batch");
+	rc = open_query(lade_buf_str(&sql), LADE_SQLITE_ENRICH);
+	lade_buf_done(&sql);
+	return rc;
+}
+
+static void a_query_has_at_most_256_columns_with_names_of_255_bytes(void)
+{
+	CHECK_EQ(open_wide(256, 255), 0);
+	CHECK_EQ(run_batch(), 0);
+	CHECK_EQ(open_wide(257, 10), -EIO);
+	CHECK_EQ(error.fault, LADE_SQLITE_FATAL);
+	CHECK(strstr(error.text, "more than 256 columns"));
+	CHECK_EQ(open_wide(2, 256), -EIO);
+	CHECK(strstr(error.text, "no usable name"));
+}
+
+static void a_value_longer_than_128_mib_is_the_datas_fault(void)
+{
+	CHECK_EQ(open_query("select i, length(zeroblob(200000000)) as value from batch",
+			    LADE_SQLITE_TRANSFORM),
+		 0);
+	CHECK_EQ(run_batch(), -EBADMSG);
+	CHECK_EQ(error.fault, LADE_SQLITE_DATA);
+}
+
 static void a_result_is_used_again_and_again(void)
 {
 	CHECK_EQ(open_query("select b.i, c.origin as value from batch b, batch c, batch d, batch e",
@@ -608,6 +645,8 @@ int main(void)
 	TAP(a_connection_whose_call_was_cancelled_is_made_ready_for_the_next);
 	TAP(when_the_cleanup_budget_is_gone_a_query_still_closes);
 	TAP(an_answer_has_limits);
+	TAP(a_query_has_at_most_256_columns_with_names_of_255_bytes);
+	TAP(a_value_longer_than_128_mib_is_the_datas_fault);
 	TAP(a_result_is_used_again_and_again);
 	TAP(an_empty_batch_has_an_empty_answer);
 	TAP(a_database_that_cannot_be_used_says_what_to_do);
