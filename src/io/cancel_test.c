@@ -666,6 +666,51 @@ IN_REAL(a_call_moves_at_most_a_gibibyte)
 	lade_close(null);
 }
 
+static int select_both(int fd)
+{
+	return lade_select(lade_readable_case(fd), lade_writable_case(fd),
+			   lade_readable_case(fd));
+}
+LADE_TASK_VOID(select_both, (int, fd))
+
+/* A full socket from which there is nothing to read: neither is possible. */
+static void fill(int fd)
+{
+	static char bytes[65536];
+
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+}
+
+IN_REAL(a_select_that_names_a_descriptor_several_times_is_chosen_for_once)
+{
+	for (int i = 0; i < 4; i++) {
+		struct select_both_task a, b;
+		int fds[2], rc = 0;
+
+		CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
+			 0);
+		fill(fds[0]);
+		a = select_both_task(fds[0]);
+		b = select_both_task(fds[0]);
+		lade_scope(s, &rc) {
+			lade_start(&s, &a);
+			lade_start(&s, &b);
+			pass_turns(LOOKS);
+			/* Readable, or with the end of the other side both at once. */
+			if (i % 2)
+				CHECK_EQ(write(fds[1], "x", 1), 1);
+			else
+				lade_close(fds[1]);
+		}
+		CHECK(lade_status(&a) >= 0 && lade_status(&a) <= 2);
+		CHECK(lade_status(&b) >= 0 && lade_status(&b) <= 2);
+		lade_close(fds[0]);
+		if (i % 2)
+			lade_close(fds[1]);
+	}
+}
+
 static bool on_uring(void)
 {
 	const char *wish = getenv("LADE_BACKEND");
@@ -693,6 +738,7 @@ int main(void)
 	TAP(a_signal_handler_completes_the_op_of_a_task);
 	TAP(when_the_cleanup_budget_is_gone_a_close_still_closes);
 	TAP(more_waits_than_the_kernel_is_asked_for_at_once_all_end);
+	TAP(a_select_that_names_a_descriptor_several_times_is_chosen_for_once);
 	TAP(a_call_moves_at_most_a_gibibyte);
 	if (on_uring())
 		TAP(a_completion_forged_for_a_slot_in_new_use_is_not_believed);

@@ -241,8 +241,11 @@ struct opening {
 static int plain_open(void *arg)
 {
 	const struct opening *o = arg;
-	int fd = open(o->path, o->flags, o->mode);
+	int fd;
 
+	do {
+		fd = open(o->path, o->flags, o->mode);
+	} while (fd < 0 && errno == EINTR);
 	return fd >= 0 ? fd : -errno;
 }
 
@@ -259,7 +262,9 @@ int lade_open_at(const char *path, int flags, mode_t mode, int *ret_fd, const ch
 
 	if (rc < 0)
 		return rc;
-	rc = lade_io_wait(&io);
+	do {
+		rc = lade_io_wait(&io);
+	} while (rc == -EINTR);
 	if (rc == -EOPNOTSUPP)
 		rc = blocking(plain_open, &o, site);
 	if (rc < 0)
@@ -276,7 +281,12 @@ void lade_close(int fd)
 
 static int plain_fsync(void *arg)
 {
-	return fsync(*(int *)arg) < 0 ? -errno : 0;
+	int rc;
+
+	do {
+		rc = fsync(*(int *)arg);
+	} while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : 0;
 }
 
 int lade_fsync_at(int fd, const char *site)
@@ -288,7 +298,9 @@ int lade_fsync_at(int fd, const char *site)
 
 	if (rc < 0)
 		return rc;
-	rc = lade_io_wait(&io);
+	do {
+		rc = lade_io_wait(&io);
+	} while (rc == -EINTR);
 	return rc == -EOPNOTSUPP ? blocking(plain_fsync, &fd, site) : rc;
 }
 
