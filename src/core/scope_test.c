@@ -810,18 +810,25 @@ IN_TASK(in_a_block_success_ranks_below_an_error_and_an_error_below_cancelled)
 	CHECK_EQ(lade_within(lade_ms(3), cut_and_late(LADE_ALL, -EIO)), -EIO);
 }
 
-IN_TASK(a_child_that_a_cancelled_daemon_starts_is_waited_for)
+/* A scope whose daemon, when it is cancelled at 10 ms, starts @task.  Returns its outcome. */
+static int cancel_a_daemon_that_starts(struct tell_after_task *task, bool daemon)
 {
-	struct tell_after_task a = tell_after_task("a", 30, 0);
 	struct starts_when_cancelled_task d = { 0 };
 	int rc = 0;
 
 	lade_scope(s, &rc) {
-		d = starts_when_cancelled_task(&s, &a, false);
+		d = starts_when_cancelled_task(&s, task, daemon);
 		lade_start_daemon(&s, &d);
 		CHECK_EQ(lade_sleep(lade_ms(10)), 0);
 	}
-	CHECK_EQ(rc, 0);
+	return rc;
+}
+
+IN_TASK(a_child_that_a_cancelled_daemon_starts_is_waited_for)
+{
+	struct tell_after_task a = tell_after_task("a", 30, 0);
+
+	CHECK_EQ(cancel_a_daemon_that_starts(&a, false), 0);
 	CHECK_EQ(now_ms(), 40);
 	CHECK_STR(slate, "a:0");
 }
@@ -829,15 +836,8 @@ IN_TASK(a_child_that_a_cancelled_daemon_starts_is_waited_for)
 IN_TASK(a_daemon_that_a_cancelled_daemon_starts_is_cancelled_too)
 {
 	struct tell_after_task a = tell_after_task("a", 3000, 0);
-	struct starts_when_cancelled_task d = { 0 };
-	int rc = 0;
 
-	lade_scope(s, &rc) {
-		d = starts_when_cancelled_task(&s, &a, true);
-		lade_start_daemon(&s, &d);
-		CHECK_EQ(lade_sleep(lade_ms(10)), 0);
-	}
-	CHECK_EQ(rc, 0);
+	CHECK_EQ(cancel_a_daemon_that_starts(&a, true), 0);
 	CHECK_EQ(now_ms(), 10);
 	CHECK_EQ(lade_status(&a), -ECANCELED);
 }

@@ -269,40 +269,6 @@ static int shields_sleep(int64_t budget_ms, int64_t ms)
 	write_down("%d at %d", rc, (int)now_ms());
 	return lade_sleep(lade_ms(100000));
 }
-LADE_TASK_VOID(shields_sleep, (int64_t, budget_ms), (int64_t, ms))
-
-IN_LOOP(a_soft_request_starts_no_budget, .report = keep_report)
-{
-	struct shields_sleep_task a = shields_sleep_task(500, 3000);
-	int rc = 0;
-
-	reports = 0;
-	lade_scope(s, &rc, .policy = LADE_ALL) {
-		lade_start(&s, &a);
-		CHECK_EQ(lade_yield(), 0);
-		lade_cancel(&a, lade_s(10));
-	}
-	/* Six times its budget, within the grace, and then the grace goes on. */
-	CHECK_STR(slate, "0 at 3000");
-	CHECK_EQ(reports, 0);
-	CHECK_EQ(now_ms(), 10000);
-	CHECK_EQ(lade_status(&a), -ECANCELED);
-}
-
-IN_LOOP(the_budget_runs_from_the_end_of_the_grace, .report = keep_report)
-{
-	struct shields_sleep_task a = shields_sleep_task(500, 60000);
-	int rc = 0;
-
-	reports = 0;
-	lade_scope(s, &rc, .policy = LADE_ALL) {
-		lade_start(&s, &a);
-		CHECK_EQ(lade_yield(), 0);
-		lade_cancel(&a, lade_s(10));
-	}
-	CHECK_STR(slate, "-125 at 10500");
-	CHECK_EQ(reports, 1);
-}
 
 static int shields_late(int64_t before_ms, int64_t budget_ms, int64_t ms)
 {
@@ -312,10 +278,11 @@ static int shields_late(int64_t before_ms, int64_t budget_ms, int64_t ms)
 }
 LADE_TASK_VOID(shields_late, (int64_t, before_ms), (int64_t, budget_ms), (int64_t, ms))
 
-IN_LOOP(a_shield_that_opens_in_the_soft_phase_has_its_whole_budget_behind_it,
-	.report = keep_report)
+/* A task that opens a shield of 500 ms after @before_ms and sleeps in it for @ms, asked at once to
+ * end, with a grace of 10 s.  Returns its status. */
+static int shield_in_a_grace(int64_t before_ms, int64_t ms)
 {
-	struct shields_late_task a = shields_late_task(9900, 500, 60000);
+	struct shields_late_task a = shields_late_task(before_ms, 500, ms);
 	int rc = 0;
 
 	reports = 0;
@@ -324,6 +291,29 @@ IN_LOOP(a_shield_that_opens_in_the_soft_phase_has_its_whole_budget_behind_it,
 		CHECK_EQ(lade_yield(), 0);
 		lade_cancel(&a, lade_s(10));
 	}
+	return lade_status(&a);
+}
+
+IN_LOOP(a_soft_request_starts_no_budget, .report = keep_report)
+{
+	CHECK_EQ(shield_in_a_grace(0, 3000), -ECANCELED);
+	/* Six times its budget, within the grace, and then the grace goes on. */
+	CHECK_STR(slate, "0 at 3000");
+	CHECK_EQ(reports, 0);
+	CHECK_EQ(now_ms(), 10000);
+}
+
+IN_LOOP(the_budget_runs_from_the_end_of_the_grace, .report = keep_report)
+{
+	CHECK_EQ(shield_in_a_grace(0, 60000), -ECANCELED);
+	CHECK_STR(slate, "-125 at 10500");
+	CHECK_EQ(reports, 1);
+}
+
+IN_LOOP(a_shield_that_opens_in_the_soft_phase_has_its_whole_budget_behind_it,
+	.report = keep_report)
+{
+	CHECK_EQ(shield_in_a_grace(9900, 60000), -ECANCELED);
 	CHECK_STR(slate, "-125 at 10500");
 }
 
