@@ -23,6 +23,14 @@ int cli_check(int argc, char **argv);
 /* cli_new - `lade new DIR`. */
 int cli_new(int argc, char **argv);
 
+/* cli_name - the command as it was called: "lade", "build/lade". */
+extern const char *cli_name;
+
+/* cli_usage - says what is wrong with the arguments of a verb, and where there is more help.
+ *
+ * Returns CLI_USAGE. */
+__attribute__((format(printf, 2, 3))) int cli_usage(const char *verb, const char *format, ...);
+
 /* cli_printed - flushes stdout.  Returns 0, or 1 when not all could be written. */
 int cli_printed(void);
 

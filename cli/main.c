@@ -2,6 +2,7 @@
 /* main.c - the command `lade`: finds the verb, or says what there is. */
 
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,12 +12,27 @@
 #include "build_info.h"
 #include "cli/cli.h"
 #include "lade_config.h"
+#include "services/pipeline/config_table.h"
 
 static const struct cli_verb verbs[] = {
 	{ "run", "runs a pipeline", cli_run },
 	{ "check", "says whether a pipeline can run, and what is worth knowing", cli_check },
 	{ "new", "makes a folder with a pipeline to begin from", cli_new },
 };
+
+const char *cli_name = "lade";
+
+int cli_usage(const char *verb, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fprintf(stderr, "lade %s: ", verb);
+	vfprintf(stderr, format, args);
+	fprintf(stderr, "\n%s %s --help says more\n", cli_name, verb);
+	va_end(args);
+	return CLI_USAGE;
+}
 
 int cli_printed(void)
 {
@@ -44,6 +60,19 @@ static void usage(FILE *out)
 	      out);
 }
 
+/* No verb has that name. */
+static void unknown(const char *verb)
+{
+	const char *near = NULL;
+	size_t len = lade_pipe_word_near("run|check|new", verb, &near);
+
+	if (*verb == '-' || !len)
+		fprintf(stderr, "lade: unknown argument '%s'\n", verb);
+	else
+		fprintf(stderr, "lade: unknown verb '%s'; did you mean %.*s?\n", verb, (int)len,
+			near);
+}
+
 /* A standard descriptor that the caller has closed would be the next file's that is opened: stdin
  * would be a database. What stands in its place fails as a closed one does. */
 static void hold_standard_descriptors(void)
@@ -58,6 +87,8 @@ int main(int argc, char **argv)
 	const char *verb = argc > 1 ? argv[1] : NULL;
 
 	hold_standard_descriptors();
+	if (argc > 0 && strchr(argv[0], '/'))
+		cli_name = argv[0];
 	if (verb && strcmp(verb, "--version") == 0)
 		return print_version();
 	if (verb && (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0)) {
@@ -68,7 +99,7 @@ int main(int argc, char **argv)
 		if (strcmp(verb, verbs[i].name) == 0)
 			return verbs[i].run(argc - 1, argv + 1);
 	if (verb)
-		fprintf(stderr, "lade: unknown argument '%s'\n", verb);
+		unknown(verb);
 	usage(stderr);
 	return CLI_USAGE;
 }

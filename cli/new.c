@@ -2,6 +2,7 @@
 /* new.c - `lade new DIR`: a pipeline to begin from, with ten lines of input. */
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,15 +13,16 @@ static const char new_help[] =
 	"usage: lade new DIR\n"
 	"\n"
 	"Makes a folder with a commented pipeline and ten lines of input, and prints the next\n"
-	"three commands. A folder that is there must be empty of both files.\n";
+	"three commands. The folder may be there already, but without these two files.\n";
 
 static const char pipeline[] =
 	"config: 1\n"
 	"pipeline: orders\n"
 	"\n"
-	"# Messages: one JSON object a line. `stdin: {}` reads what is piped in.\n"
+	"# Messages: one JSON object a line. `stdin: {}` reads what is piped in. Names of files\n"
+	"# are relative to this one's folder.\n"
 	"source:\n"
-	"  file: { path: %s/orders.ndjson }\n"
+	"  file: { path: orders.ndjson }\n"
 	"\n"
 	"# A batch closes when it is full, or `linger` after its FIRST message.\n"
 	"batch: { max_messages: 500, linger: 50ms }\n"
@@ -42,7 +44,7 @@ static const char pipeline[] =
 	"# Rows, and the position in the file, move in one transaction: exactly once.\n"
 	"sink:\n"
 	"  - sqlite:\n"
-	"      path: %s/orders.db\n"
+	"      path: orders.db\n"
 	"      table: orders\n"
 	"      create: true\n"
 	"      key: [id]\n"
@@ -59,23 +61,35 @@ static const char pipeline[] =
 
 static const char *const customers[] = { "Ada", "Grace", "Edsger", "Barbara", "Dennis" };
 
-static int write_pipeline(const char *dir, FILE *f)
+static int write_pipeline(FILE *f)
 {
-	return fprintf(f, pipeline, dir, dir) < 0;
+	return fputs(pipeline, f) < 0;
 }
 
-static int write_orders(const char *dir, FILE *f)
+static int write_orders(FILE *f)
 {
 	int bad = 0;
 
-	(void)dir;
 	for (int i = 1; i <= 10; i++)
 		bad |= fprintf(f, "{\"id\":%d,\"customer\":\"%s\",\"cents\":%d}\n", i,
 			       customers[i % 5], i * 377 % 2500) < 0;
 	return bad;
 }
 
-static int make(const char *dir, const char *name, int (*write)(const char *, FILE *))
+/* Whether a file is there already; says so. */
+static bool is_there(const char *dir, const char *name)
+{
+	char path[4096];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (lstat(path, &st) < 0)
+		return false;
+	fprintf(stderr, "lade new: %s: File exists; choose another folder\n", path);
+	return true;
+}
+
+static int make(const char *dir, const char *name, int (*write)(FILE *))
 {
 	char path[4096];
 	FILE *f;
@@ -87,7 +101,7 @@ static int make(const char *dir, const char *name, int (*write)(const char *, FI
 		fprintf(stderr, "lade new: %s: %s\n", path, strerror(errno));
 		return 1;
 	}
-	bad = write(dir, f);
+	bad = write(f);
 	bad |= fclose(f) != 0;
 	if (bad)
 		fprintf(stderr, "lade new: %s: %s\n", path, strerror(errno));
@@ -96,26 +110,34 @@ static int make(const char *dir, const char *name, int (*write)(const char *, FI
 
 int cli_new(int argc, char **argv)
 {
-	const char *dir = argc == 2 ? argv[1] : NULL;
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				    "0123456789/._-+,:@%";
+	const char *dir = argc == 2 ? argv[1] : NULL, *q = "";
 
 	if (dir && strcmp(dir, "--help") == 0) {
 		fputs(new_help, stdout);
 		return cli_printed();
 	}
-	if (!dir || *dir == '-' || strlen(dir) > 2000 || strpbrk(dir, "\"'\n#{}")) {
+	if (!dir || !*dir || *dir == '-' || strlen(dir) > 2000 || strpbrk(dir, "'\n")) {
 		fputs(new_help, stderr);
 		return CLI_USAGE;
 	}
 	if (mkdir(dir, 0777) < 0 && errno != EEXIST) {
-		fprintf(stderr, "lade new: %s: %s\n", dir, strerror(errno));
+		fprintf(stderr, "lade new: %s: %s%s\n", dir, strerror(errno),
+			errno == ENOENT ? "; the folder that it is to be in" : "");
 		return 1;
 	}
+	if (is_there(dir, "pipeline.yaml") || is_there(dir, "orders.ndjson"))
+		return 1;
 	if (make(dir, "pipeline.yaml", write_pipeline) || make(dir, "orders.ndjson", write_orders))
 		return 1;
+	/* Quoted where a shell would not leave the name alone. */
+	if (dir[strspn(dir, plain)])
+		q = "'";
 	printf("%s/pipeline.yaml and %s/orders.ndjson are there. Next:\n"
-	       "  lade check %s/pipeline.yaml\n"
-	       "  lade run %s/pipeline.yaml\n"
-	       "  sqlite3 %s/orders.db 'select * from orders'\n",
-	       dir, dir, dir, dir, dir);
+	       "  %s check %s%s/pipeline.yaml%s\n"
+	       "  %s run %s%s/pipeline.yaml%s\n"
+	       "  sqlite3 %s%s/orders.db%s 'select * from orders'\n",
+	       dir, dir, cli_name, q, dir, q, cli_name, q, dir, q, q, dir, q);
 	return cli_printed();
 }

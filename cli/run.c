@@ -2,6 +2,7 @@
 /* run.c - `lade run` and `lade check`. */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,7 +34,8 @@ static const char check_help[] =
 	"usage: lade check [--connect] [--keys] PIPELINE.yaml\n"
 	"\n"
 	"Says whether a pipeline can run. Every problem comes with file, line and column, and\n"
-	"what to do. --connect also opens its databases and files, and prepares its queries.\n"
+	"what to do. --connect also opens its databases and files, and prepares its queries; it\n"
+	"makes no file and no table. Names of files are relative to the pipeline's own folder.\n"
 	"--keys prints every key that a configuration may have; it needs no file.\n"
 	"\n"
 	"exit status: 0 it can run; 1 it cannot be opened; 2 wrong arguments; 78 the\n"
@@ -77,16 +79,12 @@ static int run_loaded(struct lade_pipe_config *config, bool quiet)
 	struct run_pipeline_task task = run_pipeline_task(config, quiet);
 
 	task.ret = &how;
+	/* A write beyond the limit of a file's size is to fail, not to end the process. */
+	signal(SIGXFSZ, SIG_IGN);
 	/* The pipeline gives up by itself; the hard end is for one that does not. */
 	lade_main_grace(lade_ns(config->shutdown_timeout_ns + GRACE_MORE_NS));
 	rc = lade_main(&task);
 	return rc == 0 ? how : rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
-}
-
-static int bad_argument(const char *verb, const char *argument, const char *help)
-{
-	fprintf(stderr, "lade %s: unknown argument '%s'\n%s", verb, argument, help);
-	return CLI_USAGE;
 }
 
 int cli_run(int argc, char **argv)
@@ -104,14 +102,12 @@ int cli_run(int argc, char **argv)
 		if (strcmp(argv[i], "--quiet") == 0)
 			quiet = true;
 		else if (argv[i][0] == '-' || path)
-			return bad_argument("run", argv[i], run_help);
+			return cli_usage("run", "unknown argument '%s'", argv[i]);
 		else
 			path = argv[i];
 	}
-	if (!path) {
-		fprintf(stderr, "lade run: which pipeline?\n%s", run_help);
-		return CLI_USAGE;
-	}
+	if (!path)
+		return cli_usage("run", "which pipeline?");
 	rc = load(path, &config);
 	if (rc == 0)
 		rc = run_loaded(config, quiet);
@@ -156,8 +152,8 @@ static int check_loaded(struct lade_pipe_config *config, const char *path, bool 
 		return rc;
 	if (notes && *notes)
 		printf("%s%s", notes, notes[strlen(notes) - 1] == '\n' ? "" : "\n");
-	printf("%s: ok: %s, %d steps, %d sinks\n", path, config->name, config->n_steps,
-	       config->n_sinks);
+	printf("%s: ok: %s, %d step%s, %d sink%s\n", path, config->name, config->n_steps,
+	       config->n_steps == 1 ? "" : "s", config->n_sinks, config->n_sinks == 1 ? "" : "s");
 	return cli_printed();
 }
 
@@ -178,14 +174,12 @@ int cli_check(int argc, char **argv)
 		if (strcmp(argv[i], "--connect") == 0)
 			connect = true;
 		else if (argv[i][0] == '-' || path)
-			return bad_argument("check", argv[i], check_help);
+			return cli_usage("check", "unknown argument '%s'", argv[i]);
 		else
 			path = argv[i];
 	}
-	if (!path) {
-		fprintf(stderr, "lade check: which pipeline?\n%s", check_help);
-		return CLI_USAGE;
-	}
+	if (!path)
+		return cli_usage("check", "which pipeline?");
 	rc = load(path, &config);
 	if (rc == 0)
 		rc = check_loaded(config, path, connect);

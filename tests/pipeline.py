@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""pipeline.py LADE [EXAMPLES] - `lade run` from outside: files, databases, a service that
-misbehaves, signals, and kill -9 at random moments."""
+"""pipeline.py LADE [NAME...] - `lade run` from outside: files, databases, a service that
+misbehaves, signals, and kill -9 at random moments; all of it, or the named functions."""
 
 import fcntl
 import http.server
@@ -43,6 +43,16 @@ def rows(path, sql):
         return db.execute(sql).fetchall()
     finally:
         db.close()
+
+
+def wait_for_row(path):
+    for _ in range(2000):
+        try:
+            if rows(path, "select count(*) from t")[0][0]:
+                return
+        except sqlite3.OperationalError:
+            pass
+        time.sleep(0.005)
 
 
 class Service(http.server.ThreadingHTTPServer):
@@ -178,13 +188,7 @@ def two_processes():
         n, complaints = 100000, []
         config = once(d, n)
         first = subprocess.Popen([LADE, "run", config], stderr=subprocess.PIPE, text=True)
-        for _ in range(500):
-            try:
-                if rows(f"{d}/out.db", "select count(*) from t")[0][0]:
-                    break
-            except sqlite3.OperationalError:
-                pass
-            time.sleep(0.005)
+        wait_for_row(f"{d}/out.db")
         second = lade("run", "--quiet", config)
         said = first.communicate(timeout=60)[1]
         if second.returncode:
@@ -454,6 +458,49 @@ def service():
                   else [f"status {r.returncode}: {r.stderr}; {dead}"])
 
 
+SHARED = """config: 1
+pipeline: shared
+databases: {{ main: "sqlite:{dir}/look.db" }}
+source: {{ file: {{ path: {dir}/in }} }}
+batch: {{ max_messages: 20 }}
+concurrency: 8
+order: none
+steps:
+  - sql:
+      db: main
+      keys: {{ k: "integer .k" }}
+      query: select b.i, l.v from batch b join look l on l.k = b.k
+      into: .found
+      cache: {{ ttl: 1ms }}
+sink: [ file: {{ path: {dir}/out }} ]
+errors: {{ max_reject_rate: 100%, dead_letter: {{ file: {dir}/dead }} }}
+"""
+
+
+def shared_failures():
+    with tempfile.TemporaryDirectory() as d:
+        db = sqlite3.connect(f"{d}/look.db")
+        db.execute("create table look (k integer, v text)")
+        db.executemany("insert into look values (?, ?)", [(k, f"v{k}") for k in range(40)]
+                       + [(k, "twice") for k in range(0, 40, 13)])
+        db.commit()
+        db.close()
+        rng = random.Random(3)
+        keys = [rng.randrange(40) for _ in range(3000)]
+        write(f"{d}/in", "".join('{"k":%d}\n' % k for k in keys))
+        r = lade("run", write(f"{d}/p.yaml", SHARED.format(dir=d)))
+        dead = [json.loads(x) for x in open(f"{d}/dead", encoding="utf-8")]
+        good = [x for x in dead if json.loads(x["value"])["k"] % 13]
+        complaints = [r.stderr] if r.returncode else []
+        complaints += [f"rejected for another's fault: {x}" for x in good[:5]]
+        if len(dead) - len(good) != sum(k % 13 == 0 for k in keys):
+            complaints.append(f"{len(dead) - len(good)} bad ones are rejected")
+        complaints += [f"the place of another one: {x}" for x in dead
+                       if "(i = 0)" not in x["error"]][:5]
+        tap.point("messages that wait for one query of a cache share no blame and no place",
+                  complaints)
+
+
 def signals():
     with tempfile.TemporaryDirectory() as d:
         config = write(f"{d}/p.yaml", f"""config: 1
@@ -494,6 +541,151 @@ shutdown_timeout: 1s
         tap.point("a full disk is waited out, visibly; given up in time it is status 3",
                   [] if p.returncode == 3 and "room" in said and "unfinished" in said
                   else [f"status {p.returncode}: {said}"])
+
+
+STDOUT = """config: 1
+pipeline: shown
+source: {{ file: {{ path: {dir}/in }} }}
+sink: [ stdout: {{}} ]
+"""
+
+
+def stdout_that_fails():
+    with tempfile.TemporaryDirectory() as d:
+        write(f"{d}/in", "".join('{"id":%d}\n' % i for i in range(100000)))
+        config = write(f"{d}/p.yaml", STDOUT.format(dir=d))
+        for name, shell, wanted in (
+                ("a full stdout ends the run with status 1 and what to do", "> /dev/full",
+                 ("No space left", "`file` sink")),
+                ("nobody behind stdout ends the run with status 1, and it says so", "| head -1",
+                 ("nobody reads",))):
+            try:
+                r = subprocess.run(f"set -o pipefail; {LADE} run {config} {shell}", shell=True,
+                                   executable="/bin/bash", timeout=20, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                said = f"status {r.returncode}: {r.stderr}"
+                complaints = [said] if r.returncode != 1 else []
+            except subprocess.TimeoutExpired as e:
+                said, complaints = str(e.stderr), ["it runs for ever"]
+            complaints += [f"no {x!r} in {said}" for x in wanted if x not in said]
+            tap.point(name, complaints)
+
+
+def file_too_large():
+    with tempfile.TemporaryDirectory() as d:
+        write(f"{d}/in", "".join('{"id":%d}\n' % i for i in range(20000)))
+        config = write(f"{d}/p.yaml", STDOUT.format(dir=d).replace(
+            "stdout: {}", f"file: {{ path: {d}/out }}") + "shutdown_timeout: 10ms\n")
+        p = subprocess.Popen(["bash", "-c", f"ulimit -f 64; exec {LADE} run "
+                              f"{config}"], stderr=subprocess.PIPE, text=True)
+        said = p.stderr.readline()
+        p.terminate()
+        said += p.communicate(timeout=20)[1]
+        size = os.path.getsize(f"{d}/out")
+        tap.point("a file that may grow no more is said with the remedy, and waited for",
+                  [] if p.returncode == 3 and "ulimit" in said
+                  and open(f"{d}/out", encoding="utf-8").read()[-1:] in ("", "\n")
+                  else [f"status {p.returncode}, {size} bytes: {said}"])
+
+
+def connect_changes_nothing():
+    with tempfile.TemporaryDirectory() as d:
+        config = once(d, 10)
+        before = sorted(os.listdir(d))
+        r = lade("check", "--connect", config)
+        complaints = [r.stderr] if r.returncode else []
+        write(f"{d}/f.yaml", STDOUT.format(dir=d).replace("/in }", "/in.ndjson }").replace(
+            "stdout: {}", f"file: {{ path: {d}/torn }}") + f"errors: {{ dead_letter: {{ file: "
+            f"{d}/dead }} }}\n")
+        write(f"{d}/torn", "half a li")
+        r = lade("check", "--connect", f"{d}/f.yaml")
+        complaints += [r.stderr] if r.returncode else []
+        if open(f"{d}/torn", encoding="utf-8").read() != "half a li":
+            complaints.append("the torn line was cut")
+        if sorted(os.listdir(d)) != sorted(before + ["f.yaml", "torn"]):
+            complaints.append(f"there are now {sorted(os.listdir(d))}")
+        sqlite3.connect(f"{d}/out.db").execute("create table other (a)")
+        r = lade("check", "--connect", config)
+        tables = rows(f"{d}/out.db", "select name from sqlite_schema")
+        if r.returncode or tables != [("other",)]:
+            complaints.append(f"tables: {tables}; {r.stderr}")
+        tap.point("check --connect makes no file and no table, and cuts nothing", complaints)
+
+        complaints = []
+        for path in ("out.db", "f"):
+            kind = "sqlite" if path == "out.db" else "file"
+            text = open(config if kind == "sqlite" else f"{d}/f.yaml", encoding="utf-8").read()
+            text = text.replace(f"{d}/{'out.db' if kind == 'sqlite' else 'torn'}",
+                                f"{d}/no/such/{path}")
+            r = lade("check", "--connect", write(f"{d}/n.yaml", text))
+            if r.returncode != 1 or f"{d}/no/such/{path}" not in r.stderr:
+                complaints.append(f"{kind}: status {r.returncode}: {r.stderr}")
+        config = once(d, 10)
+        sqlite3.connect(f"{d}/out.db").execute("create table t (id integer)")
+        r = lade("check", "--connect", config)
+        if r.returncode != 1 or "twice" not in r.stderr:
+            complaints.append(f"a table without a column: status {r.returncode}: {r.stderr}")
+        tap.point("check --connect finds a folder that is not there and a table that does not fit",
+                  complaints)
+
+
+def stopped_in_a_file():
+    with tempfile.TemporaryDirectory() as d:
+        for name, text, wanted in (
+                ("at_least_once", STDOUT.format(dir=d), "from its beginning"),
+                ("exactly_once", ROWS.format(dir=d, more="delivery: exactly_once")
+                 .replace("{ k: ", "{ id: ").replace(".k", ".id"), "goes on from there")):
+            write(f"{d}/in", "".join('{"id":%d}\n' % i for i in range(3000000)))
+            config = write(f"{d}/p.yaml", text)
+            p = subprocess.Popen([LADE, "run", "--quiet", config], stderr=subprocess.PIPE,
+                                 stdout=subprocess.PIPE if "stdout" in text else None, text=True)
+            if p.stdout:
+                p.stdout.readline()
+            else:
+                wait_for_row(f"{d}/out.db")
+            p.terminate()
+            said = p.communicate(timeout=40)[1]
+            tap.point(f"a signal in the middle of a file, {name}: how far, and what comes next",
+                      [] if p.returncode == 0 and "signal" in said and wanted in said
+                      and " of 4" in said else [f"status {p.returncode}: {said}"])
+
+
+def beside_the_pipeline():
+    with tempfile.TemporaryDirectory() as d:
+        os.mkdir(f"{d}/p")
+        write(f"{d}/p/in", '{"k":1}\n')
+        write(f"{d}/p/secret", "rows\n")
+        write(f"{d}/p/p.yaml", """config: 1
+pipeline: "${file:secret}"
+databases: { main: "sqlite:out.db" }
+source: { file: in }
+sink: [ sqlite: { db: main, table: t, create: true, columns: { k: "integer .k" } } ]
+delivery: exactly_once
+errors: { dead_letter: { table: dead } }
+""")
+        complaints = []
+        for where, path in ((d, "p/p.yaml"), (f"{d}/p", "p.yaml"), ("/", f"{d}/p/p.yaml")):
+            r = subprocess.run([LADE, "run", path], cwd=where, text=True, timeout=20,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            if r.returncode or rows(f"{d}/p/out.db", "select k from t") != [(1,)]:
+                complaints.append(f"{path} in {where}: status {r.returncode}: {r.stderr}")
+        tap.point("paths are relative to the pipeline's file wherever it is run: one position",
+                  complaints)
+        os.unlink(f"{d}/p/in")
+        r = subprocess.run([LADE, "check", "--connect", "p/p.yaml"], cwd=d, text=True, timeout=20,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        tap.point("what is not there is named as it was looked for",
+                  [] if r.returncode == 1 and "p/in: No such file" in r.stderr
+                  else [f"status {r.returncode}: {r.stderr}"])
+        with open(f"{d}/p/p.yaml", encoding="utf-8") as f:
+            text = f.read().replace('"${file:secret}"', "piped")
+        write(f"{d}/in", '{"k":2}\n')
+        r = subprocess.run(f"{LADE} run <(cat <<'E'\n{text}E\n)",
+                           shell=True, executable="/bin/bash", cwd=d, text=True, timeout=20,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        tap.point("a pipeline that is no file has paths relative to the working directory",
+                  [] if r.returncode == 0 and rows(f"{d}/out.db", "select k from t") == [(2,)]
+                  else [f"status {r.returncode}: {r.stderr}"])
 
 
 def slow_source():
@@ -538,6 +730,21 @@ def mistakes():
         expect(1, "/nonexistent", head + "source: { file: { path: /nonexistent } }\n" + sink,
                "run")
         expect(78, "kafka", head + "source: { kafka: { topics: [a] } }\n" + sink)
+        expect(78, "lade check --keys", head + "xyzzy: 1\n" + sink)
+        write(f"{d}/in", '[{"a":1},\n{"a":2}]\n')
+        expect(4, "one JSON object a line", head + f"source: {{ file: {d}/in }}\n" + sink, "run")
+        write(f"{d}/in", '{"a":1}\n\n')
+        expect(4, "the line is empty", head + f"source: {{ file: {d}/in }}\n" + sink, "run")
+        write(f"{d}/in", "this is no database at all\n")
+        expect(1, f"sink sqlite: {d}/in: file is not a database", head + "source: { stdin: {} }\n"
+               f"sink: [ sqlite: {{ path: {d}/in, table: t }} ]\n", "run")
+        r = lade("check", d)
+        complaints += [] if r.returncode == 78 and "pipeline.yaml" in r.stderr else [r.stderr]
+        r = lade("rnu")
+        complaints += [] if r.returncode == 2 and "did you mean run?" in r.stderr else [r.stderr]
+        r = lade("run", "--quite", "x")
+        complaints += [] if r.returncode == 2 and "--quite" in r.stderr.splitlines()[0] \
+            and len(r.stderr.splitlines()) == 2 else [r.stderr]
         r = lade("run")
         complaints += [] if r.returncode == 2 else [f"no argument: {r.returncode}"]
         r = lade("run", f"{d}/none.yaml")
@@ -548,22 +755,32 @@ def mistakes():
 def five_minutes():
     with tempfile.TemporaryDirectory() as d:
         complaints = []
-        made = lade("new", f"{d}/orders")
+        made = lade("new", f"{d}/my orders")
         commands = [x.strip() for x in made.stdout.splitlines() if x.startswith("  ")]
         if made.returncode or len(commands) != 3:
             complaints.append(made.stdout + made.stderr)
-        env = dict(os.environ, PATH=os.path.dirname(LADE) + ":" + os.environ["PATH"])
         for command in commands:
-            r = subprocess.run(command, shell=True, env=env, text=True, timeout=60,
+            r = subprocess.run(command, shell=True, text=True, timeout=60,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             if r.returncode:
                 complaints.append(f"{command}: {r.returncode}: {r.stdout}")
         if commands and "Ada" not in r.stdout:
             complaints.append(f"the last command shows: {r.stdout}")
         tap.point("lade new prints three commands, and each succeeds as printed", complaints)
+        os.unlink(f"{d}/my orders/pipeline.yaml")
+        r = lade("new", f"{d}/my orders")
+        tap.point("lade new writes nothing over what is there, nor half of what it makes",
+                  [] if r.returncode == 1 and "orders.ndjson: File exists" in r.stderr
+                  and not os.path.exists(f"{d}/my orders/pipeline.yaml")
+                  else [f"status {r.returncode}: {r.stderr}"])
 
 
 def main():
+    only = sys.argv[2:]
+    for name in only:
+        globals()[name]()
+    if only:
+        tap.done()
     five_minutes()
     mistakes()
     bad_lines()
@@ -575,7 +792,13 @@ def main():
     again_does_nothing()
     slow_source()
     service()
+    shared_failures()
     signals()
+    stdout_that_fails()
+    file_too_large()
+    connect_changes_nothing()
+    stopped_in_a_file()
+    beside_the_pipeline()
     stops_at_random()
     two_processes()
     kill_nine()

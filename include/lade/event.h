@@ -59,6 +59,7 @@ int lade_sem_try_acquire(struct lade_sem *sem, uint32_t count);
 
 /* lade_sem_release - gives permits back; they go straight to those who wait.
  *
+ * No more than 4,294,967,295 are ever free: what goes beyond is lost. *
  * Suspends: no.  Threads: its loop's. */
 void lade_sem_release(struct lade_sem *sem, uint32_t count);
 

@@ -4,30 +4,33 @@
 
 /* explore.h - cancels your code at every suspension point and finds what gets lost.
  *
- * A test is one include and one macro, linked with lade-explore, which has the main():
+ * A test is one include and one macro, linked with lade-explore, which has the main(). The body
+ * runs as a task in a simulation: undisturbed, and once more. Then, in a process each, it is
+ * cancelled at every suspension point, by every enclosing scope, before the call, while it waits,
+ * and when it is complete but not yet resumed; every operation fails; every allocation fails; and
+ * each time it is run once more, undisturbed. Nobody needs to say what is right. What is found:
+ *
+ * LOST WORK: something outside was paid for (a request was answered) before the cancel, and the
+ * second run pays again although, undisturbed, it does not. DOUBLED: what is done once undisturbed
+ * has been done twice. SWALLOWED CANCEL: a task was told of a cancel and went on waiting, or ended
+ * well. LEAK: a descriptor is open at the end. CHANGED: the second run does not give what it gives
+ * undisturbed. NEVER ENDS, SLOW TO END, CRASH, INVARIANT BROKEN.
+ *
+ * `./test --help` lists what can be chosen; a finding comes with the line that replays it.
+ *
+ * Example:
+ *	int refresh_price(long id);
+ *	int fill_the_world(struct lade_scope *world);
  *
  *	LADE_EXPLORE(refresh, .setup = fill_the_world)
  *	{
- *		return lade_within(lade_ms(30), refresh_price(cache, 42));
+ *		return lade_within(lade_ms(30), refresh_price(42));
  *	}
- *
- * The body runs as a task in a simulation: undisturbed, and once more. Then, in a process each, it
- * is cancelled at every suspension point, by every enclosing scope, before the call, while it
- * waits, and when it is complete but not yet resumed; every operation fails; every allocation
- * fails; and each time it is run once more, undisturbed. Nobody needs to say what is right:
- *
- *	lost work     something outside was paid for (a request was answered) before the cancel, and
- *		      the second run pays again although, undisturbed, it does not have to
- *	doubled	      something that is done once when undisturbed has been done twice
- *	swallowed     a task was told of a cancel and went on waiting, or ended well
- *	leak	      a descriptor is still open at the end
- *	changed	      the second run does not give what it gives undisturbed
- *	hang, crash   all tasks wait for ever; the process died
- *
- * `./test --help` lists what can be chosen; a finding comes with the line that replays it. */
+ */
 
 #include <stdbool.h>
 
+#include <lade/scope.h>
 #include <lade/task.h>
 
 LADE_API_BEGIN

@@ -30,6 +30,11 @@ LADE_API_BEGIN
 	LADE_HEADS_8(a, b, c, d, e, f, g, h), LADE_HEADS_3(__VA_ARGS__)
 #define LADE_HEADS_12(a, b, c, d, e, f, g, h, ...)                                                 \
 	LADE_HEADS_8(a, b, c, d, e, f, g, h), LADE_HEADS_4(__VA_ARGS__)
+/* What the compiler says of more: that there is no such member. */
+#define LADE_HEADS_13(a, ...) (a)->at_most_twelve_tasks_are_joined_or_raced
+#define LADE_HEADS_14 LADE_HEADS_13
+#define LADE_HEADS_15 LADE_HEADS_13
+#define LADE_HEADS_16 LADE_HEADS_13
 
 #define LADE_MEMBERS_(...)                                                                         \
 	(struct lade_task *const[]){ LADE_HEADS_(__VA_ARGS__) }, LADE_NARG(__VA_ARGS__), LADE_SITE
@@ -94,6 +99,7 @@ struct lade_race_task {
 
 /* lade_join_task - a lazy task of several: lade_join(&a, &b) without the waiting.
  *
+ * Composites may lie in one another 128 deep; deeper ones end the process, naming the place.
  * Its status is what lade_join would return.  Suspends: no. */
 #define lade_join_task(...) lade_join_task_at(LADE_MEMBERS_(__VA_ARGS__))
 __attribute__((warn_unused_result)) struct lade_join_task

@@ -61,9 +61,9 @@ enum lade_reason_kind {
 	LADE_REASON_NONE,
 	LADE_REASON_USER,      /* lade_cancel */
 	LADE_REASON_DEADLINE,  /* a lade_within or lade_until */
-	LADE_REASON_SIBLING,   /* a child of the same scope, or its body, failed */
-	LADE_REASON_RACE_LOST, /* another task of the race ended first */
-	LADE_REASON_PARENT,    /* a scope of the parent task was cancelled or left early */
+	LADE_REASON_SIBLING,   /* a child of the same scope or join, or its body, failed */
+	LADE_REASON_RACE_LOST, /* another task of the race that this one is in ended first */
+	LADE_REASON_PARENT,    /* the parent was asked to end, or left a scope early; see root */
 	LADE_REASON_SHUTDOWN   /* the process is asked to end */
 };
 
@@ -180,7 +180,7 @@ struct lade_ctl {
 	char *stack;			    /* lowest byte of the slot, guard included */
 	size_t stack_bytes;		    /* slot size */
 	uint32_t stack_class;		    /* which size of slot it is */
-	uint32_t reserved32;		    /* 0 */
+	uint32_t depth;			    /* of a composite: composites it is in, itself too */
 	uintptr_t reserved[1];		    /* 0 */
 };
 

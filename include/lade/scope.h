@@ -92,7 +92,8 @@ lade_suspends int lade_within_close(int rc);
 /* lade_shield - lade_shield(budget) { … }: defers requests from outside while the block runs.
  *
  * Deadlines, joins and races inside go on working. The budget is finite; it runs from the first
- * deferred request and is bounded by an outer shield's remainder. When it is over the loop's
+ * deferred request that is hard (a soft one delivers nothing, and may be followed by a long grace)
+ * and is bounded by an outer shield's remainder. When it is over the loop's
  * report function is told the block's place, and the request is delivered inside.
  * Suspends: no; leaving it is not a suspension point.  Threads: inside a task only. */
 #define lade_shield(...) LADE_SHIELD_(LADE_GLUE(lade_shield_, __COUNTER__), __VA_ARGS__)
@@ -181,8 +182,9 @@ bool lade_stopping(void);
 bool lade_cancelled(void);
 
 /* lade_why - why the running task is asked to end: the first request on the innermost scope that
- * has one; its kind is LADE_REASON_PARENT when the scope is another task's. In a cleanup or shield
- * it is the request that is held back.
+ * has one. A task that lost a race or whose sibling failed is told so; of any other request on a
+ * scope of another task the kind is LADE_REASON_PARENT, and root says what it was there. In a
+ * cleanup or shield it is the request that is held back.
  *
  * After a lade_within returned -ETIME: which deadline fired, until the next request or deadline.
  * Returns .kind LADE_REASON_NONE if nothing asks.  Suspends: no.  Threads: inside a task only. */

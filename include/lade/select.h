@@ -34,13 +34,20 @@ lade_suspends int lade_select_at(struct lade_case *cases, size_t count, bool fai
 				 const char *site);
 
 /* lade_select_fair - lade_select that looks at the cases from a random one on, so that none of
- * several that are always ready is served for ever.
+ * several that are always ready is served for ever; lade_select_seed makes it another order.
  *
  * Returns and suspends as lade_select does.  Threads: inside a task only. */
 #define lade_select_fair(...)                                                                      \
 	lade_select_at((struct lade_case[]){ __VA_ARGS__ },                                        \
 		       sizeof((struct lade_case[]){ __VA_ARGS__ }) / sizeof(struct lade_case),     \
 		       true, LADE_SITE)
+
+/* lade_select_seed - where the running loop's fair selects begin: with the same seed the same
+ * program on the virtual clock makes the same choices.  Any number is a seed; a new loop has
+ * always the same one.
+ *
+ * Suspends: no.  Threads: inside a task only. */
+void lade_select_seed(uint64_t seed);
 
 /* lade_at - a case that is possible from an instant on.  Suspends: no. */
 struct lade_case lade_at(struct lade_instant when);

@@ -135,6 +135,8 @@ int lade_stream_batch_remainder(struct lade_stream *stream, struct lade_batch *r
  *                                      error or a cancel; 0: nothing more
  *  name_batches_close(batches)         as name_stream_close
  *
+ * Operators beyond their limits (1,024 bodies of a map at once, 64 merged streams, 64 batches
+ * ahead) are NULL as without memory. A batch without max_items closes at a million items.
  * next and batch_next suspend; the others do not.  Threads: the stream's loop's. */
 #define LADE_STREAM(name, type) LADE_STREAM_WITH(name, type, (.drop = NULL))
 

@@ -71,6 +71,9 @@ LADE_API_BEGIN
 #define LADE_LIST_9(none, M, p1, p2, p3, p4, p5, p6, p7, p8, end)                                  \
 	M p1, M p2, M p3, M p4, M p5, M p6, M p7, M p8
 
+/* lade_null_result - ends the process: lade_do was given NULL for the result. */
+__attribute__((noreturn, cold)) void lade_null_result(const struct lade_task *task);
+
 /* The struct behind lade_do, which has no room for a value, and the named one. */
 #define LADE_STRUCTS_(fn, T, fields)                                                               \
 	struct fn##_do {                                                                           \
@@ -137,15 +140,23 @@ LADE_API_BEGIN
 	};                                                                                         \
 	LADE_WITH_(fn, with, last)
 
-#define LADE_TYPE_(fn, dispose_fn, drop_fn, stack_fn)                                              \
-	__attribute__((unused)) static const struct lade_task_type fn##_type = {                   \
+#define LADE_TYPE_(name, fn, dispose_fn, drop_fn, stack_fn)                                        \
+	__attribute__((unused)) static const struct lade_task_type name = {                        \
 		fn##_run, dispose_fn, drop_fn, NULL, #fn, stack_fn, LADE_LAYOUT_VERSION,           \
 	};
 
+/* A task by lade_do has a type of its own: without a result pointer it has no room for a value. */
+#define LADE_TYPES_(fn, dispose_fn, drop_fn, stack_fn)                                             \
+	LADE_TYPE_(fn##_type, fn, dispose_fn, drop_fn, stack_fn)                                   \
+	LADE_TYPE_(fn##_do_type, fn, dispose_fn, drop_fn, stack_fn)
+
 #define LADE_VALUE_RUN_(fn, pass)                                                                  \
+	__attribute__((unused)) static const struct lade_task_type fn##_type;                      \
 	static inline int fn##_run(struct lade_task *lade_h)                                       \
 	{                                                                                          \
 		struct fn##_task *lade_t = (struct fn##_task *)(void *)lade_h;                     \
+		if (!lade_t->ret && lade_h->type != &fn##_type)                                    \
+			lade_null_result(lade_h);                                                  \
 		return fn(LADE_OPEN_ pass lade_t->ret ? lade_t->ret : &lade_t->value);             \
 	}
 
@@ -173,7 +184,7 @@ LADE_API_BEGIN
 	__attribute__((unused, warn_unused_result)) static inline struct fn##_do *fn##_do_init(    \
 		struct fn##_do *lade_t LADE_OPEN_ more, T lade_ret[static 1])                      \
 	{                                                                                          \
-		lade_t->head.type = &fn##_type;                                                    \
+		lade_t->head.type = &fn##_do_type;                                                 \
 		lade_t->ret = lade_ret;                                                            \
 		LADE_OPEN_ keep                                                                    \
 		return lade_t;                                                                     \
@@ -205,27 +216,27 @@ LADE_API_BEGIN
 #define LADE_TASK_ALL_(fn, T, fields, params, more, pass, keep)                                    \
 	LADE_STRUCTS_(fn, T, fields)                                                               \
 	LADE_VALUE_RUN_(fn, pass)                                                                  \
-	LADE_TYPE_(fn, NULL, NULL, NULL)                                                           \
+	LADE_TYPES_(fn, NULL, NULL, NULL)                                                          \
 	LADE_VALUE_MAKE_(fn, T, params, more, keep)
 
 #define LADE_TASK_WITH_ALL_(fn, T, with, fields, params, more, pass, last, keep)                   \
 	LADE_STRUCTS_(fn, T, fields)                                                               \
 	LADE_VALUE_WITH_(fn, T, with, params, last)                                                \
 	LADE_VALUE_RUN_(fn, pass)                                                                  \
-	LADE_TYPE_(fn, fn##_dispose_value, fn##_drop_kept, fn##_stack_bytes)                       \
+	LADE_TYPES_(fn, fn##_dispose_value, fn##_drop_kept, fn##_stack_bytes)                      \
 	LADE_VALUE_MAKE_(fn, T, params, more, keep)
 
 #define LADE_TASK_VOID_ALL_(fn, fields, params, more, pass, keep)                                  \
 	LADE_VOID_STRUCTS_(fn, fields)                                                             \
 	LADE_VOID_RUN_(fn, pass)                                                                   \
-	LADE_TYPE_(fn, NULL, NULL, NULL)                                                           \
+	LADE_TYPE_(fn##_type, fn, NULL, NULL, NULL)                                                \
 	LADE_VOID_MAKE_(fn, params, more, keep)
 
 #define LADE_TASK_VOID_WITH_ALL_(fn, with, fields, params, more, pass, keep)                       \
 	LADE_VOID_STRUCTS_(fn, fields)                                                             \
 	LADE_VOID_WITH_(fn, with, params, pass)                                                    \
 	LADE_VOID_RUN_(fn, pass)                                                                   \
-	LADE_TYPE_(fn, NULL, fn##_drop_kept, fn##_stack_bytes)                                     \
+	LADE_TYPE_(fn##_type, fn, NULL, fn##_drop_kept, fn##_stack_bytes)                          \
 	LADE_VOID_MAKE_(fn, params, more, keep)
 
 #define LADE_FIELDS_(...) (LADE_EACH_(char none;, LADE_FIELD_, __VA_ARGS__))
@@ -272,8 +283,9 @@ LADE_API_BEGIN
 
 /* lade_do - lade_do(function, arguments..., &ret): a pointer to an unnamed task of this block.
  *
- * Goes wherever a task's address goes. The result is written straight into ret, which is not NULL,
- * on success only.
+ * Goes wherever a task's address goes. The result is written straight into ret, on success only.
+ * ret is not NULL: the compiler refuses a NULL that it sees, any other ends the process when the
+ * task runs, naming its start.
  * Suspends: no.  Owns: nothing; the task lives until the enclosing block ends. */
 #define lade_do(...) LADE_GLUE(LADE_DO_, LADE_GLUE(LADE_MANY_, LADE_NARG(__VA_ARGS__)))(__VA_ARGS__)
 #define LADE_DO_ONE(fn) fn##_do_init(&(struct fn##_do){ .ret = NULL })

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <lade/json.h>
@@ -417,7 +418,7 @@ static void unknown_key(struct filling *f, const char *prefix, const struct lade
 				  key_of(other));
 	else
 		lade_pipe_problem(problems, pair->line, pair->col,
-				  "unknown key \"%.60s\" in %s; lade run --help names all keys",
+				  "unknown key \"%.60s\" in %s; lade check --keys lists all",
 				  pair->key, key_of(&here));
 }
 
@@ -518,6 +519,53 @@ static int outcome(const struct lade_pipe_config *config)
 	return config->problems.n ? -EINVAL : 0;
 }
 
+/* The folder of a file, with the slash; "" for one here, and for what is no file: a pipe. */
+static int find_folder(struct lade_pipe_config *config, int fd, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+
+	if (!slash || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		slash = NULL;
+	config->folder = lade_arena_copy(&config->arena, path,
+					 slash ? (size_t)(slash - path) + 1 : 0);
+	config->problems.folder = config->folder;
+	return config->folder ? 0 : -ENOMEM;
+}
+
+/* A name of a file, behind @scheme, is relative to the pipeline's file. */
+static void place(struct lade_pipe_config *config, const char *scheme, const char **name)
+{
+	const char *folder = config->folder ? config->folder : "", *file;
+	size_t size;
+	char *placed;
+
+	if (!*name || strncmp(*name, scheme, strlen(scheme)) != 0)
+		return;
+	file = *name + strlen(scheme);
+	if (!*folder || *file == '/' || strcmp(file, ":memory:") == 0)
+		return;
+	size = strlen(scheme) + strlen(folder) + strlen(file) + 1;
+	placed = lade_arena_alloc(&config->arena, size);
+	if (placed)
+		snprintf(placed, size, "%s%s%s", scheme, folder, file);
+	else
+		config->problems.out_of_memory = true;
+	*name = placed ? placed : *name;
+}
+
+static int place_files(struct lade_pipe_config *config)
+{
+	config->source.topic = config->source.path;
+	place(config, "", &config->source.path);
+	for (int i = 0; i < config->databases.n; i++)
+		place(config, "sqlite:", &config->databases.at[i].text);
+	for (int i = 0; i < config->n_sinks; i++)
+		place(config, "", &config->sinks[i].path);
+	place(config, "", &config->errors.dead_file);
+	return outcome(config);
+}
+
 int lade_pipe_config_parse(struct lade_pipe_config *config, const char *file, const char *text,
 			   size_t len)
 {
@@ -532,6 +580,8 @@ int lade_pipe_config_parse(struct lade_pipe_config *config, const char *file, co
 		return rc;
 	fill_section(&f, "", config->root, config->root);
 	rc = outcome(config);
+	if (rc == 0)
+		rc = place_files(config);
 	return rc == 0 ? lade_pipe_config_check(config) : rc;
 }
 
@@ -565,7 +615,9 @@ static int unreadable(struct lade_pipe_config *config, const char *path, int rc)
 	if (!config->file)
 		return -ENOMEM;
 	lade_pipe_problem(&config->problems, 0, 0, "cannot be read: %s%s", strerror(-rc),
-			  rc == -ENOENT ? "; lade new DIR makes a first pipeline" : "");
+			  rc == -ENOENT	  ? "; lade new DIR makes a first pipeline"
+			  : rc == -EISDIR ? "; name the file in it, as pipeline.yaml"
+					  : "");
 	return rc;
 }
 
@@ -576,7 +628,9 @@ int lade_pipe_config_load(struct lade_pipe_config *config, const char *path)
 	size_t len = 0;
 
 	if (rc == 0) {
-		rc = read_all(fd, &text, &len);
+		rc = find_folder(config, fd, path);
+		if (rc == 0)
+			rc = read_all(fd, &text, &len);
 		close(fd);
 	}
 	if (rc < 0)

@@ -48,7 +48,8 @@ enum lade_pipe_dead_kind { LADE_DEAD_NONE, LADE_DEAD_FILE, LADE_DEAD_TABLE };
 
 struct lade_pipe_source {
 	int kind;			/* lade_pipe_source_kind */
-	const char *path;		/* file: its name */
+	const char *path;		/* file: where it is, from the working directory */
+	const char *topic;		/* file: its name as written: what positions are kept by */
 	int64_t message_bytes_max;	/* a longer line is rejected */
 	int on_truncate;		/* lade_pipe_on_truncate: what if it is another file */
 };
@@ -111,6 +112,7 @@ struct lade_pipe_errors {
 
 struct lade_pipe_config {
 	const char *file;			/* its name, for messages */
+	const char *folder; /* of the file, with a / behind it: where its paths begin; "": here */
 	struct lade_arena arena;		/* all memory of the configuration */
 	struct lade_pipe_problems problems;	/* what is wrong; empty after success */
 	struct lade_pipe_problems notes;	/* what is fine and worth saying */

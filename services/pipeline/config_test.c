@@ -36,6 +36,17 @@ static void check_complaint(const char *text, const char *place, const char *rea
 	}
 }
 
+/* A mistake behind a good head; where it is said to be, and words of what is said. */
+struct mistake {
+	const char *text, *place, *reason;
+};
+
+static void check_mistakes(const struct mistake *mistakes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		check_complaint(mistakes[i].text, mistakes[i].place, mistakes[i].reason);
+}
+
 static void check_fine(const char *text)
 {
 	int rc = parse(text);
@@ -170,75 +181,83 @@ static void a_short_file_gets_the_defaults(void)
 
 static void an_unknown_key_gets_its_place_and_a_guess(void)
 {
-	check_complaint(HEAD "batc: { linger: 5ms }\n", "4:1", "did you mean batch?");
-	check_complaint(HEAD "batch: { lingr: 5ms }\n", "4:10", "did you mean linger?");
-	check_complaint(HEAD "batch: { max-messages: 5 }\n", "4:10", "did you mean max_messages?");
-	check_complaint(HEAD "batch: { maxmesages: 5 }\n", "4:10", "did you mean max_messages?");
-	check_complaint(HEAD "Order: none\n", "4:1", "did you mean order?");
-	check_complaint(HEAD "linger: 5ms\n", "4:1", "does not belong here, but at batch.linger");
-	check_complaint(HEAD "batch: { frobnicate: 5 }\n", "4:10",
-			"unknown key \"frobnicate\" in batch");
-	check_complaint(HEAD "xyzzy: 5\n", "4:1", "in the file; lade run --help");
-	check_complaint(HEAD "steps:\n  - sql:\n      qeury: x\n", "6:7", "sql.query is missing");
-	check_complaint(HEAD "steps:\n  - sql:\n      qeury: x\n", "6:7", "did you mean query?");
+	static const struct mistake mistakes[] = {
+		{ HEAD "batc: { linger: 5ms }\n", "4:1", "did you mean batch?" },
+		{ HEAD "batch: { lingr: 5ms }\n", "4:10", "did you mean linger?" },
+		{ HEAD "batch: { max-messages: 5 }\n", "4:10", "did you mean max_messages?" },
+		{ HEAD "batch: { maxmesages: 5 }\n", "4:10", "did you mean max_messages?" },
+		{ HEAD "Order: none\n", "4:1", "did you mean order?" },
+		{ HEAD "linger: 5ms\n", "4:1", "does not belong here, but at batch.linger" },
+		{ HEAD "batch: { frobnicate: 5 }\n", "4:10",
+		  "unknown key \"frobnicate\" in batch" },
+		{ HEAD "xyzzy: 5\n", "4:1", "in the file; lade check --keys" },
+		{ HEAD "steps:\n  - sql:\n      qeury: x\n", "6:7", "sql.query is missing" },
+		{ HEAD "steps:\n  - sql:\n      qeury: x\n", "6:7", "did you mean query?" },
+	};
+
+	check_mistakes(mistakes, sizeof(mistakes) / sizeof(*mistakes));
 }
 
 static void a_wrong_value_gets_its_place_and_what_was_expected(void)
 {
-	check_complaint(HEAD "batch: { linger: 50 }\n", "4:18",
-			"\"50\" has no unit; did you mean 50ms?");
-	check_complaint(HEAD "batch: { linger: fast }\n", "4:18", "expected a duration");
-	check_complaint(HEAD "batch: { linger: 2h }\n", "4:18", "must be between 0 and 1h");
-	check_complaint(HEAD "batch: { linger: -5ms }\n", "4:18", "expected a duration");
-	check_complaint(HEAD "batch: { max_messages: 0 }\n", "4:24",
-			"must be between 1 and 100000");
-	check_complaint(HEAD "batch: { max_messages: many }\n", "4:24", "expected a whole number");
-	check_complaint(HEAD "batch: { max_messages: 99999999999999999999 }\n", "4:24",
-			"must be between");
-	check_complaint(HEAD "batch: { max_bytes: 1024 }\n", "4:21", "did you mean 1024KiB?");
-	check_complaint(HEAD "batch: 5\n", "4:8", "batch: expected keys, found a single value");
-	check_complaint(HEAD "batch: [1]\n", "4:8", "batch: expected keys, found a list");
-	check_complaint(HEAD "batch: { linger: [50ms] }\n", "4:18",
-			"expected a single value, found a list");
-	check_complaint(HEAD "order: partitions\n", "4:8", "did you mean partition?");
-	check_complaint(HEAD "order: random\n", "4:8",
-			"expected partition or none, found \"random\"");
-	check_complaint(HEAD "delivery: exactly-once\n", "4:11", "did you mean exactly_once?");
-	check_complaint(HEAD "errors: { backoff: 1s }\n", "4:20", "expected two durations");
-	check_complaint(HEAD "errors: { backoff: 10s..1s }\n", "4:20",
-			"must not be the longer one");
-	check_complaint(HEAD "errors: { backoff: 10..20s }\n", "4:20", "\"10\" has no unit");
-	check_complaint(HEAD "errors: { max_reject_rate: 200% }\n", "4:28", "between 0% and 100%");
-	check_complaint(HEAD "config: 2\n", "4:9", "must be between 1 and 1");
-	check_complaint(HEAD "databases: [a]\n", "4:12", "expected names with values");
-	check_complaint(HEAD "databases: { a: [b] }\n", "4:17", "a: expected a text, found a list");
-	check_complaint(HEAD "databases: { a: }\n", "4:17", "expected a text, found nothing");
-	check_complaint("pipeline: ''\nsource: { stdin: }\nsink: { stdout: }\n", "1:11",
-			"is empty");
-	check_complaint(DB_HEAD "sink: { sqlite: { db: out, table: t, create: yes } }\n", "4:46",
-			"expected true or false, found \"yes\"");
+	static const struct mistake mistakes[] = {
+		{ HEAD "batch: { linger: 50 }\n", "4:18",
+		  "\"50\" has no unit; did you mean 50ms?" },
+		{ HEAD "batch: { linger: fast }\n", "4:18", "expected a duration" },
+		{ HEAD "batch: { linger: 2h }\n", "4:18", "must be between 0 and 1h" },
+		{ HEAD "batch: { linger: -5ms }\n", "4:18", "expected a duration" },
+		{ HEAD "batch: { max_messages: 0 }\n", "4:24", "must be between 1 and 100000" },
+		{ HEAD "batch: { max_messages: many }\n", "4:24", "expected a whole number" },
+		{ HEAD "batch: { max_messages: 99999999999999999999 }\n", "4:24",
+		  "must be between" },
+		{ HEAD "batch: { max_bytes: 1024 }\n", "4:21", "did you mean 1024KiB?" },
+		{ HEAD "batch: 5\n", "4:8", "batch: expected keys, found a single value" },
+		{ HEAD "batch: [1]\n", "4:8", "batch: expected keys, found a list" },
+		{ HEAD "batch: { linger: [50ms] }\n", "4:18",
+		  "expected a single value, found a list" },
+		{ HEAD "order: partitions\n", "4:8", "did you mean partition?" },
+		{ HEAD "order: random\n", "4:8", "expected partition or none, found \"random\"" },
+		{ HEAD "delivery: exactly-once\n", "4:11", "did you mean exactly_once?" },
+		{ HEAD "errors: { backoff: 1s }\n", "4:20", "expected two durations" },
+		{ HEAD "errors: { backoff: 10s..1s }\n", "4:20", "must not be the longer one" },
+		{ HEAD "errors: { backoff: 10..20s }\n", "4:20", "\"10\" has no unit" },
+		{ HEAD "errors: { max_reject_rate: 200% }\n", "4:28", "between 0% and 100%" },
+		{ HEAD "config: 2\n", "4:9", "must be between 1 and 1" },
+		{ HEAD "databases: [a]\n", "4:12", "expected names with values" },
+		{ HEAD "databases: { a: [b] }\n", "4:17", "a: expected a text, found a list" },
+		{ HEAD "databases: { a: }\n", "4:17", "expected a text, found nothing" },
+		{ "pipeline: ''\nsource: { stdin: }\nsink: { stdout: }\n", "1:11", "is empty" },
+		{ DB_HEAD "sink: { sqlite: { db: out, table: t, create: yes } }\n", "4:46",
+		  "expected true or false, found \"yes\"" },
+	};
+
+	check_mistakes(mistakes, sizeof(mistakes) / sizeof(*mistakes));
 }
 
 static void what_is_missing_is_named_with_its_meaning(void)
 {
-	check_complaint("pipeline: p\nsource: { stdin: }\n", "1:1", "sink is missing: Where");
-	check_complaint("source: { stdin: }\nsink: { stdout: }\n", "1:1", "pipeline is missing");
-	check_complaint("pipeline: p\nsink: { stdout: }\n", "1:1", "source is missing");
-	check_complaint("pipeline: p\nsource: { }\nsink: { stdout: }\n", "2:9",
-			"expected exactly one of file, stdin here, found none");
-	check_complaint("pipeline: p\nsource: { stdin: , file: x }\nsink: { stdout: }\n", "2:9",
-			"found several");
-	check_complaint("pipeline: p\nsource: { stdin: }\nsink: []\n", "3:7", "the list is empty");
-	check_complaint("pipeline: p\nsource: { file: { } }\nsink: { stdout: }\n", "2:17",
-			"source.file.path is missing");
-	check_complaint(HEAD "steps:\n  - name: x\n", "5:5",
-			"expected exactly one of sql, http, transform");
-	check_complaint(HEAD "steps:\n  - transform: { fields: { a: .a } }\n", "5:16",
-			"steps.transform.query is missing");
-	check_complaint(HEAD "errors: { dead_letter: {} }\n", "4:24",
-			"expected exactly one of file, table");
-	check_complaint("[]\n", "1:1", "the file: expected keys, found a list");
-	check_complaint("hello\n", "1:1", "the file: expected keys, found a single value");
+	static const struct mistake mistakes[] = {
+		{ "pipeline: p\nsource: { stdin: }\n", "1:1", "sink is missing: Where" },
+		{ "source: { stdin: }\nsink: { stdout: }\n", "1:1", "pipeline is missing" },
+		{ "pipeline: p\nsink: { stdout: }\n", "1:1", "source is missing" },
+		{ "pipeline: p\nsource: { }\nsink: { stdout: }\n", "2:9",
+		  "expected exactly one of file, stdin here, found none" },
+		{ "pipeline: p\nsource: { stdin: , file: x }\nsink: { stdout: }\n", "2:9",
+		  "found several" },
+		{ "pipeline: p\nsource: { stdin: }\nsink: []\n", "3:7", "the list is empty" },
+		{ "pipeline: p\nsource: { file: { } }\nsink: { stdout: }\n", "2:17",
+		  "source.file.path is missing" },
+		{ HEAD "steps:\n  - name: x\n", "5:5",
+		  "expected exactly one of sql, http, transform" },
+		{ HEAD "steps:\n  - transform: { fields: { a: .a } }\n", "5:16",
+		  "steps.transform.query is missing" },
+		{ HEAD "errors: { dead_letter: {} }\n", "4:24",
+		  "expected exactly one of file, table" },
+		{ "[]\n", "1:1", "the file: expected keys, found a list" },
+		{ "hello\n", "1:1", "the file: expected keys, found a single value" },
+	};
+
+	check_mistakes(mistakes, sizeof(mistakes) / sizeof(*mistakes));
 }
 
 static void what_is_designed_but_not_here_says_so(void)

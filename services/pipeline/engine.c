@@ -12,7 +12,9 @@
  *
  * A step's failure is the messages' (EBADMSG: halved until one stands alone), passes (EAGAIN:
  * again, with backoff; it counts against a message only when others passed the step since), or is
- * for a person (EIO: waited out, visibly).
+ * for a person (EIO: waited out, visibly). What fails too often is halved as well, and rejected
+ * when, alone, it fails again and again while another one passes after each time: an outage that
+ * begins or ends at any moment rejects nothing.
  *
  * Asked to stop, the source ends at once, what was read is finished, and after shutdown_timeout
  * what is not is given up: it will be read again. */
@@ -106,18 +108,96 @@ int lade_pipe_back_off(struct lade_pipe_engine *e, uint32_t attempt)
 
 /* Steps */
 
-static void count_failure(struct lade_pipe_stage *stage, struct lade_pipe_fate *fate)
+/* A failure of a message counts when others have passed since its last one: then the step works
+ * and the message is odd.  Returns whether it did. */
+static bool count_failure(struct lade_pipe_stage *stage, struct lade_pipe_fate *fate)
 {
-	/* It counts when others have passed since: then the step works and the message is odd. */
-	if (fate->attempts == 0 || stage->passes > fate->passes_seen)
+	bool others_passed = stage->passes > fate->passes_seen;
+
+	if (fate->attempts == 0 || others_passed)
 		fate->attempts++;
 	fate->passes_seen = stage->passes;
+	return others_passed;
+}
+
+static bool too_often(const struct lade_pipe_stage *stage, const struct lade_pipe_fate *fate)
+{
+	return fate->attempts >= (uint32_t)stage->engine->config->errors.attempts_max;
 }
 
 static void note_since(int64_t *since_ns)
 {
 	if (!*since_ns)
 		*since_ns = lade_now().mono_ns;
+}
+
+/* After a failure that is waited out.  Returns 0: again; < 0: no more. */
+static int wait_and_try_again(struct lade_pipe_stage *stage, uint32_t attempt)
+{
+	note_since(&stage->trouble_since_ns);
+	return stage->engine->failed ? -ECANCELED : lade_pipe_back_off(stage->engine, attempt);
+}
+
+/* Keeps the messages that are to be tried again; those that were tried too often are rejected. */
+static uint32_t keep_retries(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
+			     uint32_t *index, uint32_t n, bool answered)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct lade_pipe_fate *fate = &b->fates[index[i]];
+
+		if (fate->verdict == LADE_VERDICT_OK) {
+			stage->passes += answered;
+			continue;
+		}
+		if (fate->verdict != LADE_VERDICT_RETRY)
+			continue;
+		fate->verdict = LADE_VERDICT_OK;
+		if (count_failure(stage, fate) && too_often(stage, fate))
+			lade_pipe_reject(b, index[i], stage->config->name, "%s",
+					 fate->reason ? fate->reason : stage->trouble);
+		else
+			index[kept++] = index[i];
+	}
+	return kept;
+}
+
+/* Runs the step once over those messages of *n that are still to go on.
+ *
+ * Returns 0, and *n is how many are left to be tried again; or < 0, and none got a verdict. */
+static int call_step(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
+		     uint32_t *n)
+{
+	int64_t began_ns = lade_now().mono_ns;
+	uint64_t answers = stage->answers;
+	uint32_t m = 0;
+	bool answered;
+	int rc;
+
+	for (uint32_t i = 0; i < *n; i++)
+		if (b->fates[index[i]].verdict == LADE_VERDICT_OK)
+			index[m++] = index[i];
+	*n = m;
+	if (m == 0)
+		return 0;
+	rc = stage->ops->process(stage, b, index, m);
+	stage->busy_ns += lade_now().mono_ns - began_ns;
+	if (rc < 0)
+		return rc;
+	/* What came out of a cache does not say that the service works. */
+	answered = !stage->remote || stage->answers != answers;
+	if (stage->makes_new)
+		stage->passes += answered ? b->n : 0;
+	*n = stage->makes_new ? 0 : keep_retries(stage, b, index, m, answered);
+	return 0;
+}
+
+static void reject_all(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
+		       const uint32_t *index, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		lade_pipe_reject(b, index[i], stage->config->name, "%s", stage->trouble);
 }
 
 static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
@@ -127,57 +207,106 @@ static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, 
 static int bisect(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
 		  uint32_t n)
 {
-	bool whole = stage->makes_new;
 	int rc;
 
-	if (n == 1 || whole) {
-		for (uint32_t i = 0; i < n; i++)
-			lade_pipe_reject(b, index[i], stage->config->name, "%s", stage->trouble);
+	if (n == 1 || stage->makes_new) {
+		reject_all(stage, b, index, n);
 		return 0;
 	}
 	rc = run_subset(stage, b, index, n / 2);
 	return rc < 0 ? rc : run_subset(stage, b, index + n / 2, n - n / 2);
 }
 
-/* Whether the whole call has failed often enough for a message to be suspected. */
+/* Whether the whole call has failed often enough for a message of it to be suspected. */
 static bool is_suspect(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
-		       const uint32_t *index, uint32_t n)
+		       const uint32_t *index, uint32_t n, int64_t attempt)
 {
-	uint32_t most = 0;
+	bool suspect = false;
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct lade_pipe_fate *fate = &b->fates[index[i]];
 
-		count_failure(stage, fate);
-		most = fate->attempts > most ? fate->attempts : most;
+		suspect |= count_failure(stage, fate) && too_often(stage, fate);
 	}
-	return most >= (uint32_t)stage->engine->config->errors.attempts_max;
+	/* With others in its batch a suspect need not wait for other batches: they are tried. */
+	return suspect || (b->n > 1 && !stage->makes_new &&
+			   attempt >= stage->engine->config->errors.attempts_max);
 }
 
-/* Keeps the messages that are to be tried again; those that were tried too often are rejected. */
-static uint32_t keep_retries(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
-			     uint32_t *index, uint32_t n)
+/* Tries another message of the batch, each in its turn, to see whether the step works at all.
+ * Returns 0, or < 0: cancelled. What it shows is in stage->passes. */
+static int try_another(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t than,
+		       uint32_t *turn)
 {
-	uint32_t kept = 0;
+	for (uint32_t tries = 0; tries < b->n; tries++) {
+		uint32_t other = (*turn)++ % b->n, n = 1;
+		int rc;
 
-	for (uint32_t i = 0; i < n; i++) {
-		struct lade_pipe_fate *fate = &b->fates[index[i]];
-
-		if (fate->verdict == LADE_VERDICT_OK) {
+		if (other == than || b->fates[other].verdict != LADE_VERDICT_OK)
+			continue;
+		rc = call_step(stage, b, &other, &n);
+		if (rc == -EBADMSG) /* an answer; who is to blame for it will be seen in its turn */
 			stage->passes++;
-			continue;
-		}
-		if (fate->verdict != LADE_VERDICT_RETRY)
-			continue;
-		fate->verdict = LADE_VERDICT_OK;
-		count_failure(stage, fate);
-		if (fate->attempts >= (uint32_t)stage->engine->config->errors.attempts_max)
-			lade_pipe_reject(b, index[i], stage->config->name, "%s",
-					 fate->reason ? fate->reason : stage->trouble);
-		else
-			index[kept++] = index[i];
+		return rc == -EBADMSG || rc == -EAGAIN || rc == -EIO ? 0 : rc;
 	}
-	return kept;
+	return 0;
+}
+
+/* A suspect, alone. It is rejected when it has failed so max_attempts times, another one has
+ * passed after each, and it fails again: an outage, whenever it begins or ends, does not look like
+ * this. */
+static int try_alone(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index)
+{
+	struct lade_pipe_fate *fate = &b->fates[*index];
+	int64_t proofs = 0; /* failures after which another one has passed */
+	uint32_t turn = 0;
+
+	for (uint32_t attempt = 1;; attempt++) {
+		uint32_t n = 1;
+		int rc = call_step(stage, b, index, &n);
+
+		if (rc == 0)
+			return n ? run_subset(stage, b, index, n) : 0;
+		if (rc == -EBADMSG)
+			return bisect(stage, b, index, 1);
+		if (rc != -EAGAIN && rc != -EIO)
+			return rc;
+		(void)count_failure(stage, fate);
+		if (rc == -EAGAIN && proofs >= stage->engine->config->errors.attempts_max)
+			return bisect(stage, b, index, 1);
+		rc = try_another(stage, b, *index, &turn);
+		proofs += stage->passes > fate->passes_seen;
+		if (rc == 0)
+			rc = wait_and_try_again(stage, attempt);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+/* A call that has failed too often: its halves, until the one that does it stands alone. */
+static int sift(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
+		uint32_t n)
+{
+	int rc = 0;
+
+	if (stage->makes_new) {
+		reject_all(stage, b, index, n);
+		return 0;
+	}
+	if (n == 1)
+		return try_alone(stage, b, index);
+	for (uint32_t from = 0, half = n / 2; rc == 0 && from < n; from += half, half = n - half) {
+		uint32_t left = half;
+
+		rc = call_step(stage, b, index + from, &left);
+		if (rc == -EAGAIN)
+			rc = sift(stage, b, index + from, left);
+		else if (rc == -EBADMSG)
+			rc = bisect(stage, b, index + from, left);
+		else if (rc == -EIO || (rc == 0 && left))
+			rc = run_subset(stage, b, index + from, left);
+	}
+	return rc;
 }
 
 static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
@@ -186,51 +315,44 @@ static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, 
 	int rc = 0;
 
 	for (uint32_t attempt = 1; n; attempt++) {
-		int64_t began_ns = lade_now().mono_ns;
-
-		rc = stage->ops->process(stage, b, index, n);
-		stage->busy_ns += lade_now().mono_ns - began_ns;
-		if (rc == 0 && stage->makes_new) {
-			stage->passes += b->n;
-			n = 0;
-		} else if (rc == 0) {
-			n = keep_retries(stage, b, index, n);
-		} else if (rc == -EBADMSG) {
+		rc = call_step(stage, b, index, &n);
+		if (rc == -EBADMSG)
 			return bisect(stage, b, index, n);
-		} else if (rc == -EAGAIN && is_suspect(stage, b, index, n)) {
-			return bisect(stage, b, index, n);
-		} else if (rc != -EAGAIN && rc != -EIO) {
+		if (rc == -EAGAIN && is_suspect(stage, b, index, n, attempt))
+			return sift(stage, b, index, n);
+		if (rc < 0 && rc != -EAGAIN && rc != -EIO)
 			return rc;
-		}
 		if (n == 0)
 			break;
-		note_since(&stage->trouble_since_ns);
-		if (stage->engine->failed)
-			return -ECANCELED;
-		rc = lade_pipe_back_off(stage->engine, attempt);
+		rc = wait_and_try_again(stage, attempt);
 		if (rc < 0)
 			return rc;
 	}
-	lade_pipe_recovered(stage->engine, stage->config->name, stage->trouble,
-			    &stage->trouble_since_ns);
-	*stage->trouble = 0;
 	return 0;
 }
 
 static int run_stage(struct lade_pipe_stage *stage, struct lade_pipe_batch *b)
 {
 	uint32_t *index = lade_arena_alloc(&b->arena, (b->n + 1) * sizeof(*index)), n = 0;
+	int rc;
 
 	if (!index)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < b->n; i++) {
 		if (b->fates[i].verdict == LADE_VERDICT_OK) {
 			b->fates[i].attempts = 0;
+			b->fates[i].passes_seen = stage->passes;
 			b->fates[i].reason = NULL;
 			index[n++] = i;
 		}
 	}
-	return run_subset(stage, b, index, n);
+	rc = run_subset(stage, b, index, n);
+	if (rc == 0) {
+		lade_pipe_recovered(stage->engine, stage->config->name, stage->trouble,
+				    &stage->trouble_since_ns);
+		*stage->trouble = 0;
+	}
+	return rc;
 }
 
 static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,
@@ -264,6 +386,11 @@ static uint32_t with_verdict(const struct lade_pipe_batch *b, enum lade_pipe_ver
 	for (uint32_t i = 0; i < b->n; i++)
 		n += b->fates[i].verdict == verdict;
 	return n;
+}
+
+static const char *source_name(const struct lade_pipe_engine *e)
+{
+	return e->config->source.kind == LADE_SOURCE_STDIN ? "stdin" : e->config->source.path;
 }
 
 static uint32_t rejected_in(const struct lade_pipe_batch *b)
@@ -307,7 +434,7 @@ static int stop_at_bad(struct lade_pipe_engine *e, const struct lade_pipe_batch 
 			      "%s: %sbyte %" PRId64 ": %s: %s\n  %s\n"
 			      "to go on past such messages, configure where they go:\n"
 			      "  errors:\n    dead_letter: { %s }",
-			      e->lane.topic, line, m->offset, fate->step, fate->reason,
+			      source_name(e), line, m->offset, fate->step, fate->reason,
 			      excerpt(m, text),
 			      e->keeper ? "table: dead_letters" : "file: dead.ndjson");
 }
@@ -608,6 +735,7 @@ static int give_up_in_time(struct lade_pipe_engine *e, struct lade_scope *work)
 {
 	int rc = lade_select(lade_on_stopping());
 
+	e->stopped = rc >= 0;
 	lade_event_set(&e->stop_reading);
 	if (rc >= 0)
 		rc = lade_sleep(lade_ns(e->config->shutdown_timeout_ns));
@@ -637,6 +765,32 @@ static int run_source(struct lade_pipe_engine *e)
 	return rc;
 }
 
+/* Drained after a signal: how far it came, and what the next run does with the rest. */
+static void say_stopped(struct lade_pipe_engine *e)
+{
+	const int64_t at = e->lane.commit_offset, total = e->stats.bytes_total;
+	const char *path = source_name(e);
+	char of[64] = "";
+
+	if (e->config->source.kind == LADE_SOURCE_STDIN) {
+		snprintf(e->why, sizeof(e->why),
+			 "a signal stopped it after %" PRIu64 " messages: what was read of stdin "
+			 "is finished, the rest was not read", e->stats.in);
+		return;
+	}
+	if (total >= 0 && at >= total)
+		return;
+	if (total > 0)
+		snprintf(of, sizeof(of), " of %" PRId64 " (%.0f %%)", total,
+			 100.0 * (double)at / (double)total);
+	snprintf(e->why, sizeof(e->why),
+		 "a signal stopped it at byte %" PRId64 "%s of %.200s: what was read is finished; "
+		 "the next run %s", at, of, path,
+		 e->keeper ? "goes on from there"
+			   : "reads the file from its beginning again, because at_least_once "
+			     "keeps no offset of a file");
+}
+
 static void settle(struct lade_pipe_engine *e, int rc)
 {
 	int64_t unfinished = e->lane.in_flight;
@@ -646,19 +800,23 @@ static void settle(struct lade_pipe_engine *e, int rc)
 	if (e->failed || (rc == -ECANCELED && !e->stats.started_ns))
 		return;
 	if (rc == -ECANCELED || e->timed_out) {
-		if (unfinished == 0 && rc != -ECANCELED)
+		if (unfinished == 0 && rc != -ECANCELED) {
+			say_stopped(e);
 			return;
+		}
 		(void)lade_pipe_fail(e, LADE_EXIT_UNFINISHED,
 				     "stopped with unfinished work: %" PRId64 " messages of %s, "
 				     "from byte %" PRId64 " on, will be %s",
-				     unfinished, e->lane.topic, e->lane.commit_offset,
+				     unfinished, source_name(e), e->lane.commit_offset,
 				     e->keeper ? "processed when it runs again"
 				     : e->config->source.kind == LADE_SOURCE_STDIN
 					     ? "lost: stdin cannot be read again"
 					     : "read again, with all before them: at_least_once "
 					       "keeps no offsets of a file");
 	} else if (rc < 0) {
-		(void)lade_pipe_fail(e, LADE_EXIT_FAILED, "%s: %s", e->lane.topic, strerror(-rc));
+		(void)lade_pipe_fail(e, LADE_EXIT_FAILED, "%s: %s", source_name(e), strerror(-rc));
+	} else if (e->stopped) {
+		say_stopped(e);
 	}
 }
 
@@ -730,7 +888,7 @@ struct lade_pipe_engine *lade_pipe_engine_new(const struct lade_pipe_config *con
 	e->jitter = (uint64_t)lade_now().mono_ns;
 	lade_event_init(&e->lane_moved);
 	lade_event_init(&e->stop_reading);
-	lade_pipe_lane_init(&e->lane, from_stdin ? "stdin" : config->source.path, 0,
+	lade_pipe_lane_init(&e->lane, from_stdin ? "stdin" : config->source.topic, 0,
 			    config->in_flight_max);
 	return e;
 }
@@ -769,6 +927,7 @@ int lade_pipe_connect(const struct lade_pipe_config *config, FILE *log, int *ret
 
 	if (!e)
 		return -ENOMEM;
+	e->probing = true;
 	lade_scope(s, &rc, .policy = LADE_ALL) {
 		e->scope = &s;
 		rc = lade_pipe_open_all(e);

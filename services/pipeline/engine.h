@@ -77,7 +77,9 @@ struct lade_pipe_stage {
 	struct lade_pipe_shape *out;	/* the same, or a transform's own */
 	void *self;			/* the step's */
 	bool makes_new;			/* a batch has other messages behind it; set by open */
-	uint64_t passes;		/* messages that it has let pass */
+	bool remote;			/* a service or database answers; set by open */
+	uint64_t answers;		/* of a remote step: calls that were answered */
+	uint64_t passes;		/* messages that passed because it works */
 	uint64_t asked;			/* messages that wanted an answer */
 	uint64_t calls;			/* queries or requests that this took */
 	uint64_t errors;		/* failures of calls */
@@ -168,13 +170,15 @@ struct lade_pipe_engine {
 	struct lade_event stop_reading;	/* the process is asked to stop */
 	char cluster[LADE_POSITION_ROOM]; /* identity of the file that is read */
 	int source_fd;
+	bool probing; /* `check`: what is opened must not be made or changed */
 	bool resumed; /* reading began behind the first line: lines have no numbers */
 	struct lade_pipe_stats stats;
 	uint8_t recent[1000];		/* 1: rejected; the last 1,000 messages */
 	uint32_t recent_at, recent_rejected;
 	enum lade_pipe_exit exit;
-	char why[512];			/* for exits other than 0: what, and what to do */
+	char why[512];			/* how it ended, if not at the end: what, and what to do */
 	bool failed;			/* intake has stopped because of why */
+	bool stopped;			/* a signal has ended reading */
 	bool timed_out;			/* shutdown_timeout has passed */
 	struct lade_json_reader **readers; /* free ones; a batch takes one while it is enriched */
 	uint32_t n_readers;
@@ -233,7 +237,8 @@ struct lade_pipe_engine *lade_pipe_engine_free(struct lade_pipe_engine *engine);
 lade_suspends int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live,
 				bool quiet, int *ret_exit);
 
-/* lade_pipe_connect - opens everything a pipeline needs, and closes it again.
+/* lade_pipe_connect - opens everything a pipeline needs, and closes it again; it makes no file and
+ * no table, and changes none.
  *
  * Returns 0 and *ret_exit; what is wrong is said to @log.  Suspends: yes. */
 lade_suspends int lade_pipe_connect(const struct lade_pipe_config *config, FILE *log,
@@ -285,9 +290,14 @@ void lade_pipe_summary(const struct lade_pipe_engine *engine, FILE *out);
 /* The steps and sinks that there are. */
 extern const struct lade_pipe_step_ops lade_pipe_sql, lade_pipe_http, lade_pipe_transform;
 extern const struct lade_pipe_sink_ops lade_pipe_to_sqlite;
+
+/* lade_pipe_probe_file - whether a file could be opened for writing, without making it.
+ *
+ * Returns 1: it is there; 0: it can be made; -errno: neither.  Suspends: no. */
+int lade_pipe_probe_file(const char *path);
+
 /* Lines to a file or stdout; an outlet without a configuration writes the dead letters. */
 extern const struct lade_pipe_sink_ops lade_pipe_to_file;
-
 
 /* lade_pipe_batch_free - frees a batch; NULL is allowed.  Returns NULL. */
 struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch);

@@ -627,7 +627,8 @@ static int odd_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
 	return rc;
 }
 
-IN_TASK(a_message_that_fails_while_others_pass_is_halved_out_after_max_attempts)
+/* @alone: there is never another batch that could pass meanwhile. */
+static void halve_out_an_odd_one(bool alone)
 {
 	static const struct lade_pipe_step_ops step = { step_open, odd_process, step_close };
 	struct lade_pipe_parts parts = generated;
@@ -635,14 +636,112 @@ IN_TASK(a_message_that_fails_while_others_pass_is_halved_out_after_max_attempts)
 
 	parts.steps[LADE_STEP_SQL] = &step;
 	begin_world(200);
-	w.config->order = LADE_ORDER_NONE;
-	w.in_order = false;
 	w.source_us = 500;
+	if (alone) {
+		w.config->concurrency = 1;
+		w.config->batch.linger_ns = INT64_C(1000000000);
+	} else {
+		w.config->order = LADE_ORDER_NONE;
+		w.in_order = false;
+	}
 	w.engine = lade_pipe_engine_new(w.config, &parts, log);
 	CHECK_EQ(lade_within(lade_s(600), lade_pipe_engine_run(w.engine)), 0);
 	CHECK_EQ(w.engine->stats.rejected, 1);
 	CHECK_EQ(w.pages[57].letters, 1);
 	CHECK_EQ(w.engine->stats.out, 199);
+	lade_pipe_engine_free(w.engine);
+	fclose(log);
+	end_world();
+}
+
+IN_TASK(a_message_that_fails_while_others_pass_is_halved_out_after_max_attempts)
+{
+	halve_out_an_odd_one(false);
+}
+
+IN_TASK(a_message_that_fails_is_halved_out_though_no_other_batch_can_pass_meanwhile)
+{
+	halve_out_an_odd_one(true);
+}
+
+/* An odd message that is being halved out, and an outage that begins in the midst of it. */
+static struct {
+	unsigned begins_at; /* calls after the first half */
+	unsigned halves;    /* calls since then */
+	int64_t until_ms;   /* end of the outage; 0: not begun */
+} storm;
+
+static int storm_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
+			 const uint32_t *index, uint32_t n)
+{
+	int rc = odd_process(stage, b, index, n);
+
+	storm.halves += (n < 10 && b->n == 10) || storm.halves;
+	if (storm.halves > storm.begins_at && !storm.until_ms)
+		storm.until_ms = now_ms() + 60000;
+	if (rc != 0 && rc != -EAGAIN)
+		return rc;
+	return now_ms() < storm.until_ms ? -EAGAIN : rc;
+}
+
+IN_TASK(an_outage_that_begins_while_a_batch_is_halved_rejects_none_but_the_odd_one)
+{
+	static const struct lade_pipe_step_ops step = { step_open, storm_process, step_close };
+	struct lade_pipe_parts parts = generated;
+	FILE *log = fopen("/dev/null", "w");
+
+	parts.steps[LADE_STEP_SQL] = &step;
+	for (unsigned k = 0; k < 25; k++) {
+		begin_world(200);
+		w.config->order = LADE_ORDER_NONE;
+		w.in_order = false;
+		w.source_us = 500;
+		w.config->batch.linger_ns = INT64_C(1000000000);
+		memset(&storm, 0, sizeof(storm));
+		storm.begins_at = k;
+		w.engine = lade_pipe_engine_new(w.config, &parts, log);
+		CHECK_EQ(lade_within(lade_s(600), lade_pipe_engine_run(w.engine)), 0);
+		CHECK(storm.until_ms > 0 || k > 10);
+		CHECK_EQ(w.engine->stats.rejected, 1);
+		CHECK_EQ(w.pages[57].letters, 1);
+		CHECK_EQ(w.engine->stats.out, 199);
+		lade_pipe_engine_free(w.engine);
+		end_world();
+	}
+	fclose(log);
+}
+
+/* A service that is down, and answers that are still in a cache. */
+static int cached_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
+			  const uint32_t *index, uint32_t n)
+{
+	bool down = now_ms() < outage_until_ms;
+	int rc = take_time(500);
+
+	stage->remote = true;
+	stage->answers += !down;
+	for (uint32_t j = 0; rc == 0 && down && j < n; j++)
+		if (id_of(&b->messages[index[j]]) % 150 == 7)
+			lade_pipe_retry(b, index[j], "the service is down");
+	return rc;
+}
+
+IN_TASK(what_a_cache_still_answers_in_an_outage_counts_against_no_message)
+{
+	static const struct lade_pipe_step_ops step = { step_open, cached_process, step_close };
+	struct lade_pipe_parts parts = generated;
+	FILE *log = fopen("/dev/null", "w");
+
+	parts.steps[LADE_STEP_SQL] = &step;
+	begin_world(300);
+	w.config->order = LADE_ORDER_NONE;
+	w.in_order = false;
+	w.source_us = 500;
+	outage_until_ms = now_ms() + 60000;
+	w.engine = lade_pipe_engine_new(w.config, &parts, log);
+	CHECK_EQ(lade_within(lade_s(600), lade_pipe_engine_run(w.engine)), 0);
+	CHECK_EQ(w.engine->stats.rejected, 0);
+	CHECK_EQ(w.engine->stats.out, 300);
 	lade_pipe_engine_free(w.engine);
 	fclose(log);
 	end_world();
@@ -826,6 +925,9 @@ int main(void)
 	TAP(a_bad_record_is_halved_out_and_stands_alone);
 	TAP(an_outage_however_long_counts_against_no_message);
 	TAP(a_message_that_fails_while_others_pass_is_halved_out_after_max_attempts);
+	TAP(a_message_that_fails_is_halved_out_though_no_other_batch_can_pass_meanwhile);
+	TAP(an_outage_that_begins_while_a_batch_is_halved_rejects_none_but_the_odd_one);
+	TAP(what_a_cache_still_answers_in_an_outage_counts_against_no_message);
 	TAP(no_more_is_in_flight_than_max_in_flight);
 	TAP(more_rejects_than_max_reject_rate_stop_intake);
 	TAP(a_soft_stop_at_any_moment_finishes_what_was_read_and_reads_no_more);

@@ -3,13 +3,15 @@
  *
  * DESIGN
  * A write is one block of whole lines, then fdatasync, unless the configuration says what it risks
- * without. What a full disk left of a block is cut off again, so a block is there or not. A torn
- * last line, which a crash leaves, is cut when the file is opened. */
+ * without. What a full disk left of a block is cut off again, so a block is there or not, and it
+ * is written again until it is; on stdout nothing can be cut, so its first failure ends the run.
+ * A torn last line, which a crash leaves, is cut when the file is opened. */
 
 #include "services/pipeline/engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,7 +30,8 @@ struct to_file {
 
 static int config_fail(struct lade_pipe_outlet *outlet, const char *what, int error)
 {
-	return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "%s: %s", what, strerror(error));
+	return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "%s: %s%s", what, strerror(error),
+			      error == ENOENT ? ": the folder that it is to be in" : "");
 }
 
 /* Cuts a torn last line off.  Runs on the pool: it may read a lot. */
@@ -57,10 +60,37 @@ static int cut_torn_line(void *arg)
 	return end == st.st_size || ftruncate(fd, end) == 0 ? 0 : -errno;
 }
 
+int lade_pipe_probe_file(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+	char *folder;
+	int rc;
+
+	if (stat(path, &st) == 0) {
+		if (S_ISDIR(st.st_mode))
+			return -EISDIR;
+		return access(path, W_OK) == 0 ? 1 : -errno;
+	}
+	if (errno != ENOENT)
+		return -errno;
+	folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	if (!folder)
+		return -ENOMEM;
+	rc = access(folder, W_OK | X_OK) == 0 ? 0 : -errno;
+	free(folder);
+	return rc;
+}
+
 static int open_path(struct lade_pipe_outlet *outlet, struct to_file *f)
 {
-	int rc = lade_open(f->path, O_RDWR | O_CREAT | O_APPEND, 0644, &f->fd);
+	int rc;
 
+	if (outlet->engine->probing) {
+		rc = lade_pipe_probe_file(f->path);
+		return rc < 0 ? config_fail(outlet, f->path, -rc) : 0;
+	}
+	rc = lade_open(f->path, O_RDWR | O_CREAT | O_APPEND, 0644, &f->fd);
 	if (rc == -EACCES || rc == -EINVAL) /* a device or FIFO that is only written */
 		rc = lade_open(f->path, O_WRONLY | O_APPEND, 0644, &f->fd);
 	else if (rc == 0)
@@ -158,6 +188,48 @@ static int write_block(struct to_file *f)
 	return rc;
 }
 
+/* What a person can do about a failed write; "" when the error says it all. */
+static const char *remedy(int rc)
+{
+	switch (rc) {
+	case -ENOSPC:
+		return ": make room on the disk; nothing is lost, and it goes on by itself";
+	case -EDQUOT:
+		return ": make room, or have the quota raised; nothing is lost, and it goes on by"
+		       " itself";
+	case -EFBIG:
+		return ": the file may grow no more; empty it and it goes on, or stop this,"
+		       " raise the limit (ulimit -f) or name another file, and run it again";
+	default:
+		return "";
+	}
+}
+
+/* What was written to stdout cannot be taken back and written again. */
+static int stdout_failed(struct lade_pipe_outlet *outlet, int rc)
+{
+	return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED,
+			      "stdout: %s, after %" PRIu64 " messages. Half a block may be there,"
+			      " so it is not tried again; a `file` sink would wait for room and go"
+			      " on",
+			      strerror(-rc), outlet->written);
+}
+
+static int file_failed(struct lade_pipe_outlet *outlet, int rc)
+{
+	struct to_file *f = outlet->self;
+
+	if (rc == -EPIPE)
+		return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED,
+				      "%s: nobody reads any more, after %" PRIu64 " messages",
+				      f->name, outlet->written);
+	if (!f->path)
+		return stdout_failed(outlet, rc);
+	lade_pipe_trouble(outlet->engine, f->name, outlet->trouble, "%s%s", strerror(-rc),
+			  remedy(rc));
+	return rc == -ENOSPC || rc == -EDQUOT || rc == -EAGAIN ? -EAGAIN : -EIO;
+}
+
 static int file_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
 		      uint32_t n, const struct lade_pipe_move *move)
 {
@@ -179,14 +251,7 @@ static int file_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *c
 		rc = write_block(f);
 	if (rc == 0)
 		outlet->written += lines;
-	if (rc == 0 || rc == -ECANCELED)
-		return rc;
-	if (rc == -EPIPE)
-		return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED,
-				      "%s: nobody reads any more", f->name);
-	lade_pipe_trouble(outlet->engine, f->name, outlet->trouble, "%s%s", strerror(-rc),
-			  rc == -ENOSPC ? ": make room on the disk; nothing is lost" : "");
-	return rc == -ENOSPC || rc == -EDQUOT || rc == -EAGAIN ? -EAGAIN : -EIO;
+	return rc == 0 || rc == -ECANCELED ? rc : file_failed(outlet, rc);
 }
 
 static void file_close(struct lade_pipe_outlet *outlet)

@@ -24,6 +24,7 @@
 struct to_sqlite {
 	struct lade_pipe_outlet *outlet;
 	struct lade_sqlite_config config;
+	const char *path; /* the database's file, whatever is opened in its place */
 	struct lade_sqlite_writer *writer;
 	struct lade_sqlite_table *table, *letters;
 	struct lade_sqlite_column columns[LADE_SQLITE_COLUMNS_MAX];
@@ -48,6 +49,9 @@ struct rows {
 
 static int config_fail(struct lade_pipe_outlet *outlet, const char *what, const char *reason)
 {
+	/* What SQLite says begins with the database's name where that matters. */
+	if (strncmp(reason, what, strlen(what)) == 0)
+		return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "sink sqlite: %s", reason);
 	return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "sink sqlite: %s: %s", what,
 			      reason);
 }
@@ -394,7 +398,24 @@ static int open_by_name(struct to_sqlite *s, struct lade_pipe_shape *shape)
 	return 0;
 }
 
-static int open_table(struct to_sqlite *s)
+/* A database that is held for a moment is no reason not to begin. */
+static int open_writer(struct to_sqlite *s, struct lade_sqlite_error *error)
+{
+	const struct lade_pipe_engine *e = s->outlet->engine;
+	const bool keeps = s->outlet == e->keeper && !e->probing;
+	int rc;
+
+	for (int attempt = 1;; attempt++) {
+		rc = lade_sqlite_writer_new(&s->config, keeps, &s->writer, error);
+		if (rc != -EAGAIN || attempt == OPEN_ATTEMPTS || lade_stopping())
+			return rc;
+		rc = lade_pipe_back_off(s->outlet->engine, 1);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static int prepare_table(struct to_sqlite *s, bool create, struct lade_sqlite_error *error)
 {
 	const struct lade_pipe_sink *c = s->outlet->config;
 	struct lade_sqlite_table_config config = {
@@ -408,16 +429,35 @@ static int open_table(struct to_sqlite *s)
 				       ? LADE_SQLITE_CONFLICT_NOTHING
 				       : LADE_SQLITE_CONFLICT_ERROR,
 		.version = c->version,
-		.create = c->create,
+		.create = create,
 	};
-	struct lade_sqlite_error error;
-	int rc;
 
 	for (int i = 0; i < c->key.n; i++)
 		s->key[i] = c->key.at[i].text;
-	rc = lade_sqlite_writer_table(s->writer, &config, &s->table, &error);
-	return rc < 0 && rc != -ECANCELED ? config_fail(s->outlet, s->config.path, error.text)
-					  : rc;
+	return lade_sqlite_writer_table(s->writer, &config, &s->table, error);
+}
+
+/* What `check` would have to make is made in memory: it fails as it would. */
+static int probe_in_memory(struct to_sqlite *s, struct lade_sqlite_error *error)
+{
+	int rc;
+
+	s->writer = lade_sqlite_writer_free(s->writer);
+	s->config.path = ":memory:";
+	s->config.create = true;
+	rc = open_writer(s, error);
+	return rc == 0 ? prepare_table(s, true, error) : rc;
+}
+
+static int open_table(struct to_sqlite *s)
+{
+	const bool create = s->outlet->config->create, probing = s->outlet->engine->probing;
+	struct lade_sqlite_error error;
+	int rc = prepare_table(s, create && !probing, &error);
+
+	if (rc < 0 && create && probing && strstr(error.text, "has no table"))
+		rc = probe_in_memory(s, &error);
+	return rc < 0 && rc != -ECANCELED ? config_fail(s->outlet, s->path, error.text) : rc;
 }
 
 static int open_letters(struct to_sqlite *s)
@@ -438,7 +478,8 @@ static int open_letters(struct to_sqlite *s)
 	struct lade_sqlite_error error;
 	int rc;
 
-	if (c->dead_kind != LADE_DEAD_TABLE || s->outlet->engine->letters_in)
+	if (c->dead_kind != LADE_DEAD_TABLE || s->outlet->engine->letters_in ||
+	    s->outlet->engine->probing)
 		return 0;
 	rc = lade_sqlite_writer_table(s->writer, &config, &s->letters, &error);
 	if (rc < 0)
@@ -447,20 +488,23 @@ static int open_letters(struct to_sqlite *s)
 	return 0;
 }
 
-/* A database that is held for a moment is no reason not to begin. */
-static int open_writer(struct to_sqlite *s, struct lade_sqlite_error *error)
+/* What `check` opens in place of a database that is not there. */
+static int probe(struct to_sqlite *s)
 {
-	const bool keeps = s->outlet == s->outlet->engine->keeper;
-	int rc;
+	int rc = strcmp(s->path, ":memory:") == 0 ? 0 : lade_pipe_probe_file(s->path);
 
-	for (int attempt = 1;; attempt++) {
-		rc = lade_sqlite_writer_new(&s->config, keeps, &s->writer, error);
-		if (rc != -EAGAIN || attempt == OPEN_ATTEMPTS || lade_stopping())
-			return rc;
-		rc = lade_pipe_back_off(s->outlet->engine, 1);
-		if (rc < 0)
-			return rc;
+	s->config.create = false;
+	if (rc < 0)
+		return config_fail(s->outlet, s->path, strerror(-rc));
+	if (rc == 0 && !s->outlet->config->create)
+		return config_fail(s->outlet, s->path,
+				   "is not there, and without `create: true` nobody makes the"
+				   " table");
+	if (rc == 0) {
+		s->config.path = ":memory:";
+		s->config.create = true;
 	}
+	return 0;
 }
 
 static int sqlite_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *shape)
@@ -479,11 +523,14 @@ static int sqlite_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *
 		.write = true,
 		.create = true,
 	};
+	s->path = s->config.path;
 	rc = lade_json_reader_new(&s->reader);
+	if (rc == 0 && outlet->engine->probing)
+		rc = probe(s);
 	if (rc == 0) {
 		rc = open_writer(s, &error);
 		if (rc < 0 && rc != -ECANCELED)
-			return config_fail(outlet, s->config.path, error.text);
+			return config_fail(outlet, s->path, error.text);
 	}
 	if (rc == 0 && c->columns.n)
 		rc = open_listed(s, shape);

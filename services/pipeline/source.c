@@ -168,9 +168,16 @@ static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 				 (long long)m->engine->config->source.message_bytes_max);
 		return 0;
 	}
+	if (line->len == 0) {
+		lade_pipe_reject(b, i, "source", "the line is empty");
+		return 0;
+	}
 	rc = lade_pipe_message_read(msg, b->shape, m->reader, &b->arena, &error);
 	if (rc == -EBADMSG) {
-		lade_pipe_reject(b, i, "source", "%s at byte %zu", error.reason, error.at);
+		lade_pipe_reject(b, i, "source", "%s at byte %zu%s", error.reason, error.at,
+				 line->number > 1 || *line->text != '[' ? ""
+				 : "; messages are one JSON object a line, as jq -c '.[]' makes"
+				   " them of an array");
 		rc = 0;
 	}
 	return rc;

@@ -153,6 +153,8 @@ static int try_once(struct http *h, const char *url, struct lade_http_reply *rep
 			 lade_http_fetch(s->engine->http, &request, reply));
 	if (rc == -ECANCELED || rc == -ENOMEM)
 		return rc;
+	if (rc == 0 && class_of(reply->status) != -EAGAIN && class_of(reply->status) != -EIO)
+		s->answers++;
 	*detail = FAILED - rc;
 	if (rc < 0) {
 		lade_pipe_trouble(s->engine, s->config->name, s->trouble, "%s: %s", url,
@@ -454,6 +456,7 @@ static int http_open(struct lade_pipe_stage *stage, struct lade_pipe_shape *in)
 		return -ENOMEM;
 	stage->self = h;
 	stage->out = in;
+	stage->remote = true;
 	h->stage = stage;
 	lade_sem_init(&h->turns, (uint32_t)stage->config->concurrency);
 	rc = lade_json_reader_new(&h->reader);

@@ -39,10 +39,13 @@ struct sql {
 	struct lade_cache *cache; /* NULL: none */
 };
 
-/* The answer to one tuple: rows times columns, texts behind them, in one block. */
+/* The answer to one tuple: rows times columns, texts behind them, in one block; or a failure, which
+ * is kept for those who wait for it, so that each of them knows its reason. */
 struct answer {
+	int rc;	    /* 0, or how the query failed */
+	bool alone; /* the query failed for this tuple alone, not for several */
 	uint32_t rows;
-	struct lade_datum cells[];
+	struct lade_datum cells[]; /* of a failure: its reason, as a C string */
 };
 
 static int64_t limit_of(const struct sql *s)
@@ -88,6 +91,7 @@ static int ask(struct sql *s, const struct lade_datum *cells, uint32_t rows, str
 	a = take_asker(s);
 	s->stage->calls++;
 	rc = lade_sqlite_query_ask(a->query, &batch, limit_of(s), &a->result, &error);
+	s->stage->answers += rc == 0;
 	if (rc < 0) {
 		give_asker(s, a);
 		return fault_rc(s, rc, &error);
@@ -112,7 +116,7 @@ static struct answer *answer_new(const struct lade_sqlite_result *r, uint32_t i,
 	a = malloc(bytes + text);
 	if (!a)
 		return NULL;
-	a->rows = rows;
+	*a = (struct answer){ .rows = rows };
 	to = (char *)a + bytes;
 	for (uint32_t k = 0; k < rows; k++) {
 		for (unsigned c = 0; c < r->columns; c++) {
@@ -127,6 +131,19 @@ static struct answer *answer_new(const struct lade_sqlite_result *r, uint32_t i,
 		}
 	}
 	*ret_bytes = bytes + text;
+	return a;
+}
+
+static struct answer *failure_new(int rc, bool alone, const char *reason, size_t *ret_bytes)
+{
+	size_t len = strlen(reason) + 1;
+	struct answer *a = malloc(sizeof(*a) + len);
+
+	if (!a)
+		return NULL;
+	*a = (struct answer){ .rc = rc, .alone = alone };
+	memcpy(a->cells, reason, len);
+	*ret_bytes = sizeof(*a) + len;
 	return a;
 }
 
@@ -253,6 +270,22 @@ static void untuple(const struct lade_cache_key *key, struct lade_datum *cells, 
 	}
 }
 
+/* All of a load have failed as one: each waiter learns how, and nobody later. */
+static int load_failures(struct sql *s, int rc, struct lade_cache_load *loads, size_t count)
+{
+	if (rc != -EBADMSG && rc != -EAGAIN && rc != -EIO)
+		return rc;
+	for (size_t i = 0; i < count; i++) {
+		struct answer *value =
+			failure_new(rc, count == 1, s->stage->trouble, &loads[i].bytes);
+
+		loads[i].value = value;
+		loads[i].rc = value ? 0 : -ENOMEM;
+		loads[i].ttl = lade_ns(0);
+	}
+	return 0;
+}
+
 static int load_rows(void *arg, const struct lade_cache_key *keys, struct lade_cache_load *loads,
 		     size_t count)
 {
@@ -267,7 +300,7 @@ static int load_rows(void *arg, const struct lade_cache_key *keys, struct lade_c
 		rc = ask(s, cells, (uint32_t)count, &a);
 	free(cells);
 	if (rc < 0)
-		return rc;
+		return load_failures(s, rc, loads, count);
 	for (size_t i = 0; i < count; i++) {
 		struct answer *value = answer_new(&a->result, (uint32_t)i, &loads[i].bytes);
 
@@ -329,9 +362,29 @@ static int ask_batch(struct sql *s, struct lade_pipe_batch *b, const struct lade
 	return rc;
 }
 
+/* What a cached answer means for a message; *ret_others: it failed, but not by itself. */
+static int take_cached(struct sql *s, struct lade_pipe_batch *b, uint32_t at,
+		       const struct lade_cached *got, bool *ret_others)
+{
+	const struct answer *a = got->value;
+
+	if (got->rc == -ETIME)
+		lade_pipe_trouble(s->stage->engine, s->stage->config->name, s->stage->trouble,
+				  "the query took longer than its timeout");
+	if (got->rc < 0)
+		return got->rc;
+	if (a->rc == 0)
+		return set_from_answer(s, b, at, a);
+	*ret_others = !a->alone;
+	/* Whoever rejects a message for it finds its own reason here, and not a later one. */
+	snprintf(s->stage->trouble, sizeof(s->stage->trouble), "%s", (const char *)a->cells);
+	return a->rc;
+}
+
 static int ask_cache(struct sql *s, struct lade_pipe_batch *b, const struct lade_datum *cells,
 		     const uint32_t *kept, uint32_t n)
 {
+	bool others = false;
 	struct lade_cache_key *keys = lade_arena_alloc(&b->arena, (n + 1) * sizeof(*keys));
 	struct lade_cached *got = lade_arena_alloc(&b->arena, (n + 1) * sizeof(*got));
 	int rc = keys && got ? 0 : -ENOMEM;
@@ -345,13 +398,12 @@ static int ask_cache(struct sql *s, struct lade_pipe_batch *b, const struct lade
 		return rc;
 	for (uint32_t j = 0; j < n; j++) {
 		if (rc == 0)
-			rc = got[j].rc;
-		if (rc == 0)
-			rc = set_from_answer(s, b, kept[j], got[j].value);
+			rc = take_cached(s, b, kept[j], &got[j], &others);
 		if (got[j].rc == 0)
 			lade_cache_release(&got[j]);
 	}
-	return rc;
+	/* It waited for a query that other tuples were in as well: their fault is not its own. */
+	return rc == -EBADMSG && others && n == 1 ? ask_batch(s, b, cells, kept, n) : rc;
 }
 
 static int sql_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
@@ -376,6 +428,10 @@ static int sql_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
 
 static int config_fail(struct lade_pipe_stage *stage, const char *what, const char *reason)
 {
+	/* What SQLite says begins with the database's name where that matters. */
+	if (strncmp(reason, what, strlen(what)) == 0)
+		return lade_pipe_fail(stage->engine, LADE_EXIT_FAILED, "step %s: %s",
+				      stage->config->name, reason);
 	return lade_pipe_fail(stage->engine, LADE_EXIT_FAILED, "step %s: %s: %s",
 			      stage->config->name, what, reason);
 }
@@ -464,6 +520,7 @@ static int sql_open(struct lade_pipe_stage *stage, struct lade_pipe_shape *in)
 		return -ENOMEM;
 	stage->self = s;
 	stage->out = in;
+	stage->remote = true;
 	s->stage = stage;
 	rc = open_keys(s, in);
 	s->config = (struct lade_sqlite_query_config){

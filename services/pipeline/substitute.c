@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -134,6 +135,7 @@ static size_t without_newline(const char *text, size_t len)
 static int from_file(struct subst *s, const char *whole, size_t whole_len, const char *body,
 		     size_t len)
 {
+	const char *folder = s->problems->folder && *body != '/' ? s->problems->folder : "";
 	char path[4096];
 	char *text = lade_arena_alloc(s->problems->arena, LADE_YAML_SECRET_MAX + 1);
 	ssize_t n;
@@ -142,15 +144,14 @@ static int from_file(struct subst *s, const char *whole, size_t whole_len, const
 		s->problems->out_of_memory = true;
 		return -ENOMEM;
 	}
-	if (len == 0 || len >= sizeof(path))
+	if (len == 0 || len + strlen(folder) >= sizeof(path))
 		return problem_at(s, whole, whole_len, "names no file, as ${file:/run/secrets/x}");
-	memcpy(path, body, len);
-	path[len] = '\0';
+	snprintf(path, sizeof(path), "%s%.*s", folder, (int)len, body);
 	n = read_file(path, text, LADE_YAML_SECRET_MAX + 1);
 	if (n < 0)
 		return lade_pipe_problem(s->problems, s->node->line, s->node->col,
-					 "%.*s cannot be read: %s", (int)whole_len, whole,
-					 strerror((int)-n));
+					 "%.*s cannot be read: %s: %s", (int)whole_len, whole,
+					 path, strerror((int)-n));
 	if (n > LADE_YAML_SECRET_MAX)
 		return problem_at(s, whole, whole_len, "is longer than 64 KiB");
 	if (memchr(text, 0, (size_t)n) || !is_text(text, (size_t)n))

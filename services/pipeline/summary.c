@@ -117,7 +117,8 @@ static void print_stage(const struct lade_pipe_stage *s, FILE *out)
 	bool http = s->config->kind == LADE_STEP_HTTP;
 
 	fprintf(out, "  %-10s %" PRIu64 " %s for %" PRIu64 " messages", s->config->name, s->calls,
-		http ? "requests" : "queries", s->asked);
+		http ? s->calls == 1 ? "request" : "requests"
+		     : s->calls == 1 ? "query" : "queries", s->asked);
 	if (s->calls && s->asked > s->calls)
 		fprintf(out, ", %" PRIu64 " saved by %s", s->asked - s->calls,
 			http		  ? "sharing and caching"
@@ -133,8 +134,8 @@ void lade_pipe_summary(const struct lade_pipe_engine *e, FILE *out)
 	const struct lade_pipe_stats *s = &e->stats;
 	double took = seconds(e, s->ended_ns);
 
-	fprintf(out, "\n%s: %" PRIu64 " messages in %.2f s, %.0f a second\n", e->config->name,
-		s->in, took, (double)s->in / took);
+	fprintf(out, "\n%s: %" PRIu64 " message%s in %.2f s, %.0f a second\n", e->config->name,
+		s->in, s->in == 1 ? "" : "s", took, (double)s->in / took);
 	fprintf(out, "  out        %" PRIu64 ", dropped %" PRIu64 ", rejected %" PRIu64 "\n",
 		s->out, s->dropped, s->rejected);
 	if (s->batches)

@@ -34,6 +34,7 @@ struct lade_pipe_problems {
 	struct lade_pipe_problem *last;		/* where the next one is linked */
 	int n;					/* all that were found, kept or not */
 	bool out_of_memory;			/* some could not be kept for lack of memory */
+	const char *folder;			/* where the text's ${file:} begin; NULL: here */
 };
 
 enum lade_yaml_kind {

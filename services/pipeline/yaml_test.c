@@ -33,6 +33,17 @@ static const char *value(const char *key)
 	return node && node->kind == LADE_YAML_SCALAR ? node->text : "(none)";
 }
 
+/* Scalars at the top, as they ought to be. */
+struct scalar {
+	const char *key, *text;
+};
+
+static void check_scalars(const struct scalar *scalars, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		CHECK_STR(value(scalars[i].key), scalars[i].text);
+}
+
 static const char *shown(const char *key)
 {
 	const struct lade_yaml_node *node = lade_yaml_get(root, key, strlen(key));
@@ -82,16 +93,20 @@ static void every_node_knows_its_line_and_column(void)
 
 static void scalars_stay_text(void)
 {
+	static const struct scalar scalars[] = {
+		{ "a", "007" },
+		{ "b", "yes" },
+		{ "c", "1e3" },
+		{ "d", "~" },
+		{ "e", "\xe2\x82\xac" },
+		{ "f", "x\ny\n" },
+		{ "g", "x y\n" },
+	};
+
 	CHECK_EQ(parse("a: 007\nb: yes\nc: 1e3\nd: ~\ne: \"\\u20ac\"\nf: |\n  x\n  y\ng: >\n  x\n  "
 		       "y\n"),
 		 0);
-	CHECK_STR(value("a"), "007");
-	CHECK_STR(value("b"), "yes");
-	CHECK_STR(value("c"), "1e3");
-	CHECK_STR(value("d"), "~");
-	CHECK_STR(value("e"), "\xe2\x82\xac");
-	CHECK_STR(value("f"), "x\ny\n");
-	CHECK_STR(value("g"), "x y\n");
+	check_scalars(scalars, sizeof(scalars) / sizeof(*scalars));
 }
 
 static void what_yaml_does_not_like_is_explained(void)
@@ -163,6 +178,17 @@ static void depth_and_size_are_limited(void)
 
 static void variables_are_replaced_in_scalars_only(void)
 {
+	static const struct scalar scalars[] = {
+		{ "a", "x: [1]" },
+		{ "b", "<x: [1]|x: [1]>" },
+		{ "c", "else" },
+		{ "d", "else" },
+		{ "e", "" },
+		{ "f", "" },
+		{ "g", "${env:X} $5 $" },
+		{ "${env:LADE_TEST_A}", "key" },
+	};
+
 	setenv("LADE_TEST_A", "x: [1]", 1);
 	setenv("LADE_TEST_EMPTY", "", 1);
 	unsetenv("LADE_TEST_NONE");
@@ -172,14 +198,7 @@ static void variables_are_replaced_in_scalars_only(void)
 		       "$\n"
 		       "${env:LADE_TEST_A}: key\n"),
 		 0);
-	CHECK_STR(value("a"), "x: [1]");
-	CHECK_STR(value("b"), "<x: [1]|x: [1]>");
-	CHECK_STR(value("c"), "else");
-	CHECK_STR(value("d"), "else");
-	CHECK_STR(value("e"), "");
-	CHECK_STR(value("f"), "");
-	CHECK_STR(value("g"), "${env:X} $5 $");
-	CHECK_STR(value("${env:LADE_TEST_A}"), "key");
+	check_scalars(scalars, sizeof(scalars) / sizeof(*scalars));
 }
 
 static void a_variable_is_not_read_a_second_time(void)

@@ -116,6 +116,23 @@ static int get_now(struct lade_cache *cache, const char *key, long *ret)
 	return get(cache, key, 0, FOREVER_MS, ret);
 }
 
+static int get_both(struct lade_cache *cache, const char *key, long *a, long *b)
+{
+	return lade_join(lade_do(get, cache, key, 0, FOREVER_MS, a),
+			 lade_do(get, cache, key, 0, FOREVER_MS, b));
+}
+
+#define NO_NUMBER (-1000) /* what number() adds to an error */
+
+/* The number that a get gives, negative when stale; or NO_NUMBER and the error. */
+static long number(struct lade_cache *cache, const char *key)
+{
+	long n = 0;
+	int rc = get_now(cache, key, &n);
+
+	return rc < 0 ? NO_NUMBER + rc : n;
+}
+
 /* Every test ends so: nothing is left, everything was dropped. */
 static void close_all(struct lade_cache *cache)
 {
@@ -184,8 +201,7 @@ IN_TASK(an_abandoned_load_finishes_and_is_stored)
 		CHECK_EQ(lade_cache_stats(c).abandoned, 1);
 	}
 	CHECK_EQ(now_ms(), 100);
-	CHECK_EQ(get_now(c, "k", &n), 0);
-	CHECK_EQ(n, 1);
+	CHECK_EQ(number(c, "k"), 1);
 	close_all(c);
 }
 
@@ -205,8 +221,7 @@ IN_TASK(an_abandoned_load_is_cancelled_where_that_was_asked_for_and_joins_nobody
 		CHECK_EQ(now_ms(), 130);
 		CHECK_EQ(n, 2);
 		CHECK_EQ(begun, 2);
-		CHECK_EQ(get_now(c, "k", &n), 0);
-		CHECK_EQ(n, 2);
+		CHECK_EQ(number(c, "k"), 2);
 	}
 	CHECK_EQ(lade_cache_stats(c).late, 1);
 	close_all(c);
@@ -260,8 +275,7 @@ IN_TASK(a_load_that_does_not_stop_at_its_deadline_frees_its_key_and_comes_too_la
 		CHECK_EQ(n, 1);
 	}
 	CHECK_EQ(now_ms(), 100);
-	CHECK_EQ(get_now(c, "k", &n), 0);
-	CHECK_EQ(n, 1);
+	CHECK_EQ(number(c, "k"), 1);
 	CHECK_EQ(lade_cache_stats(c).late, 1);
 	close_all(c);
 }
@@ -278,8 +292,7 @@ IN_TASK(a_late_result_is_stored_when_nothing_newer_has_begun)
 		c = new_cache(&s, (struct lade_cache_config){ .load_timeout = lade_ms(40) });
 		CHECK_EQ(get_now(c, "k", &n), -ETIME);
 	}
-	CHECK_EQ(get_now(c, "k", &n), 0);
-	CHECK_EQ(n, 1);
+	CHECK_EQ(number(c, "k"), 1);
 	CHECK_EQ(begun, 1);
 	close_all(c);
 }
@@ -339,12 +352,10 @@ IN_TASK(a_waiter_gets_the_stale_value_at_the_loads_deadline_where_that_is_allowe
 		CHECK_EQ(get_now(c, "k", &n), 0);
 		CHECK_EQ(lade_sleep(lade_ms(20)), 0);
 		plan.ms = 1000;
-		CHECK_EQ(get_now(c, "k", &n), 0);
-		CHECK_EQ(n, -1);
+		CHECK_EQ(number(c, "k"), -1);
 		CHECK_EQ(now_ms(), 61);
 		/* And the next is not made to wait as long. */
-		CHECK_EQ(get_now(c, "k", &n), 0);
-		CHECK_EQ(n, -1);
+		CHECK_EQ(number(c, "k"), -1);
 		CHECK_EQ(now_ms(), 61);
 		CHECK_EQ(begun, 2);
 	}
@@ -396,13 +407,9 @@ IN_TASK(an_uncacheable_value_is_for_one_and_the_others_load_at_once_in_parallel)
 		CHECK_EQ(now_ms(), 200);
 		CHECK_EQ(begun, 20);
 		/* It is known for a while; then one finds out again. */
-		CHECK_EQ(lade_join(lade_do(get, c, "k", 0, FOREVER_MS, &a),
-				   lade_do(get, c, "k", 0, FOREVER_MS, &b)),
-			 0);
+		CHECK_EQ(get_both(c, "k", &a, &b), 0);
 		CHECK_EQ(now_ms(), 300);
-		CHECK_EQ(lade_join(lade_do(get, c, "k", 0, FOREVER_MS, &a),
-				   lade_do(get, c, "k", 0, FOREVER_MS, &b)),
-			 0);
+		CHECK_EQ(get_both(c, "k", &a, &b), 0);
 		CHECK_EQ(now_ms(), 500);
 	}
 	for (int i = 0; i < 20; i++) {
@@ -422,13 +429,10 @@ IN_TASK(a_ttl_of_zero_serves_those_who_waited)
 	plan.ttl_ms = 0;
 	lade_scope(s, &rc) {
 		c = new_cache(&s, (struct lade_cache_config){ 0 });
-		CHECK_EQ(lade_join(lade_do(get, c, "k", 0, FOREVER_MS, &a),
-				   lade_do(get, c, "k", 0, FOREVER_MS, &b)),
-			 0);
+		CHECK_EQ(get_both(c, "k", &a, &b), 0);
 		CHECK_EQ(a, 1);
 		CHECK_EQ(b, 1);
-		CHECK_EQ(get_now(c, "k", &a), 0);
-		CHECK_EQ(a, 2);
+		CHECK_EQ(number(c, "k"), 2);
 		CHECK_EQ(lade_cache_stats(c).entries, 0);
 	}
 	close_all(c);
@@ -438,7 +442,6 @@ IN_TASK(a_value_set_with_a_ttl_of_zero_is_not_served)
 {
 	struct lade_cache *c = NULL;
 	struct lade_cache_load one = { 0 };
-	long n = 0;
 	int rc = 0;
 
 	reset(10);
@@ -446,8 +449,7 @@ IN_TASK(a_value_set_with_a_ttl_of_zero_is_not_served)
 		c = new_cache(&s, (struct lade_cache_config){ .soft_timeout = lade_ms(5) });
 		CHECK_EQ(new_value(&one), 0);
 		CHECK_EQ(lade_cache_set(c, "k", 1, one.value, 8, lade_ns(0)), 0);
-		CHECK_EQ(get_now(c, "k", &n), 0);
-		CHECK_EQ(n, 2);
+		CHECK_EQ(number(c, "k"), 2);
 	}
 	close_all(c);
 }
@@ -466,13 +468,11 @@ IN_TASK(stale_is_given_at_once_while_one_load_refreshes_it)
 		CHECK_EQ(get_now(c, "k", &n), 0);
 		CHECK_EQ(lade_sleep(lade_ms(150)), 0);
 		for (int i = 0; i < 50; i++) {
-			CHECK_EQ(get_now(c, "k", &n), 0);
-			CHECK_EQ(n, -1);
+			CHECK_EQ(number(c, "k"), -1);
 		}
 		CHECK_EQ(now_ms(), 160);
 		CHECK_EQ(lade_sleep(lade_ms(11)), 0);
-		CHECK_EQ(get_now(c, "k", &n), 0);
-		CHECK_EQ(n, 2);
+		CHECK_EQ(number(c, "k"), 2);
 		CHECK_EQ(begun, 2);
 	}
 	close_all(c);
@@ -494,8 +494,7 @@ IN_TASK(a_failed_refresh_backs_off_and_does_not_make_the_value_fresh)
 		plan.rc = -EIO;
 		/* Pauses of 100, 200, 400 ms: refreshes at 0, 100, 300 and 700 ms. */
 		for (int i = 0; i < 80; i++) {
-			CHECK_EQ(get_now(c, "k", &n), 0);
-			CHECK_EQ(n, -1);
+			CHECK_EQ(number(c, "k"), -1);
 			CHECK_EQ(lade_sleep(lade_ms(10)), 0);
 		}
 		CHECK_EQ(begun, 1 + 4);
@@ -504,8 +503,7 @@ IN_TASK(a_failed_refresh_backs_off_and_does_not_make_the_value_fresh)
 		CHECK_EQ(get_now(c, "k", &n), 0);
 		CHECK_EQ(lade_yield(), 0);
 		CHECK_EQ(lade_sleep(lade_ms(1)), 0);
-		CHECK_EQ(get_now(c, "k", &n), 0);
-		CHECK_EQ(n, 2);
+		CHECK_EQ(number(c, "k"), 2);
 	}
 	close_all(c);
 }
@@ -547,18 +545,15 @@ IN_TASK(with_stale_at_hand_a_caller_waits_softly)
 		CHECK_EQ(get_now(c, "k", &n), 0);
 		CHECK_EQ(lade_sleep(lade_ms(200)), 0);
 		plan.ms = 50;
-		CHECK_EQ(get_now(c, "k", &n), 0);
-		CHECK_EQ(n, -1);
+		CHECK_EQ(number(c, "k"), -1);
 		CHECK_EQ(now_ms(), 221);
 		CHECK_EQ(lade_sleep(lade_ms(40)), 0);
-		CHECK_EQ(get_now(c, "k", &n), 0);
-		CHECK_EQ(n, 2);
+		CHECK_EQ(number(c, "k"), 2);
 		CHECK_EQ(begun, 2);
 		/* A load that is quick enough is waited for; the stale value was not given. */
 		CHECK_EQ(lade_sleep(lade_ms(200)), 0);
 		plan.ms = 5;
-		CHECK_EQ(get_now(c, "k", &n), 0);
-		CHECK_EQ(n, 3);
+		CHECK_EQ(number(c, "k"), 3);
 		CHECK_EQ(lade_cache_stats(c).stale, 1);
 	}
 	close_all(c);

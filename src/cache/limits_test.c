@@ -184,6 +184,22 @@ static int count_fresh(struct lade_cache *c)
 	return fresh;
 }
 
+IN_TASK(more_than_a_hundred_thousand_keys_at_once_are_emsgsize_and_load_nothing)
+{
+	struct lade_cache *c = NULL;
+	struct lade_cached got = { 0 };
+	int rc = 0;
+
+	begun = 0;
+	lade_scope(s, &rc) {
+		c = new_cache(&s, (struct lade_cache_config){ 0 });
+		CHECK_EQ(lade_cache_get_many(c, &(struct lade_cache_key){ "a", 1 }, 100001, &got),
+			 -EMSGSIZE);
+		CHECK_EQ(begun, 0);
+	}
+	lade_cache_close(c, false);
+}
+
 IN_TASK(jitter_only_shortens_and_by_no_more_than_asked_for)
 {
 	struct lade_cache *c = NULL;
@@ -300,6 +316,7 @@ int main(void)
 	TAP(a_value_in_use_outlives_the_cache);
 	TAP(a_value_too_large_goes_to_its_waiters_only_and_is_counted);
 	TAP(a_key_has_its_limit_and_may_be_empty);
+	TAP(more_than_a_hundred_thousand_keys_at_once_are_emsgsize_and_load_nothing);
 	TAP(jitter_only_shortens_and_by_no_more_than_asked_for);
 	TAP(a_configuration_out_of_range_is_refused);
 	TAP(wherever_memory_runs_out_the_cache_answers_enomem_and_leaks_nothing);

@@ -561,6 +561,7 @@ IN_TASK(a_sibling_of_a_failed_child_knows_which_and_where_it_was_started)
 		lade_start(&s, &a);
 		lade_start(&s, &b);
 	}
+	CHECK_EQ(asked.kind, LADE_REASON_SIBLING);
 	CHECK_EQ(asked.root, LADE_REASON_SIBLING);
 	CHECK_STR(asked.task, "end_after");
 	CHECK_STR(asked.site, b.head.site);

@@ -366,6 +366,10 @@ lade_node_close(struct lade_ctl *ctl, struct lade_node *node, const char *site)
 /* lade_shield_overrun - ends a shield's budget now. */
 void lade_shield_overrun(struct lade_node *shield);
 
+/* lade_reason_from - the request on the innermost scope that has one, from @node outward, behind
+ * shields too: a shield holds the request back, not the reason. */
+struct lade_reason lade_reason_from(const struct lade_node *node);
+
 /* lade_request - asks a scope and all below it to end. */
 void lade_request(struct lade_loop *loop, struct lade_node *node, enum level level,
 		  enum lade_reason_kind kind, const char *site, const char *task);

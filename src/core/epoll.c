@@ -159,12 +159,22 @@ static enum lade_abort_result epoll_abort(struct lade_loop *loop, struct lade_io
 	return LADE_ABORTED;
 }
 
-static void take_event(struct epoll_state *d, int fd, uint32_t events)
+/* Completes ops that have been taken out of their list: one that completes may call others of
+ * them off, or begin to wait anew. */
+static void complete_all(struct lade_link *ops, int result)
 {
-	struct watch *w = d->watches[fd];
-	struct lade_link due, *it, *next;
+	struct lade_link *it;
 
-	lade_list_init(&due);
+	while ((it = lade_list_pop(ops)))
+		lade_complete(&LADE_CONTAINER(it, struct lade_io, op.link)->op, result);
+}
+
+/* Moves to @ret the waiters of a descriptor whom @events concern. */
+static void take_due(struct watch *w, uint32_t events, struct lade_link *ret)
+{
+	struct lade_link *it, *next;
+
+	lade_list_init(ret);
 	for (it = w->waiters.next; it != &w->waiters; it = next) {
 		struct lade_io *io = LADE_CONTAINER(it, struct lade_io, op.link);
 
@@ -172,14 +182,24 @@ static void take_event(struct epoll_state *d, int fd, uint32_t events)
 		if (!(events & (io->events | EPOLLERR | EPOLLHUP)))
 			continue;
 		lade_list_remove(it);
-		lade_list_append(&due, it);
+		lade_list_append(ret, it);
 	}
-	/* One that completes may call others of this list off, or wait again. */
-	while ((it = lade_list_pop(&due)))
-		lade_complete(&LADE_CONTAINER(it, struct lade_io, op.link)->op,
-			      (int)(events & 0xffff));
-	if (!lade_list_empty(&w->waiters))
-		(void)arm(d, w, fd);
+}
+
+static void take_event(struct epoll_state *d, int fd, uint32_t events)
+{
+	struct watch *w = d->watches[fd];
+	struct lade_link due;
+	int rc;
+
+	take_due(w, events, &due);
+	complete_all(&due, (int)(events & 0xffff));
+	rc = lade_list_empty(&w->waiters) ? 0 : arm(d, w, fd);
+	if (lade_likely(rc == 0))
+		return;
+	/* Nobody would ever tell those who still wait: each is told why. */
+	take_due(w, EPOLLERR, &due);
+	complete_all(&due, rc);
 }
 
 static int timeout_ms(struct lade_loop *loop, int64_t until_ns)

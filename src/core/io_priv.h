@@ -25,6 +25,7 @@ struct lade_io {
 	uint32_t len;	   /* bytes */
 	int64_t offset;	   /* position in the file; -1: the current one */
 	uint32_t slot;	   /* the back end's: place in its table */
+	bool unsent;	   /* the back end's: not handed to the kernel yet */
 };
 
 enum effect_kind {

@@ -196,8 +196,23 @@ static void turn(struct lade_loop *loop)
 	fire_timers(loop);
 }
 
+/* A loop blocks its thread: inside another it would stop that one's tasks and take their place. */
+static void check_outside(const char *site)
+{
+	const struct lade_ctl *ctl = lade_cur;
+
+	if (lade_likely(!ctl->loop))
+		return;
+	if (!ctl->head)
+		lade_misuse("%s: a loop is run inside a callback of another, which was given at %s",
+			    site, ctl->no_suspend_site);
+	lade_misuse("%s: a loop is run inside task %s, started at %s, which runs on another", site,
+		    ctl->head->type->name, ctl->head->site);
+}
+
 int lade_loop_run(struct lade_loop *loop, struct lade_task *task, const char *site)
 {
+	check_outside(site);
 	lade_node_init_root(&loop->root.head, NULL, NODE_BLOCK, site);
 	lade_scope_init(&loop->root, loop, POLICY_ALL);
 	lade_task_start(&loop->root, task, 0, 0, site);

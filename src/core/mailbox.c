@@ -23,9 +23,10 @@ void lade_loop_wake(struct lade_loop *loop)
 	const uint64_t one = 1;
 	int saved = errno;
 
-	/* A full counter (EAGAIN) has its wake-up under way. */
-	if (loop->wake_fd >= 0)
-		(void)!write(loop->wake_fd, &one, sizeof(one));
+	/* A full counter (EAGAIN) has its wake-up under way; a signal has taken it from nobody. */
+	while (loop->wake_fd >= 0 && write(loop->wake_fd, &one, sizeof(one)) < 0 &&
+	       errno == EINTR)
+		;
 	errno = saved;
 }
 

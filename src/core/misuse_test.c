@@ -489,7 +489,66 @@ IN_TASK(a_task_compiled_for_another_layout_ends_the_process)
 		lade_start_at(&s, &a.head, OFFENCE);
 }
 
-int main(void)
+static int runs_a_loop(void)
+{
+	struct end_after_task inner = end_after_task(1, 0);
+	struct lade_loop *second;
+
+	if (lade_loop_new(&(struct lade_loop_config){ .backend = "virtual" }, &second) < 0)
+		return -ENOMEM;
+	return lade_loop_run(second, &inner.head, OFFENCE);
+}
+LADE_TASK_VOID(runs_a_loop)
+
+IN_TASK(a_loop_run_inside_a_task_ends_the_process)
+{
+	struct runs_a_loop_task a = runs_a_loop_task();
+	int rc = 0;
+
+	lade_scope(s, &rc)
+		lade_start_at(&s, &a.head, STARTED);
+}
+
+IN_TASK(the_running_loop_run_again_inside_its_task_ends_the_process)
+{
+	struct end_after_task inner = end_after_task(1, 0);
+
+	lade_loop_run(lade_cur->loop, &inner.head, OFFENCE);
+}
+
+static void a_loop_may_be_run_when_another_has_ended(void)
+{
+	after_no_suspend_a_task_may_suspend_again();
+	after_no_suspend_a_task_may_suspend_again();
+}
+
+static long *nowhere; /* NULL, which no compiler can see */
+
+IN_TASK(a_result_pointer_that_is_null_at_run_time_ends_the_process)
+{
+	struct value_after_do *a = lade_do(value_after, 1, 5, nowhere);
+	int rc = 0;
+
+	lade_scope(s, &rc)
+		lade_start_at(&s, &a->head, STARTED);
+}
+
+static void long_message(void)
+{
+	lade_misuse("%0*d", 5000, 7);
+}
+
+static void a_message_longer_than_a_kibibyte_is_cut(void)
+{
+	/* The first words and 1,023 bytes, without what would have followed them. */
+	char said[1200] = "lade: misuse: ";
+
+	memset(said + 14, '0', 1023);
+	strcpy(said + 14 + 1023, "\n");
+	tap_run_dies(long_message, "a message of 1,023 zeros ends a line", said);
+}
+
+static void tasks_and_their_structs(void)
 {
 	TAP_DIES(a_task_started_twice_ends_the_process,
 		 "here.c:2: task end_after is started twice; the first time was at start.c:1");
@@ -511,6 +570,10 @@ int main(void)
 		 "a task, started at start.c:1, was moved or freed while it ran");
 	TAP_DIES(a_task_whose_struct_was_made_anew_and_started_while_it_ran_ends_the_process,
 		 "a task, started at start.c:1, was moved or freed while it ran");
+}
+
+static void scopes(void)
+{
 	TAP_DIES(a_scope_closed_by_another_task_ends_the_process,
 		 "here.c:2: the scope of start.c:1 is closed by a task that does not own it");
 	TAP_DIES(a_scope_closed_before_one_inside_it_ends_the_process,
@@ -524,6 +587,10 @@ int main(void)
 		 "ends here");
 	TAP_DIES(a_task_started_in_a_closed_scope_ends_the_process,
 		 "here.c:2: task end_after is started in the scope of start.c:1, which is closed");
+}
+
+static void outside_any_task(void)
+{
 	TAP_DIES(a_suspending_call_outside_any_task_ends_the_process,
 		 "here.c:2: a suspending call outside any task");
 	TAP_DIES(a_scope_outside_any_task_ends_the_process,
@@ -536,6 +603,10 @@ int main(void)
 		 "outside any task");
 	TAP_DIES(a_park_outside_any_task_ends_the_process,
 		 "outside any task");
+}
+
+static void inside_no_suspend(void)
+{
 	TAP_DIES(a_suspending_call_inside_no_suspend_ends_the_process,
 		 "here.c:2: a suspending call inside lade_no_suspend of start.c:1, in task "
 		 "run_root");
@@ -561,6 +632,10 @@ int main(void)
 		 "a suspending call inside lade_no_suspend");
 	TAP_DIES(a_suspending_dispose_ends_the_process,
 		 "a suspending call inside lade_no_suspend");
+}
+
+static void values_layouts_and_loops(void)
+{
 	TAP_DIES(the_value_of_a_task_that_was_never_started_ends_the_process,
 		 "here.c:2: the value of task value_after is read, which was never started");
 	TAP_DIES(the_value_of_a_task_that_still_runs_ends_the_process,
@@ -573,5 +648,24 @@ int main(void)
 		 "here.c:2: a shield needs a finite budget");
 	TAP_DIES(a_task_compiled_for_another_layout_ends_the_process,
 		 "here.c:2: compiled for layout 99, running 1: rebuild");
+	TAP(a_message_longer_than_a_kibibyte_is_cut);
+	TAP_DIES(a_loop_run_inside_a_task_ends_the_process,
+		 "here.c:2: a loop is run inside task runs_a_loop, started at start.c:1, which "
+		 "runs on another");
+	TAP_DIES(the_running_loop_run_again_inside_its_task_ends_the_process,
+		 "here.c:2: a loop is run inside task run_root");
+	TAP(a_loop_may_be_run_when_another_has_ended);
+	TAP_DIES(a_result_pointer_that_is_null_at_run_time_ends_the_process,
+		 "task value_after, started at start.c:1, was written by lade_do with NULL for "
+		 "its result");
+}
+
+int main(void)
+{
+	tasks_and_their_structs();
+	scopes();
+	outside_any_task();
+	inside_no_suspend();
+	values_layouts_and_loops();
 	return tap_done();
 }

@@ -9,8 +9,8 @@
  * recursion: the tree may be deeper than a stack. First everybody is marked, then parked tasks are
  * told: all are signalled before any can run.
  *
- * A shield stops the spreading and starts its budget; when that is over it lets the request in,
- * and no shield inside it has any budget left, whenever its own began to run. A
+ * A shield stops the spreading, and a hard request starts its budget; when that is over it lets
+ * the request in, and no shield inside it has any budget left, whenever its own began to run. A
  * deadline is an ordinary request, made by a timer; one that is not earlier than the deadline
  * outside it is never armed, so of equal deadlines the outermost fires.
  *
@@ -59,14 +59,15 @@ static int64_t budget_end(const struct lade_node *shield, int64_t now_ns)
 			      .mono_ns;
 
 	for (const struct lade_node *n = shield->outer; n; n = n->outer)
-		if (lade_is_shield(n->kind) && (n->flags & NODE_DEFERRED) && n->budget_end_ns < end)
+		if (lade_is_shield(n->kind) && (n->flags & NODE_DEFERRED) &&
+		    n->budget_end_ns < end)
 			end = n->budget_end_ns;
 	return end;
 }
 
 static void shield_over(struct lade_timer *timer);
 
-/* A request has reached a closed shield from outside.  Returns whether it must be let in now. */
+/* A hard request has come to a closed shield from outside.  Returns whether it must be let in. */
 static bool shield_defers(struct lade_loop *loop, struct lade_node *shield)
 {
 	int64_t end, now_ns;
@@ -142,7 +143,9 @@ static struct lade_node *spread_in_task(struct lade_loop *loop, struct lade_node
 			return work;
 		}
 		if (is_closed_shield(node->inner)) {
-			if (!spent && !shield_defers(loop, node->inner))
+			/* A soft request is held back and delivers nothing: no budget runs. */
+			if (!spent &&
+			    (eff != LEVEL_HARD || !shield_defers(loop, node->inner)))
 				return work;
 			open_shield(loop, node->inner);
 		}
@@ -323,12 +326,12 @@ static void shield_node_open(struct lade_node *node, enum node_kind kind, const 
 		node->budget_ns = node->cleanup_ns;
 }
 
-/* A shield that opens while a request is pending: its budget runs from here. */
+/* A shield that opens while a hard request is pending: its budget runs from here. */
 static void shield_node_begin(struct lade_node *node)
 {
 	struct lade_ctl *ctl = lade_cur;
 
-	if (node->outer->eff != LEVEL_NONE && shield_defers(ctl->loop, node)) {
+	if (node->outer->eff == LEVEL_HARD && shield_defers(ctl->loop, node)) {
 		open_shield(ctl->loop, node);
 		spread(ctl->loop, node);
 	}
@@ -409,21 +412,41 @@ bool lade_cancelled(void)
 	return lade_cur->gate & GATE_CANCEL;
 }
 
-/* The request on the innermost scope that has one, behind shields too: a shield holds the request
- * back, not the reason. */
-static struct lade_reason reason_from(const struct lade_node *node)
+/* The scope whose child a task is, given its own: a composite is no task of its own, so its members
+ * are children of the scope in which it was started. */
+static const struct lade_node *parent_scope(const struct lade_node *root)
+{
+	const struct lade_node *node = root->outer;
+
+	while (node && node->level == LEVEL_NONE && node->owner && !node->owner->context.sp)
+		node = node->outer;
+	return node;
+}
+
+/* What a request on another task's scope is to its child: what befell a sibling of it, or a race
+ * that it was in, is told as such; all else has befallen its parent. */
+static bool is_its_own(const struct lade_node *node, const struct lade_node *parent)
+{
+	return node == parent && (node->reason.kind == LADE_REASON_SIBLING ||
+				  node->reason.kind == LADE_REASON_RACE_LOST);
+}
+
+struct lade_reason lade_reason_from(const struct lade_node *node)
 {
 	struct lade_reason why = { .site = "", .task = "" };
+	const struct lade_node *parent = NULL;
 	bool other_task = false;
 
-	while (node && node->level == LEVEL_NONE) {
-		other_task |= node->kind == NODE_TASK;
-		node = node->outer;
+	for (; node && node->level == LEVEL_NONE; node = node->outer) {
+		if (node->kind == NODE_TASK && !other_task) {
+			other_task = true;
+			parent = parent_scope(node);
+		}
 	}
 	if (!node)
 		return why;
 	why = node->reason;
-	if (other_task)
+	if (other_task && !is_its_own(node, parent))
 		why.kind = LADE_REASON_PARENT;
 	return why;
 }
@@ -431,7 +454,7 @@ static struct lade_reason reason_from(const struct lade_node *node)
 struct lade_reason lade_why(void)
 {
 	const struct lade_ctl *ctl = lade_cur;
-	struct lade_reason why = reason_from(ctl->scope);
+	struct lade_reason why = lade_reason_from(ctl->scope);
 	bool holds = ctl->scope && ctl->scope->eff != LEVEL_NONE;
 
 	if (!holds && ctl->fired.kind != LADE_REASON_NONE &&

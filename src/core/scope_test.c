@@ -780,18 +780,55 @@ static int starts_when_cancelled(struct lade_scope *scope, struct tell_after_tas
 LADE_TASK_VOID(starts_when_cancelled, (struct lade_scope *, scope),
 	       (struct tell_after_task *, task), (bool, daemon))
 
-IN_TASK(a_child_that_a_cancelled_daemon_starts_is_waited_for)
+/* A block with a child that is cut short, one that fails later, and a body that ends with 0. */
+static int cut_and_late(enum lade_policy policy, int body_rc)
 {
-	struct tell_after_task a = tell_after_task("a", 30, 0);
+	struct end_after_task cut = end_after_task(1000, 0);
+	struct stubborn_task late = stubborn_task(20, -EIO);
+	int rc = body_rc;
+
+	lade_scope(s, &rc, .policy = policy) {
+		lade_start(&s, &cut);
+		lade_start(&s, &late);
+	}
+	return rc;
+}
+
+IN_TASK(in_a_block_success_ranks_below_an_error_and_an_error_below_cancelled)
+{
+	struct end_after_task good = end_after_task(5, 0), bad = end_after_task(6, -EIO);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &good);
+		lade_start(&s, &bad);
+	}
+	CHECK_EQ(rc, -EIO);
+	CHECK_EQ(lade_within(lade_ms(3), cut_and_late(LADE_FAIL_FAST, 0)), -ETIME);
+	/* With LADE_ALL the body alone says what comes out. */
+	CHECK_EQ(lade_within(lade_ms(3), cut_and_late(LADE_ALL, 0)), 0);
+	CHECK_EQ(lade_within(lade_ms(3), cut_and_late(LADE_ALL, -EIO)), -EIO);
+}
+
+/* A scope whose daemon, when it is cancelled at 10 ms, starts @task.  Returns its outcome. */
+static int cancel_a_daemon_that_starts(struct tell_after_task *task, bool daemon)
+{
 	struct starts_when_cancelled_task d = { 0 };
 	int rc = 0;
 
 	lade_scope(s, &rc) {
-		d = starts_when_cancelled_task(&s, &a, false);
+		d = starts_when_cancelled_task(&s, task, daemon);
 		lade_start_daemon(&s, &d);
 		CHECK_EQ(lade_sleep(lade_ms(10)), 0);
 	}
-	CHECK_EQ(rc, 0);
+	return rc;
+}
+
+IN_TASK(a_child_that_a_cancelled_daemon_starts_is_waited_for)
+{
+	struct tell_after_task a = tell_after_task("a", 30, 0);
+
+	CHECK_EQ(cancel_a_daemon_that_starts(&a, false), 0);
 	CHECK_EQ(now_ms(), 40);
 	CHECK_STR(slate, "a:0");
 }
@@ -799,15 +836,8 @@ IN_TASK(a_child_that_a_cancelled_daemon_starts_is_waited_for)
 IN_TASK(a_daemon_that_a_cancelled_daemon_starts_is_cancelled_too)
 {
 	struct tell_after_task a = tell_after_task("a", 3000, 0);
-	struct starts_when_cancelled_task d = { 0 };
-	int rc = 0;
 
-	lade_scope(s, &rc) {
-		d = starts_when_cancelled_task(&s, &a, true);
-		lade_start_daemon(&s, &d);
-		CHECK_EQ(lade_sleep(lade_ms(10)), 0);
-	}
-	CHECK_EQ(rc, 0);
+	CHECK_EQ(cancel_a_daemon_that_starts(&a, true), 0);
 	CHECK_EQ(now_ms(), 10);
 	CHECK_EQ(lade_status(&a), -ECANCELED);
 }
@@ -1017,6 +1047,7 @@ int main(void)
 	TAP(a_daemon_that_fails_has_failed_its_scope);
 	TAP(a_daemon_that_fails_while_it_is_cancelled_has_failed_its_scope);
 	TAP(a_daemon_that_ends_early_ends_nobody);
+	TAP(in_a_block_success_ranks_below_an_error_and_an_error_below_cancelled);
 	TAP(a_child_that_a_cancelled_daemon_starts_is_waited_for);
 	TAP(a_daemon_that_a_cancelled_daemon_starts_is_cancelled_too);
 	TAP(daemons_and_children_that_a_cancelled_daemon_starts_all_end);

@@ -259,6 +259,64 @@ IN_TASK(a_work_that_ends_at_the_very_end_of_the_budget_has_ended_in_time)
 	CHECK_STR(slate, "in:35:0");
 }
 
+/* Shields a sleep, and tells how it and the one behind it ended. */
+static int shields_sleep(int64_t budget_ms, int64_t ms)
+{
+	int rc = 0;
+
+	lade_shield(lade_ms(budget_ms))
+		rc = lade_sleep(lade_ms(ms));
+	write_down("%d at %d", rc, (int)now_ms());
+	return lade_sleep(lade_ms(100000));
+}
+
+static int shields_late(int64_t before_ms, int64_t budget_ms, int64_t ms)
+{
+	int rc = lade_sleep(lade_ms(before_ms));
+
+	return rc < 0 ? rc : shields_sleep(budget_ms, ms);
+}
+LADE_TASK_VOID(shields_late, (int64_t, before_ms), (int64_t, budget_ms), (int64_t, ms))
+
+/* A task that opens a shield of 500 ms after @before_ms and sleeps in it for @ms, asked at once to
+ * end, with a grace of 10 s.  Returns its status. */
+static int shield_in_a_grace(int64_t before_ms, int64_t ms)
+{
+	struct shields_late_task a = shields_late_task(before_ms, 500, ms);
+	int rc = 0;
+
+	reports = 0;
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		lade_start(&s, &a);
+		CHECK_EQ(lade_yield(), 0);
+		lade_cancel(&a, lade_s(10));
+	}
+	return lade_status(&a);
+}
+
+IN_LOOP(a_soft_request_starts_no_budget, .report = keep_report)
+{
+	CHECK_EQ(shield_in_a_grace(0, 3000), -ECANCELED);
+	/* Six times its budget, within the grace, and then the grace goes on. */
+	CHECK_STR(slate, "0 at 3000");
+	CHECK_EQ(reports, 0);
+	CHECK_EQ(now_ms(), 10000);
+}
+
+IN_LOOP(the_budget_runs_from_the_end_of_the_grace, .report = keep_report)
+{
+	CHECK_EQ(shield_in_a_grace(0, 60000), -ECANCELED);
+	CHECK_STR(slate, "-125 at 10500");
+	CHECK_EQ(reports, 1);
+}
+
+IN_LOOP(a_shield_that_opens_in_the_soft_phase_has_its_whole_budget_behind_it,
+	.report = keep_report)
+{
+	CHECK_EQ(shield_in_a_grace(9900, 60000), -ECANCELED);
+	CHECK_STR(slate, "-125 at 10500");
+}
+
 IN_TASK(a_later_request_does_not_start_the_budget_anew)
 {
 	struct cancel_after_task again = { 0 };
@@ -823,6 +881,9 @@ int main(void)
 	TAP(an_overrun_is_reported_with_the_place_of_the_shield);
 	TAP(what_ends_within_the_budget_is_not_reported);
 	TAP(a_work_that_ends_at_the_very_end_of_the_budget_has_ended_in_time);
+	TAP(a_soft_request_starts_no_budget);
+	TAP(the_budget_runs_from_the_end_of_the_grace);
+	TAP(a_shield_that_opens_in_the_soft_phase_has_its_whole_budget_behind_it);
 	TAP(a_later_request_does_not_start_the_budget_anew);
 	TAP(a_shield_without_budget_delivers_at_once);
 	TAP(an_inner_shield_gets_what_is_left_of_the_outer_one);

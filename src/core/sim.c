@@ -28,8 +28,8 @@
 #include <unistd.h>
 
 #define FIRST_NS INT64_C(1000000000) /* not 0: an instant before the first must exist */
-#define TURNS_AT_ONCE 256	     /* of tasks, between two looks at timers */
-#define INLINE_MAX 8		     /* calls that may complete without a switch in a row */
+#define TURNS_A_ROUND 256	     /* of tasks, between two looks at timers */
+#define INLINE_CHOICES 8		     /* calls that may complete without a switch in a row */
 #define PCT_FALLS 8
 #define PCT_STEPS 4096 /* the falls of SIM_PCT are among the first so many turns */
 
@@ -406,13 +406,13 @@ static void sim_run(struct lade_loop *loop)
 {
 	struct sim *sim = loop->backend_data;
 
-	for (int turns = 0; loop->ready_head && turns < TURNS_AT_ONCE; turns++) {
+	for (int turns = 0; loop->ready_head && turns < TURNS_A_ROUND; turns++) {
 		struct lade_ctl *ctl;
 
 		choose(sim);
 		ctl = loop->ready_head;
 		if (sim->config.order != SIM_IN_ORDER)
-			loop->inline_budget = (int)sim_below(sim, INLINE_MAX);
+			loop->inline_budget = (int)sim_below(sim, INLINE_CHOICES);
 		sim_trace(sim, "run #%llu %s", (unsigned long long)ctl->number,
 			  ctl->head->type->name);
 		if (sim->config.order == SIM_PCT)

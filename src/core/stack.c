@@ -76,7 +76,8 @@ struct lade_stacks *lade_stacks_new(uint32_t max)
 	stacks->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 	stacks->max = max ? max : STACKS_MAX_DEFAULT;
 	stacks->guard = best_guard(stacks->page_bytes);
-	stacks->watched = san_reads_memory();
+	stacks->marks = lade_marks_new();
+	stacks->watched = san_reads_memory() || stacks->marks;
 	for (int i = 0; i < STACK_CLASSES; i++)
 		stacks->classes[i].slot_bytes = SMALLEST_SLOT << (2 * i);
 	return stacks;
@@ -96,6 +97,8 @@ struct lade_stacks *lade_stacks_free(struct lade_stacks *stacks)
 			lade_free(r);
 		}
 	}
+	if (stacks)
+		lade_free(stacks->marks);
 	lade_free(stacks);
 	return NULL;
 }
@@ -199,6 +202,8 @@ struct lade_ctl *lade_stack_take_any(struct lade_stacks *stacks, size_t bytes)
 	ctl = class->free;
 	if (ctl) {
 		class->free = ctl->ready_next;
+		if (stacks->marks && !(ctl->flags & CTL_TRIMMED))
+			lade_marks_take(stacks, ctl);
 		ctl->flags &= CTL_CANARY;
 		if (stacks->watched)
 			san_stack_again(ctl);
@@ -211,16 +216,33 @@ struct lade_ctl *lade_stack_take_any(struct lade_stacks *stacks, size_t bytes)
 	return ctl;
 }
 
+char *lade_stack_low(const struct lade_stacks *stacks, const struct lade_ctl *ctl)
+{
+	return ctl->stack + (ctl->flags & CTL_CANARY ? stacks->page_bytes
+						     : guard_bytes(stacks, ctl->stack_bytes));
+}
+
 /* Gives back the pages of a free slot that lie deeper than what every task touches. */
 static void trim_slot(struct lade_stacks *stacks, struct lade_ctl *ctl)
 {
-	size_t guard = guard_bytes(stacks, ctl->stack_bytes);
+	char *low = lade_stack_low(stacks, ctl);
 
-	if (ctl->flags & CTL_CANARY)
-		guard = stacks->page_bytes;
-	(void)madvise(ctl->stack + guard, ctl->stack_bytes - guard - TRIM_KEEP_BYTES,
-		      MADV_DONTNEED);
+	if (stacks->marks)
+		lade_marks_take(stacks, ctl);
+	else
+		(void)madvise(low, (size_t)(ctl->stack + ctl->stack_bytes - low) - TRIM_KEEP_BYTES,
+			      MADV_DONTNEED);
 	ctl->flags |= CTL_TRIMMED;
+}
+
+void lade_stacks_measure(struct lade_stacks *stacks)
+{
+	for (int i = 0; i < STACK_CLASSES; i++) {
+		struct lade_ctl *ctl = stacks->classes[i].free;
+
+		for (; ctl && !(ctl->flags & CTL_TRIMMED); ctl = ctl->ready_next)
+			trim_slot(stacks, ctl);
+	}
 }
 
 void lade_stacks_trim(struct lade_stacks *stacks)

@@ -34,8 +34,34 @@ struct lade_stacks {
 	uint32_t max;		  /* limit on stacks in use */
 	uint32_t in_use;	  /* stacks taken and not given back */
 	size_t page_bytes;	  /* the system's */
-	bool watched;		  /* a tool that must be told of each use */
+	bool watched;		  /* a tool must be told of each use, or marks are kept */
+	struct stack_marks *marks; /* deepest use by start line, or NULL: not asked for */
 };
+
+/* How deep the tasks of one start line have used their stacks. */
+struct stack_mark {
+	const char *site;   /* file:line of the start */
+	size_t bytes;	    /* deepest use, in whole pages */
+	size_t stack_bytes; /* size of that stack */
+};
+
+/* lade_marks_new - room for marks if the environment asks for them, or NULL. */
+struct stack_marks *lade_marks_new(void);
+
+/* lade_marks_note - measures a stack for the task that uses it or used it last. */
+void lade_marks_note(struct lade_stacks *stacks, const struct lade_ctl *ctl);
+
+/* lade_marks_take - lade_marks_note of a stack that is free, and empties it for the next task. */
+void lade_marks_take(struct lade_stacks *stacks, struct lade_ctl *ctl);
+
+/* lade_marks_next - the mark after @mark, NULL: the first; NULL when there is no more. */
+const struct stack_mark *lade_marks_next(struct lade_stacks *stacks, const struct stack_mark *mark);
+
+/* lade_stack_low - the lowest byte of a stack that a task may use. */
+char *lade_stack_low(const struct lade_stacks *stacks, const struct lade_ctl *ctl);
+
+/* lade_stacks_measure - takes the marks of all stacks that are free. */
+void lade_stacks_measure(struct lade_stacks *stacks);
 
 /* lade_stack_take_any - lade_stack_take, whatever the size, and when no stack is free. */
 struct lade_ctl *lade_stack_take_any(struct lade_stacks *stacks, size_t bytes);

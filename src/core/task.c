@@ -14,6 +14,12 @@
 #include <errno.h>
 #include <string.h>
 
+void lade_null_result(const struct lade_task *task)
+{
+	lade_misuse("task %s, started at %s, was written by lade_do with NULL for its result",
+		    task->type->name, task->site);
+}
+
 const char *lade_task_name(void)
 {
 	return lade_cur->head ? lade_cur->head->type->name : "";

@@ -648,30 +648,30 @@ IN_TASK(spawning_into_a_cancelled_scope_succeeds_and_the_task_does_not_run)
 	CHECK_STR(slate, "dropped:1");
 }
 
-IN_TASK(children_that_were_started_count_against_max_children)
+/* When a spawn has its place beside two started children that end at 10 and 20 ms. */
+static int64_t spawn_beside_two(uint32_t max_children)
 {
 	struct end_after_task a = end_after_task(10, 0), b = end_after_task(20, 0);
+	int64_t at_ms = 0;
 	int rc = 0;
 
-	lade_scope(s, &rc, .max_children = 2) {
+	lade_scope(s, &rc, .max_children = max_children) {
 		lade_start(&s, &a);
 		lade_start(&s, &b);
 		CHECK_EQ(lade_spawn(&s, end_after_task(0, 0)), 0);
-		CHECK_EQ(now_ms(), 10);
+		at_ms = now_ms();
 	}
+	return at_ms;
+}
+
+IN_TASK(children_that_were_started_count_against_max_children)
+{
+	CHECK_EQ(spawn_beside_two(2), 10);
 }
 
 IN_TASK(a_place_is_free_when_fewer_than_max_children_are_alive_and_not_before)
 {
-	struct end_after_task a = end_after_task(10, 0), b = end_after_task(20, 0);
-	int rc = 0;
-
-	lade_scope(s, &rc, .max_children = 1) {
-		lade_start(&s, &a);
-		lade_start(&s, &b);
-		CHECK_EQ(lade_spawn(&s, end_after_task(0, 0)), 0);
-		CHECK_EQ(now_ms(), 20);
-	}
+	CHECK_EQ(spawn_beside_two(1), 20);
 }
 
 IN_TASK(a_daemon_does_not_count_against_max_children)

@@ -11,8 +11,10 @@
  * and descriptor, until the operation's own completion says what happened.
  *
  * LIMITS  64 entries in the submission queue; when it is full it is submitted, and the operation
- * goes into the next. Completions that do not fit are kept by the kernel (IORING_FEAT_NODROP).
- * The table of slots grows as operations in flight do: at most one for each parked task. */
+ * goes into the next. If the kernel does not take it now, for want of memory, operations wait in a
+ * list, and the loop does not sleep until they are queued. Completions that do not fit are kept by
+ * the kernel (IORING_FEAT_NODROP). The table of slots grows as operations in flight do: at most
+ * one for each parked task. */
 
 #include "base/alloc.h"
 #include "core/io_priv.h"
@@ -42,6 +44,8 @@ struct uring_data {
 	struct slot *slots;	/* table by slot number */
 	uint32_t slots_len;	/* entries */
 	uint32_t free;		/* first free slot, or NO_SLOT */
+	struct lade_link unsent; /* operations for which there was no entry, by their op.link */
+	struct lade_link uncalled; /* operations in flight that are still to be called off */
 	uint64_t woken;		/* where the eventfd is read into */
 	bool wake_armed;	/* the read is in flight */
 };
@@ -85,6 +89,8 @@ static int uring_open(struct lade_loop *loop)
 	if (!d)
 		return -ENOMEM;
 	d->free = NO_SLOT;
+	lade_list_init(&d->unsent);
+	lade_list_init(&d->uncalled);
 	rc = ring_open(&d->ring);
 	if (rc < 0) {
 		lade_free(d);
@@ -173,44 +179,102 @@ static void prepare(struct io_uring_sqe *sqe, const struct lade_io *io)
 	}
 }
 
+/* Queues an operation that has its slot.  Returns false if there is no entry for it. */
+static bool hand_over(struct uring_data *d, struct lade_io *io)
+{
+	struct io_uring_sqe *sqe = get_sqe(d);
+
+	if (lade_unlikely(!sqe))
+		return false;
+	prepare(sqe, io);
+	io_uring_sqe_set_data64(sqe, tag_of(d, io->slot));
+	return true;
+}
+
+/* Queues the cancel of an operation in flight.  Returns false if there is no entry for it. */
+static bool call_off(struct uring_data *d, struct lade_io *io)
+{
+	struct io_uring_sqe *sqe = get_sqe(d);
+
+	if (lade_unlikely(!sqe))
+		return false;
+	io_uring_prep_cancel64(sqe, tag_of(d, io->slot), 0);
+	io_uring_sqe_set_data64(sqe, TAG_CANCEL);
+	return true;
+}
+
+static void free_slot(struct uring_data *d, uint32_t number)
+{
+	struct slot *slot = &d->slots[number];
+
+	slot->io = NULL;
+	slot->generation++;
+	slot->next_free = d->free;
+	d->free = number;
+}
+
 static int uring_start(struct lade_loop *loop, struct lade_io *io)
 {
 	struct uring_data *d = loop->backend_data;
-	struct io_uring_sqe *sqe;
 
 	if (io->fd < 0 && io->code != IO_OPEN)
 		return -EBADF;
 	if (d->free == NO_SLOT && grow_slots(d) < 0)
 		return -ENOMEM;
-	sqe = get_sqe(d);
-	if (!sqe)
-		return -EBUSY;
 	io->slot = d->free;
 	d->free = d->slots[io->slot].next_free;
 	d->slots[io->slot].io = io;
-	prepare(sqe, io);
-	io_uring_sqe_set_data64(sqe, tag_of(d, io->slot));
+	io->unsent = !hand_over(d, io);
+	lade_list_init(&io->op.link);
+	if (lade_unlikely(io->unsent))
+		lade_list_append(&d->unsent, &io->op.link);
 	return 0;
 }
 
 static enum lade_abort_result uring_abort(struct lade_loop *loop, struct lade_io *io)
 {
 	struct uring_data *d = loop->backend_data;
-	struct io_uring_sqe *sqe = get_sqe(d);
 
-	/* Submitting makes room, except when the kernel is out of memory for this very moment;
-	 * a cancel that cannot be sent now would never be sent. */
-	while (!sqe)
-		sqe = get_sqe(d);
-	io_uring_prep_cancel64(sqe, tag_of(d, io->slot), 0);
-	io_uring_sqe_set_data64(sqe, TAG_CANCEL);
+	if (lade_unlikely(io->unsent)) {
+		lade_list_remove(&io->op.link);
+		free_slot(d, io->slot);
+		return LADE_ABORTED;
+	}
+	if (lade_unlikely(!call_off(d, io)))
+		lade_list_append(&d->uncalled, &io->op.link);
 	return LADE_PENDING;
+}
+
+/* The first operation of a list is dealt with. */
+static void take_first(struct lade_link *list)
+{
+	struct lade_link *first = lade_list_pop(list);
+
+	lade_list_init(first);
+}
+
+/* Queues what there was no entry for.  Returns whether all of it is queued now. */
+static bool catch_up(struct uring_data *d)
+{
+	while (!lade_list_empty(&d->unsent)) {
+		struct lade_io *io = LADE_CONTAINER(d->unsent.next, struct lade_io, op.link);
+
+		if (!hand_over(d, io))
+			return false;
+		io->unsent = false;
+		take_first(&d->unsent);
+	}
+	while (!lade_list_empty(&d->uncalled)) {
+		if (!call_off(d, LADE_CONTAINER(d->uncalled.next, struct lade_io, op.link)))
+			return false;
+		take_first(&d->uncalled);
+	}
+	return true;
 }
 
 static void take_completion(struct lade_loop *loop, struct uring_data *d, uint64_t tag, int result)
 {
 	uint32_t number = (uint32_t)tag;
-	struct slot *slot;
 	struct lade_io *io;
 
 	if (tag == TAG_CANCEL)
@@ -222,27 +286,26 @@ static void take_completion(struct lade_loop *loop, struct uring_data *d, uint64
 	}
 	if (number >= d->slots_len || tag != tag_of(d, number) || !d->slots[number].io)
 		return;
-	slot = &d->slots[number];
-	io = slot->io;
-	slot->io = NULL;
-	slot->generation++;
-	slot->next_free = d->free;
-	d->free = number;
+	io = d->slots[number].io;
+	lade_list_remove(&io->op.link);
+	free_slot(d, number);
 	lade_complete(&io->op, result);
 }
 
-static void arm_wake(struct lade_loop *loop, struct uring_data *d)
+/* Returns whether a wake-up from outside will be heard. */
+static bool arm_wake(struct lade_loop *loop, struct uring_data *d)
 {
 	struct io_uring_sqe *sqe;
 
 	if (d->wake_armed)
-		return;
+		return true;
 	sqe = get_sqe(d);
 	if (!sqe)
-		return;
+		return false;
 	io_uring_prep_read(sqe, loop->wake_fd, &d->woken, sizeof(d->woken), 0);
 	io_uring_sqe_set_data64(sqe, TAG_WAKE);
 	d->wake_armed = true;
+	return true;
 }
 
 /* Submits what is queued and waits for a completion, if it may. */
@@ -276,7 +339,9 @@ static int uring_poll(struct lade_loop *loop, int64_t until_ns)
 	struct uring_data *d = loop->backend_data;
 	struct io_uring_cqe *cqe;
 
-	arm_wake(loop, d);
+	/* With something left to queue there is no sleep: the kernel has no memory this moment. */
+	if (lade_unlikely(!arm_wake(loop, d) || !catch_up(d)))
+		until_ns = 0;
 	if (until_ns != 0 || has_news(d))
 		submit_and_wait(loop, d, until_ns);
 	while (io_uring_peek_cqe(&d->ring, &cqe) == 0) {

@@ -14,14 +14,14 @@
 #include <lade/explore.h>
 
 #define POINTS_MAX 4096	 /* in one run; what comes after is not explored, and said */
-#define EFFECTS_MAX 1024 /* remembered of one run */
-#define TASKS_MAX 1024	 /* remembered of one run */
+#define EFFECTS_KEPT 1024 /* remembered of one run */
+#define TASKS_KEPT 1024	 /* remembered of one run */
 #define EVENTS_KEPT 30	 /* shown with a finding */
 #define EVENT_BYTES 160
-#define SCOPES_MAX 16	 /* enclosing scopes of one point */
+#define TARGETS_MAX 16	 /* enclosing scopes of one point */
 #define CALLS_MAX 200000 /* suspending calls in a trial; then it "never ends" */
 #define TEXT_BYTES 512
-#define FRAMES_MAX 16	 /* of a stack that is shown */
+#define FRAMES_KEPT 16	 /* of a stack that is shown */
 
 enum when { BEFORE, PARKED, COMPLETED, FAULT, FAULT_ON, NO_MEMORY, WHENS };
 
@@ -48,7 +48,7 @@ struct effect {
 	uint32_t sent, answered;
 	int64_t took_ns;
 	const char *site; /* of the call that was told so */
-	uintptr_t pcs[FRAMES_MAX]; /* the stack then */
+	uintptr_t pcs[FRAMES_KEPT]; /* the stack then */
 	uint32_t pcs_len;
 };
 
@@ -73,10 +73,10 @@ struct outcome {
 	int setup_rc;
 	int64_t took_ns[2];    /* of the body's runs */
 	int64_t injected_ns;   /* when it was injected */
-	uintptr_t pcs[FRAMES_MAX]; /* the stack of the task at the injection */
+	uintptr_t pcs[FRAMES_KEPT]; /* the stack of the task at the injection */
 	uint32_t pcs_len;
 	const char *told_site; /* of the call that was first told of the cancel, or NULL */
-	uintptr_t told_pcs[FRAMES_MAX]; /* the stack there */
+	uintptr_t told_pcs[FRAMES_KEPT]; /* the stack there */
 	uint32_t told_pcs_len;
 	uint64_t trace_hash;
 	long allocations;      /* in the first run */
@@ -86,7 +86,7 @@ struct outcome {
 	char swallowed[TEXT_BYTES]; /* a task that swallowed its cancel, or "" */
 	char events[EVENTS_KEPT][EVENT_BYTES];
 	uint64_t events_len;	    /* so far; the last ones are kept */
-	struct effect effects[EFFECTS_MAX];
+	struct effect effects[EFFECTS_KEPT];
 	struct point points[POINTS_MAX]; /* of the undisturbed run only */
 };
 
@@ -165,7 +165,7 @@ void explore_report(const struct lade_scenario *scenario, uint64_t seed,
 /* stack.c */
 
 /* explore_stack - the return addresses of a task's frames, innermost first; how many. */
-uint32_t explore_stack(const struct lade_ctl *ctl, uintptr_t pcs[FRAMES_MAX]);
+uint32_t explore_stack(const struct lade_ctl *ctl, uintptr_t pcs[FRAMES_KEPT]);
 
 /* explore_print_stack - prints those frames that are the author's, a line each. */
 void explore_print_stack(const char *indent, const uintptr_t *pcs, uint32_t n);

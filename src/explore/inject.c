@@ -10,7 +10,7 @@
  *
  * Of a call that is made many times at one place the first, the second and the last are explored.
  *
- * LIMITS  POINTS_MAX points of a run, SCOPES_MAX scopes of a point, --budget trials; a trial that
+ * LIMITS  POINTS_MAX points of a run, TARGETS_MAX scopes of a point, --budget trials; a trial that
  * makes CALLS_MAX suspending calls or takes TRIAL_SECONDS never ends. */
 
 #include "explore/explore_priv.h"
@@ -111,7 +111,7 @@ static uint32_t targets(const struct lade_ctl *ctl, struct target *to)
 {
 	uint32_t n = 0;
 
-	for (struct lade_node *node = ctl->scope; node && n + 2 < SCOPES_MAX; node = node->outer) {
+	for (struct lade_node *node = ctl->scope; node && n + 2 < TARGETS_MAX; node = node->outer) {
 		if (lade_is_shield(node->kind) && !(node->flags & NODE_OPENED)) {
 			to[n++] = (struct target){ node, OVERRUN };
 			break;
@@ -303,7 +303,7 @@ static bool is_wanted(enum when when, const struct point *recorded, uint32_t poi
 
 static void try_cancels(enum when when, struct lade_ctl *ctl, uint32_t point)
 {
-	struct target to[SCOPES_MAX];
+	struct target to[TARGETS_MAX];
 	uint32_t n = targets(ctl, to);
 	const struct point *p = &now.undisturbed->points[point];
 
@@ -488,14 +488,18 @@ static double cover(const struct outcome *a, const struct tally *tally, FILE *to
 
 static void explore_in_here(void)
 {
-	struct outcome *out = shared(sizeof(*out));
+	/* Not shared: the explorer goes on while a trial copies what it was at the fork. */
+	struct outcome *out = calloc(1, sizeof(*out));
 
+	if (!out)
+		_exit(2);
 	explore_run(now.scenario, now.seed, out, inject);
 	/* A trial ends here, whatever it came to. */
 	if (explore_outcome() != out)
 		_exit(0);
 	finish_all();
 	fflush(stdout);
+	free(out);
 }
 
 /* One injection, made in this process. */
@@ -584,16 +588,20 @@ int explore_scenario(const struct lade_scenario *scenario, const struct settings
 	now.undisturbed = a;
 	now.tally = shared(sizeof(*now.tally));
 	rc = record_twice(a);
-	if (rc == 0 && settings->replays)
-		return replay_here();
 	if (rc == 0)
-		rc = explore_apart();
+		rc = settings->replays ? replay_here() : explore_apart();
 	if (rc < 0)
 		return rc;
+	totals->findings += rc;
+	if (settings->replays)
+		return rc;
 	coverage = cover(a, now.tally, NULL);
+	if (a->points_len == POINTS_MAX)
+		printf("%s: only the first %d points are explored; what comes after needs a "
+		       "scenario of its own\n",
+		       scenario->name, POINTS_MAX);
 	totals->trials += now.tally->trials;
 	totals->points += a->points_len;
-	totals->findings += rc;
 	totals->covered += coverage * a->points_len;
 	printf("%s: %u points, %ld runs, %d findings, coverage %.0f %%\n", scenario->name,
 	       a->points_len, now.tally->trials, rc, coverage);

@@ -15,7 +15,7 @@
 #if defined(__clang__) || defined(__GNUC__)
 __attribute__((no_sanitize("address")))
 #endif
-uint32_t explore_stack(const struct lade_ctl *ctl, uintptr_t pcs[FRAMES_MAX])
+uint32_t explore_stack(const struct lade_ctl *ctl, uintptr_t pcs[FRAMES_KEPT])
 {
 	const uintptr_t *frame = ctl == lade_cur ? __builtin_frame_address(0) : ctl->context.bp;
 	uint32_t n = 0;
@@ -24,7 +24,7 @@ uint32_t explore_stack(const struct lade_ctl *ctl, uintptr_t pcs[FRAMES_MAX])
 		return 0;
 	if (ctl != lade_cur)
 		pcs[n++] = (uintptr_t)ctl->context.pc;
-	while (n < FRAMES_MAX && (const char *)frame > ctl->stack &&
+	while (n < FRAMES_KEPT && (const char *)frame > ctl->stack &&
 	       (const char *)frame < ctl->stack + ctl->stack_bytes) {
 		const uintptr_t *next = (const uintptr_t *)frame[0];
 
@@ -56,7 +56,7 @@ static bool is_ours(const char *line)
 					       "/lade/scope.h", "/lade/channel.h" };
 
 	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++)
-		if (strstr(line, folders[i]))
+		if (strstr(line, folders[i]) && !strstr(line, "_test.c:"))
 			return true;
 	return strstr(line, "_run at ") || strstr(line, "??") || strncmp(line, "_start", 6) == 0;
 }

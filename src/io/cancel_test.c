@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* cancel_test.c - cancels that land on accepts, connects, opens, reads and calls of the pool. */
 
+#include <lade/event.h>
 #include <lade/io.h>
 #include <lade/join.h>
+#include <lade/main.h>
 #include <lade/select.h>
 
 #include "run.h"
@@ -10,9 +12,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 
 /* run_real - IN_TASK on the back end that LADE_BACKEND names. */
 #define IN_REAL(name)                                                                              \
@@ -476,6 +482,245 @@ IN_REAL(a_cancelled_task_waits_for_the_thread_and_returns_what_it_completed)
 	}
 }
 
+/* The op that the signal handler is to complete, and how many it has completed. */
+static struct lade_op *_Atomic signalled;
+static atomic_int completed_by_signal;
+
+static void complete_from_handler(int number)
+{
+	struct lade_op *op = atomic_exchange(&signalled, NULL);
+
+	(void)number;
+	if (!op)
+		return;
+	lade_complete_remote(op, 40 + atomic_fetch_add(&completed_by_signal, 1) % 7);
+}
+
+/* Signals that fall anywhere: into the loop's sleep, between two lines of a task, into the loop. */
+IN_REAL(a_signal_handler_completes_the_op_of_a_task)
+{
+	struct sigaction action = { .sa_handler = complete_from_handler }, before;
+	struct itimerval often = { { 0, 300 }, { 0, 300 } }, never = { { 0, 0 }, { 0, 0 } };
+	int rounds = RUN_MANY(500);
+
+	CHECK_EQ(sigaction(SIGALRM, &action, &before), 0);
+	CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
+	for (int i = 0; i < rounds; i++) {
+		struct lade_op op = LADE_OP("a signal");
+
+		atomic_store(&signalled, &op);
+		CHECK_EQ(lade_within(lade_s(20), lade_park(&op, not_yet)), 40 + i % 7);
+	}
+	CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
+	CHECK_EQ(sigaction(SIGALRM, &before, NULL), 0);
+	CHECK_EQ(atomic_load(&completed_by_signal), rounds);
+}
+
+/* As many switches as it takes for the loop to have looked at the kernel several times. */
+#define LOOKS 1000
+
+/* Gives the kernel an operation that does nothing and comes back under @tag. */
+static void forge_completion(uint64_t tag)
+{
+	/* The ring is the first thing that the back end keeps. */
+	struct io_uring *ring = lade_loop_here()->backend_data;
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+
+	io_uring_prep_nop(sqe);
+	io_uring_sqe_set_data64(sqe, tag);
+	pass_turns(LOOKS);
+}
+
+/* The first wait of a loop has slot 0 under generation 0, the next one has it again under 1. */
+static void forge_into_new_use(int pipes[3][2])
+{
+	const uint64_t slot_0_use_1 = UINT64_C(1) << 32, slot_0_use_0 = 0;
+	struct wait_readable_task first = wait_readable_task(pipes[0][0]);
+	struct wait_readable_task second = wait_readable_task(pipes[1][0]);
+	struct wait_readable_task third = wait_readable_task(pipes[2][0]);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &first);
+		pass_turns(LOOKS);
+		CHECK_EQ(write(pipes[0][1], "x", 1), 1);
+		CHECK_EQ(lade_wait(&first), 0);
+		lade_start(&s, &second);
+		pass_turns(LOOKS);
+		forge_completion(slot_0_use_0);
+		CHECK_EQ(lade_status(&second), -EINPROGRESS);
+		/* Under the right generation it is believed, so the slot is the one meant. */
+		forge_completion(slot_0_use_1);
+		CHECK_EQ(lade_status(&second), 0);
+		lade_start(&s, &third);
+		pass_turns(LOOKS);
+		/* Now the kernel's own completion of the second wait comes too late. */
+		CHECK_EQ(write(pipes[1][1], "x", 1), 1);
+		pass_turns(LOOKS);
+		CHECK_EQ(lade_status(&third), -EINPROGRESS);
+		CHECK_EQ(write(pipes[2][1], "x", 1), 1);
+	}
+	CHECK_EQ(rc, 0);
+}
+
+IN_REAL(a_completion_forged_for_a_slot_in_new_use_is_not_believed)
+{
+	int pipes[3][2];
+
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(lade_pipe(pipes[i]), 0);
+	forge_into_new_use(pipes);
+	for (int i = 0; i < 6; i++)
+		lade_close(pipes[i / 2][i % 2]);
+}
+
+/* What a cleanup closes, and whether it could suspend. */
+struct closing {
+	int fd;
+	struct lade_event *event;
+	int slept[2];
+};
+
+static void sleep_and_close(void *arg)
+{
+	struct closing *c = arg;
+
+	c->slept[0] = lade_sleep(lade_s(3600));
+	/* The budget is gone: nothing waits any more, but it closes. */
+	c->slept[1] = lade_sleep(lade_ms(1));
+	lade_close(c->fd);
+	lade_event_set(c->event);
+}
+
+static int closes_in_its_cleanup(struct closing *c)
+{
+	lade_defer(sleep_and_close, c);
+
+	return lade_sleep(lade_s(3600));
+}
+LADE_TASK_VOID(closes_in_its_cleanup, (struct closing *, c))
+
+IN_REAL(when_the_cleanup_budget_is_gone_a_close_still_closes)
+{
+	struct lade_event event;
+	struct closing c = { .event = &event };
+	struct closes_in_its_cleanup_task t = closes_in_its_cleanup_task(&c);
+	int fds[2], rc = 0;
+	char byte;
+
+	lade_event_init(&event);
+	CHECK_EQ(lade_pipe(fds), 0);
+	c.fd = fds[1];
+	lade_scope(s, &rc, .policy = LADE_ALL, .cleanup = lade_ms(5)) {
+		lade_start(&s, &t);
+		pass_turns(2);
+		lade_cancel(&t);
+	}
+	CHECK_EQ(lade_status(&t), -ECANCELED);
+	CHECK_EQ(c.slept[0], -ECANCELED);
+	CHECK_EQ(c.slept[1], -ECANCELED);
+	CHECK_EQ(lade_event_wait(&event), 0);
+	/* The other end is told: it is closed for good. */
+	CHECK_EQ(lade_read(fds[0], &byte, 1), 0);
+	lade_close(fds[0]);
+}
+
+#define WAITS 300 /* more than a queue of io_uring has entries, and epoll tells of at once */
+
+IN_REAL(more_waits_than_the_kernel_is_asked_for_at_once_all_end)
+{
+	static struct read_one_task readers[WAITS];
+	int fds[2], rc = 0;
+	char bytes[WAITS];
+
+	memset(bytes, 'x', sizeof(bytes));
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+	lade_scope(s, &rc) {
+		for (int i = 0; i < WAITS; i++) {
+			/* Each waits on a descriptor of its own for the same bytes. */
+			readers[i] = read_one_task(dup(fds[0]));
+			lade_start(&s, &readers[i]);
+		}
+		pass_turns(3 * WAITS);
+		CHECK_EQ(write(fds[1], bytes, sizeof(bytes)), WAITS);
+	}
+	CHECK_EQ(rc, 0);
+	for (int i = 0; i < WAITS; i++) {
+		CHECK_EQ(lade_value(&readers[i]), 'x');
+		lade_close(readers[i].args.fd);
+	}
+	lade_close(fds[0]);
+	lade_close(fds[1]);
+}
+
+IN_REAL(a_call_moves_at_most_a_gibibyte)
+{
+	size_t bytes = (size_t)3 << 30;
+	char *much = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			  0);
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	CHECK(much != MAP_FAILED && null >= 0);
+	CHECK_EQ(lade_write(null, much, bytes), LADE_IO_MAX);
+	munmap(much, bytes);
+	lade_close(null);
+}
+
+static int select_both(int fd)
+{
+	return lade_select(lade_readable_case(fd), lade_writable_case(fd),
+			   lade_readable_case(fd));
+}
+LADE_TASK_VOID(select_both, (int, fd))
+
+/* A full socket from which there is nothing to read: neither is possible. */
+static void fill(int fd)
+{
+	static char bytes[65536];
+
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+}
+
+IN_REAL(a_select_that_names_a_descriptor_several_times_is_chosen_for_once)
+{
+	for (int i = 0; i < 4; i++) {
+		struct select_both_task a, b;
+		int fds[2], rc = 0;
+
+		CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
+			 0);
+		fill(fds[0]);
+		a = select_both_task(fds[0]);
+		b = select_both_task(fds[0]);
+		lade_scope(s, &rc) {
+			lade_start(&s, &a);
+			lade_start(&s, &b);
+			pass_turns(LOOKS);
+			/* Readable, or with the end of the other side both at once. */
+			if (i % 2)
+				CHECK_EQ(write(fds[1], "x", 1), 1);
+			else
+				lade_close(fds[1]);
+		}
+		CHECK(lade_status(&a) >= 0 && lade_status(&a) <= 2);
+		CHECK(lade_status(&b) >= 0 && lade_status(&b) <= 2);
+		lade_close(fds[0]);
+		if (i % 2)
+			lade_close(fds[1]);
+	}
+}
+
+static bool on_uring(void)
+{
+	const char *wish = getenv("LADE_BACKEND");
+	char text[128];
+
+	return wish && *wish ? strcmp(wish, "uring") == 0
+			     : lade_backend_probe(text, sizeof(text)) > 0 &&
+				       strncmp(text, "uring", 5) == 0;
+}
+
 int main(void)
 {
 	TAP(a_descriptor_that_arrives_as_the_cancel_lands_is_never_lost);
@@ -490,5 +735,15 @@ int main(void)
 	TAP(a_look_up_on_the_virtual_clock_can_be_cancelled);
 	TAP(threads_complete_the_ops_of_tasks);
 	TAP(a_cancelled_task_waits_for_the_thread_and_returns_what_it_completed);
+	TAP(a_signal_handler_completes_the_op_of_a_task);
+	TAP(when_the_cleanup_budget_is_gone_a_close_still_closes);
+	TAP(more_waits_than_the_kernel_is_asked_for_at_once_all_end);
+	TAP(a_select_that_names_a_descriptor_several_times_is_chosen_for_once);
+	TAP(a_call_moves_at_most_a_gibibyte);
+	if (on_uring())
+		TAP(a_completion_forged_for_a_slot_in_new_use_is_not_believed);
+	else
+		TAP_SKIP(a_completion_forged_for_a_slot_in_new_use_is_not_believed,
+			 "epoll has no completions");
 	return tap_done();
 }

@@ -216,7 +216,9 @@ int lade_open_at(const char *path, int flags, mode_t mode, int *ret_fd, const ch
 
 	if (rc < 0)
 		return rc;
-	rc = lade_io_wait(&io);
+	do {
+		rc = lade_io_wait(&io);
+	} while (rc == -EINTR);
 	if (rc == -EOPNOTSUPP)
 		rc = blocking(plain_open, &o, site);
 	if (rc < 0)
@@ -245,7 +247,9 @@ int lade_fsync_at(int fd, const char *site)
 
 	if (rc < 0)
 		return rc;
-	rc = lade_io_wait(&io);
+	do {
+		rc = lade_io_wait(&io);
+	} while (rc == -EINTR);
 	return rc == -EOPNOTSUPP ? blocking(plain_fsync, &fd, site) : rc;
 }
 

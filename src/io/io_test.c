@@ -192,6 +192,26 @@ static void names_and_numbers_resolve(void)
 	run_on(NULL, resolve_body);
 }
 
+static void long_names_body(void)
+{
+	char name[300];
+	struct lade_addresses a;
+	int fd;
+
+	memset(name, 'a', sizeof(name));
+	strcpy(name + 255, ":80");
+	CHECK(lade_connect_to(name, &fd) != -EINVAL);
+	strcpy(name + 256, ":80");
+	CHECK_EQ(lade_connect_to(name, &fd), -EINVAL);
+	name[256] = 0;
+	CHECK_EQ(lade_resolve(name, 80, &a), -ENOENT);
+}
+
+static void a_host_name_has_its_limit(void)
+{
+	run_on(NULL, long_names_body);
+}
+
 int main(void)
 {
 	TAP(an_echo_server_serves_twenty_clients_and_is_cancelled);
@@ -200,5 +220,6 @@ int main(void)
 	TAP(an_accept_ends_at_its_deadline);
 	TAP(a_blocking_call_returns_what_its_function_returned);
 	TAP(names_and_numbers_resolve);
+	TAP(a_host_name_has_its_limit);
 	return tap_done();
 }

@@ -59,8 +59,11 @@ static bool kernel_is_ready(int fd, short events)
 
 static int kernel_open(const char *path, int flags, mode_t mode)
 {
-	int fd = open(path, flags, mode);
+	int fd;
 
+	do {
+		fd = open(path, flags, mode);
+	} while (fd < 0 && errno == EINTR);
 	return fd >= 0 ? fd : -errno;
 }
 
@@ -71,7 +74,12 @@ static void kernel_close(int fd)
 
 static int kernel_fsync(int fd)
 {
-	return fsync(fd) < 0 ? -errno : 0;
+	int rc;
+
+	do {
+		rc = fsync(fd);
+	} while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : 0;
 }
 
 static int kernel_pipe(int ret_fds[2])

@@ -9,7 +9,8 @@
  *
  * With the virtual clock a call runs at once, on the loop's own thread: no second order of events.
  *
- * LIMITS  POOL_THREADS threads, JOBS_MAX calls queued; then tasks wait for a place. */
+ * LIMITS  POOL_THREADS threads, and one more for each name look-up that was left behind: those say
+ * of themselves how many they may be. JOBS_MAX calls queued; then tasks wait for a place. */
 
 #include "io/pool_priv.h"
 
@@ -155,6 +156,25 @@ static void job_due(struct lade_timer *timer)
 	job->run(job);
 }
 
+/* A look-up that was left behind keeps its thread busy for nobody. */
+static uint32_t threads_max(struct lade_loop *loop)
+{
+	return POOL_THREADS + atomic_load(&loop->lookups_left_behind);
+}
+
+void lade_pool_grow(struct lade_loop *loop)
+{
+	struct lade_pool *pool = loop->pool;
+
+	if (!pool) /* simulated */
+		return;
+	pthread_mutex_lock(&pool->lock);
+	/* Without memory for it the jobs wait for the threads that are there. */
+	if (pool->idle < pool->queued && pool->threads < threads_max(loop))
+		(void)start_thread(pool);
+	pthread_mutex_unlock(&pool->lock);
+}
+
 int lade_pool_add(struct lade_loop *loop, struct lade_job *job)
 {
 	struct lade_pool *pool;
@@ -174,7 +194,7 @@ int lade_pool_add(struct lade_loop *loop, struct lade_job *job)
 	if (!pool)
 		return -EAGAIN;
 	pthread_mutex_lock(&pool->lock);
-	if (pool->idle <= pool->queued && pool->threads < POOL_THREADS) {
+	if (pool->idle <= pool->queued && pool->threads < threads_max(loop)) {
 		rc = start_thread(pool);
 		if (pool->threads)
 			rc = 0; /* fewer threads than wished still do the work */

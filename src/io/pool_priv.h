@@ -19,6 +19,9 @@ struct lade_job {
  * Returns 0; -EAGAIN: no thread can be had. */
 int lade_pool_add(struct lade_loop *loop, struct lade_job *job);
 
+/* lade_pool_grow - one more thread if jobs wait and a look-up has just been left behind. */
+void lade_pool_grow(struct lade_loop *loop);
+
 /* lade_pool_take_back - takes a job out of the queue.  Returns whether it was still there. */
 bool lade_pool_take_back(struct lade_loop *loop, struct lade_job *job);
 

@@ -89,6 +89,7 @@ static enum lade_abort_result lookup_abort(struct lade_op *op)
 		return LADE_PENDING;
 	}
 	w->lookup = NULL;
+	lade_pool_grow(loop);
 	return LADE_ABORTED;
 }
 

@@ -162,6 +162,74 @@ IN_TASK(an_error_is_told_after_the_items_and_stays)
 	CHECK_EQ(live, 0);
 }
 
+static int next_item(struct num_stream *in)
+{
+	long n;
+	int rc = num_next(in, &n);
+
+	if (rc > 0)
+		take(n);
+	return rc;
+}
+
+/* Asks three times: with an item ready, with the end of it ready, and both times cancelled too. */
+static void ask_in_all_ranks(struct num_stream *in, int end_rc)
+{
+	CHECK_EQ(lade_sleep(lade_ms(5)), 0);
+	CHECK_EQ(lade_within(lade_ns(-1), next_item(in)), -ETIME);
+	CHECK_EQ(next_item(in), 1);
+	CHECK_EQ(lade_within(lade_ns(-1), next_item(in)), -ETIME);
+	CHECK_EQ(next_item(in), end_rc);
+	CHECK_EQ(lade_within(lade_ns(-1), next_item(in)), -ETIME);
+	CHECK_EQ(next_item(in), end_rc);
+	num_stream_close(in);
+}
+
+static int pass_on(void *arg, long *item, long *ret)
+{
+	(void)arg;
+	*ret = *item;
+	live++; /* the item itself is dropped by the map */
+	return 0;
+}
+LADE_MAP(as_it_is, num, num, pass_on)
+
+IN_TASK(an_item_comes_before_an_error_and_to_be_cancelled_before_both)
+{
+	struct counter a = { .last = 1, .end_rc = -EIO }, b = a, c = a;
+	int rc = 0;
+
+	live = 0;
+	lade_scope(s, &rc) {
+		struct num_stream *two[] = { count_up(&c) };
+
+		ask_in_all_ranks(num_prefetch(&s, count_up(&a), 10, 0), -EIO);
+		ask_in_all_ranks(as_it_is(&s, count_up(&b), NULL, 3, false), -EIO);
+		ask_in_all_ranks(num_merge(&s, two, 1), -EIO);
+	}
+	CHECK_EQ(rc, 0);
+	CHECK_EQ(live, 0);
+}
+
+IN_TASK(an_operator_beyond_its_limit_is_no_stream_and_closes_its_inputs)
+{
+	struct counter c[66] = { { .last = 1 } };
+	struct num_stream *many[65], *none;
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		for (int i = 0; i < 65; i++)
+			many[i] = count_up(&c[i]);
+		CHECK(!num_merge(&s, many, 65));
+		none = as_it_is(&s, count_up(&c[65]), NULL, 1025, false);
+		CHECK(!none);
+		CHECK_EQ(next_item(none), -ENOMEM);
+	}
+	CHECK_EQ(rc, 0);
+	for (int i = 0; i < 66; i++)
+		CHECK(c[i].closed);
+}
+
 IN_TASK(an_operator_in_a_cancelled_scope_ends_as_cancelled)
 {
 	struct counter a = { .last = 3 }, b = { .last = 3 };
@@ -405,6 +473,8 @@ int main(void)
 	TAP(a_prefetch_reads_at_most_so_many_bytes_ahead);
 	TAP(what_was_read_ahead_survives_a_cancelled_consumer);
 	TAP(an_error_is_told_after_the_items_and_stays);
+	TAP(an_item_comes_before_an_error_and_to_be_cancelled_before_both);
+	TAP(an_operator_beyond_its_limit_is_no_stream_and_closes_its_inputs);
 	TAP(an_operator_in_a_cancelled_scope_ends_as_cancelled);
 	TAP(a_map_runs_at_most_so_many_bodies_at_once_and_keeps_the_order);
 	TAP(a_map_gives_results_as_they_complete_where_that_is_asked_for);

@@ -228,6 +228,44 @@ IN_TASK(no_more_than_ahead_batches_and_the_forming_one_are_read)
 	CHECK_EQ(live, 0);
 }
 
+IN_TASK(a_batch_without_a_number_closes_at_a_million_items)
+{
+	static const long zeros[1000001];
+	struct num_batches *batches;
+	struct num_batch b = { 0 };
+	int rc = 0;
+
+	live = 0;
+	lade_scope(s, &rc) {
+		batches = num_batch(&s, num_from_array(zeros, 1000001),
+				    (struct lade_batch_config){ .linger = lade_s(1) });
+		CHECK_EQ(num_batch_next(batches, &b), 1);
+		CHECK_EQ(b.len, 1000000);
+		CHECK_EQ(b.reason, LADE_BATCH_ITEMS);
+		CHECK_EQ(num_batch_next(batches, &b), 1);
+		CHECK_EQ(b.len, 1);
+		CHECK_EQ(num_batch_next(batches, &b), 0);
+		num_batches_close(batches);
+	}
+	CHECK_EQ(rc, 0);
+}
+
+IN_TASK(more_than_64_batches_ahead_are_no_stream)
+{
+	static const long one[1] = { 1 };
+	struct num_batches *none = NULL;
+	struct num_batch b = { 0 };
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		none = num_batch(&s, num_from_array(one, 1),
+				 (struct lade_batch_config){ .ahead = 65 });
+		CHECK(!none);
+		CHECK_EQ(num_batch_next(none, &b), -ENOMEM);
+	}
+	CHECK_EQ(rc, 0);
+}
+
 IN_TASK(a_cancelled_consumer_loses_no_item)
 {
 	static const int pauses[] = { 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, -1 };
@@ -400,6 +438,8 @@ int main(void)
 	TAP(an_empty_source_gives_no_batch);
 	TAP(batches_form_while_the_consumer_is_busy);
 	TAP(no_more_than_ahead_batches_and_the_forming_one_are_read);
+	TAP(a_batch_without_a_number_closes_at_a_million_items);
+	TAP(more_than_64_batches_ahead_are_no_stream);
 	TAP(a_cancelled_consumer_loses_no_item);
 	TAP(the_remainder_is_everything_read_and_not_delivered);
 	TAP(idle_counts_from_the_items_own_time_on_epoll);

@@ -346,6 +346,40 @@ IN_TASK(a_select_takes_its_cases_in_order_and_a_fair_one_serves_all)
 	num_channel_free(b);
 }
 
+/* Forty fair choices between two events that are always set, as bits. */
+static uint64_t forty_choices(uint64_t seed)
+{
+	struct lade_event a, b;
+	uint64_t bits = 0;
+
+	lade_event_init(&a);
+	lade_event_init(&b);
+	lade_event_set(&a);
+	lade_event_set(&b);
+	lade_select_seed(seed);
+	for (int i = 0; i < 40; i++) {
+		int c = lade_select_fair(lade_event_case(&a), lade_event_case(&b));
+
+		CHECK(c == 0 || c == 1);
+		bits = bits << 1 | (c == 1);
+	}
+	return bits;
+}
+
+IN_TASK(a_seed_repeats_the_choices_of_fair_selects_and_another_seed_makes_others)
+{
+	uint64_t seen[64];
+
+	for (uint64_t seed = 0; seed < 64; seed++) {
+		seen[seed] = forty_choices(seed);
+		CHECK(seen[seed] != 0 && seen[seed] != (UINT64_C(1) << 40) - 1);
+		for (uint64_t other = 0; other < seed; other++)
+			CHECK(seen[other] != seen[seed]);
+	}
+	for (uint64_t seed = 0; seed < 64; seed++)
+		CHECK(forty_choices(seed) == seen[seed]);
+}
+
 IN_TASK(two_selects_on_both_ends_of_a_channel_meet_once)
 {
 	struct num_channel *ch = NULL, *other = NULL;
@@ -426,6 +460,16 @@ IN_TASK(a_permit_is_handed_over_and_a_cancelled_large_request_lets_small_ones_pa
 	CHECK_EQ(lade_sem_try_acquire(&sem, 1), 0);
 }
 
+IN_TASK(a_semaphore_never_has_more_permits_than_fit_its_count)
+{
+	struct lade_sem sem;
+
+	lade_sem_init(&sem, UINT32_MAX - 1);
+	lade_sem_release(&sem, 5);
+	CHECK_EQ(lade_sem_try_acquire(&sem, UINT32_MAX), 0);
+	CHECK_EQ(lade_sem_try_acquire(&sem, 1), -EAGAIN);
+}
+
 int main(void)
 {
 	TAP(an_item_is_in_exactly_one_place_whatever_is_cancelled);
@@ -438,8 +482,10 @@ int main(void)
 	TAP(a_select_commits_the_first_that_becomes_possible_and_the_others_did_not_happen);
 	TAP(a_cancelled_select_did_nothing_and_one_that_had_chosen_returns_it);
 	TAP(a_select_takes_its_cases_in_order_and_a_fair_one_serves_all);
+	TAP(a_seed_repeats_the_choices_of_fair_selects_and_another_seed_makes_others);
 	TAP(two_selects_on_both_ends_of_a_channel_meet_once);
 	TAP(a_select_has_at_most_twelve_cases_and_passes_a_channels_end_on);
+	TAP(a_semaphore_never_has_more_permits_than_fit_its_count);
 	TAP(a_permit_is_handed_over_and_a_cancelled_large_request_lets_small_ones_pass);
 	return tap_done();
 }

@@ -262,6 +262,37 @@ IN_TASK(a_join_folded_over_a_hundred_tasks_is_one_join)
 	}
 }
 
+/* A join of one in a join of one, so many deep. */
+static int nest(int levels)
+{
+	static struct lade_join_task nested[200];
+	struct end_after_task inmost = end_after_task(5, 0);
+
+	nested[0] = lade_join_task(&inmost);
+	for (int i = 1; i < levels; i++)
+		nested[i] = lade_join_task(&nested[i - 1]);
+	return lade_join(&nested[levels - 1]);
+}
+
+static int nest_on_a_small_stack(int levels)
+{
+	return nest(levels);
+}
+LADE_TASK_VOID_WITH(nest_on_a_small_stack, (.stack_bytes = 64u << 10), (int, levels))
+
+IN_TASK(composites_may_lie_in_one_another_128_deep_also_on_the_smallest_stack)
+{
+	CHECK_EQ(nest(128), 0);
+	CHECK_EQ(now_ms(), 5);
+	CHECK_EQ(lade_join(lade_do(nest_on_a_small_stack, 128)), 0);
+	CHECK_EQ(now_ms(), 10);
+}
+
+IN_TASK(composites_more_than_128_deep_end_the_process)
+{
+	(void)!nest(129);
+}
+
 IN_TASK(a_failure_deep_in_a_fold_cancels_all_of_it)
 {
 	static struct end_after_task tasks[100];
@@ -474,6 +505,10 @@ int main(void)
 	TAP(a_composite_is_a_daemon);
 	TAP(composites_of_composites_end_from_inside_out);
 	TAP(a_join_folded_over_a_hundred_tasks_is_one_join);
+	TAP(composites_may_lie_in_one_another_128_deep_also_on_the_smallest_stack);
+	TAP_DIES(composites_more_than_128_deep_end_the_process,
+		 "composites lie in one another more than 128 deep; the innermost one allowed was "
+		 "made at ");
 	TAP(a_failure_deep_in_a_fold_cancels_all_of_it);
 	TAP(a_composite_cancelled_before_its_start_runs_no_member);
 	TAP(a_composite_cancelled_after_its_start_cancels_its_members_and_nobody_else);

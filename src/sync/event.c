@@ -134,6 +134,8 @@ int lade_sem_acquire_at(struct lade_sem *sem, uint32_t count, const char *site)
 
 void lade_sem_release(struct lade_sem *sem, uint32_t count)
 {
-	sem->permits += count;
+	/* Permits that were never taken are given back here: there is no sum to keep. */
+	if (__builtin_add_overflow(sem->permits, count, &sem->permits))
+		sem->permits = UINT32_MAX;
 	serve(sem);
 }

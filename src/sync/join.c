@@ -11,7 +11,8 @@
  * stack. Where the racing task would be resumed, the composite has its turn in the ready queue:
  * the same decision at the same moment.
  *
- * LIMITS  twelve members; more are an array of tasks in a scope. */
+ * LIMITS  twelve members; more are an array of tasks in a scope. DEPTH_MAX composites in one
+ * another: starting is a recursion, on the stack of whoever starts the outermost. */
 
 #include "core/start.h"
 
@@ -19,6 +20,8 @@
 
 #include <errno.h>
 #include <string.h>
+
+#define DEPTH_MAX 128
 
 static bool is_race(const struct lade_scope *group)
 {
@@ -215,11 +218,25 @@ static void composite_ready(struct lade_ctl *ctl)
 		composite_end(c);
 }
 
+/* How deep a composite lies that is started in a scope. */
+static uint32_t depth_in(const struct lade_scope *scope, const struct lade_task *task)
+{
+	const struct lade_ctl *owner = scope->head.owner;
+	uint32_t depth = owner && !owner->context.sp ? owner->depth + 1 : 1;
+
+	if (lade_unlikely(depth > DEPTH_MAX))
+		lade_misuse("%s: composites lie in one another more than %d deep; the innermost "
+			    "one allowed was made at %s",
+			    task->site, DEPTH_MAX, owner->root->site);
+	return depth;
+}
+
 static void composite_start(struct lade_scope *scope, struct lade_task *task,
 			    enum scope_policy policy)
 {
 	struct composite *c = LADE_CONTAINER(task, struct composite, head);
 
+	c->ctl.depth = depth_in(scope, task);
 	c->winner = -1;
 	c->ctl.context.sp = NULL;
 	c->ctl.flags = 0;

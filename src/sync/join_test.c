@@ -332,6 +332,24 @@ IN_TASK(success_ranks_below_an_error_and_an_error_below_cancelled)
 	CHECK_EQ(lade_within(lade_ms(3), lade_join(&cut, &late)), -ETIME);
 }
 
+IN_TASK(success_error_and_cancelled_rank_alike_in_join_all_and_in_composites)
+{
+	struct end_after_task cut[2] = { end_after_task(1000, 0), end_after_task(1000, 0) };
+	struct stubborn_task late[2] = { stubborn_task(20, -EIO), stubborn_task(20, -EIO) };
+	struct lade_join_task j = lade_join_task(&cut[1], &late[1]);
+	struct lade_join_task failing = lade_join_task(lade_do(end_after, 5, 0),
+						       lade_do(end_after, 6, -EIO));
+
+	CHECK_EQ(lade_join_all(lade_do(end_after, 5, 0), lade_do(end_after, 6, -EIO)), -EIO);
+	CHECK_EQ(lade_join(&failing), -EIO);
+	CHECK_EQ(lade_within(lade_ms(3), lade_join_all(lade_do(end_after, 1, 0),
+						       lade_do(end_after, 9, 0))),
+		 -ETIME);
+	CHECK_EQ(lade_within(lade_ms(3), lade_join_all(&cut[0], &late[0])), -ETIME);
+	CHECK_EQ(lade_within(lade_ms(3), lade_join(&j)), -ETIME);
+	CHECK_EQ(lade_status(&j), -ECANCELED);
+}
+
 /* No memory */
 
 static int sleeps_with_a_huge_stack(int64_t ms)
@@ -502,6 +520,7 @@ int main(void)
 	TAP(a_member_cancelled_by_name_while_it_runs_makes_the_join_cancelled);
 	TAP(a_member_that_fails_before_the_others_start_cancels_those_too);
 	TAP(success_ranks_below_an_error_and_an_error_below_cancelled);
+	TAP(success_error_and_cancelled_rank_alike_in_join_all_and_in_composites);
 	TAP(a_member_for_which_no_stack_can_be_had_fails_the_join);
 	TAP(a_join_with_too_few_stacks_at_each_start_loses_and_leaks_nothing);
 	TAP(joins_that_fail_at_once_let_the_others_run_when_the_inline_budget_is_spent);

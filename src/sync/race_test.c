@@ -347,7 +347,8 @@ static int asks_why(int64_t ms)
 	int rc = lade_sleep(lade_ms(ms));
 
 	if (rc == -ECANCELED)
-		write_down("%s by %s", lade_reason_name(lade_why().root), lade_why().task);
+		write_down("%s, %s by %s", lade_reason_name(lade_why().kind),
+			   lade_reason_name(lade_why().root), lade_why().task);
 	return rc;
 }
 LADE_TASK_VOID(asks_why, (int64_t, ms))
@@ -355,7 +356,38 @@ LADE_TASK_VOID(asks_why, (int64_t, ms))
 IN_TASK(a_loser_can_ask_why_it_is_cancelled)
 {
 	CHECK_EQ(lade_race_ok(lade_do(asks_why, 1000), lade_do(end_after, 10, 0)), 1);
-	CHECK_STR(slate, "race lost by end_after");
+	CHECK_STR(slate, "race lost, race lost by end_after");
+}
+
+/* A task that waits for another, which asks. */
+static int has_one_who_asks(void)
+{
+	return lade_join(lade_do(asks_why, 1000));
+}
+LADE_TASK_VOID(has_one_who_asks)
+
+IN_TASK(a_child_of_a_loser_is_told_of_its_parent_and_of_the_race)
+{
+	CHECK_EQ(lade_race_ok(lade_do(has_one_who_asks), lade_do(end_after, 10, 0)), 1);
+	CHECK_STR(slate, "parent, race lost by end_after");
+}
+
+IN_TASK(members_of_a_composite_that_lost_are_the_losers)
+{
+	struct lade_join_task both = lade_join_task(lade_do(asks_why, 1000),
+						    lade_do(end_after, 1000, 0));
+	struct lade_race_task deep = lade_race_task(&both);
+
+	CHECK_EQ(lade_race_ok(&deep, lade_do(end_after, 10, 0)), 1);
+	CHECK_STR(slate, "race lost, race lost by end_after");
+}
+
+IN_TASK(a_member_whose_race_is_cancelled_from_outside_has_not_lost_it)
+{
+	CHECK_EQ(lade_within(lade_ms(5), lade_race_ok(lade_do(asks_why, 1000),
+						      lade_do(end_after, 10, 0))),
+		 -ETIME);
+	CHECK_STR(slate, "parent, deadline by run_root");
 }
 
 IN_TASK(a_race_within_a_race_cancels_both)
@@ -402,6 +434,9 @@ int main(void)
 	TAP(a_member_that_finds_no_stack_wins_a_race_at_once);
 	TAP(race_ok_without_stacks_returns_enomem);
 	TAP(a_loser_can_ask_why_it_is_cancelled);
+	TAP(a_child_of_a_loser_is_told_of_its_parent_and_of_the_race);
+	TAP(members_of_a_composite_that_lost_are_the_losers);
+	TAP(a_member_whose_race_is_cancelled_from_outside_has_not_lost_it);
 	TAP(a_race_within_a_race_cancels_both);
 	return tap_done();
 }

@@ -87,6 +87,15 @@ static uint32_t random_start(struct lade_loop *loop, uint32_t count)
 	return (uint32_t)(loop->random % count);
 }
 
+void lade_select_seed(uint64_t seed)
+{
+	/* Seeds that lie side by side must not begin alike, and 0 is the one state that the
+	 * generator never leaves. */
+	seed = (seed ^ seed >> 32) * UINT64_C(0x9e3779b97f4a7c15) ^ UINT64_C(0xd1b54a32d192ed03);
+	if (lade_cur->loop)
+		lade_cur->loop->random = seed ? seed : 1;
+}
+
 /* Tries every case once, from @start on.  Returns an index, -EAGAIN, or the error of one. */
 static int try_cases(struct lade_case *cases, int count, int start)
 {

@@ -9,6 +9,36 @@
 
 #include <errno.h>
 
+#define BODY_MAX 2000 /* the clients' limits */
+#define HOST_CONNECTIONS_MAX 4
+
+static int connections; /* that the server of the running test has taken */
+
+static int redirects;   /* that it has answered with */
+
+static bool asks(const char *head, const char *path)
+{
+	return strncmp(head + 4, path, strlen(path)) == 0; /* behind "GET " */
+}
+
+/* Writes the reply that the path asks for. */
+static int answer(int fd, const char *head)
+{
+	bool busy = asks(head, "/busy"), half = asks(head, "/half");
+	bool again = asks(head, "/again");
+	int len = asks(head, "/full") ? BODY_MAX : asks(head, "/large") ? BODY_MAX + 1 : 5;
+	char reply[BODY_MAX + 256];
+	size_t done = 0;
+	int n;
+
+	redirects += again;
+	n = snprintf(reply, sizeof(reply), "HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n",
+		     busy ? "503 Busy" : again ? "302 Found" : "200 OK", half ? 2 * len : len,
+		     busy ? "Retry-After: 3\r\n" : again ? "Location: /again\r\n" : "");
+	n += snprintf(reply + n, sizeof(reply) - (size_t)n, "%-*s", len, "hello");
+	return lade_write_all(fd, reply, (size_t)n, &done);
+}
+
 /* Takes the body whose head was read and says how long it was. */
 static int take_upload(int fd, char *head, size_t len, const char *end)
 {
@@ -36,39 +66,22 @@ static int take_upload(int fd, char *head, size_t len, const char *end)
 /* Answers every request of a connection by what its path asks for. */
 static int serve_one(int fd)
 {
-	char head[4096];
+	char head[4096], *end;
 	size_t len = 0;
 	int rc = 0;
 
 	while ((rc = lade_read(fd, head + len, sizeof(head) - 1 - len)) > 0) {
-		char reply[512], *end;
-		const char *body = "hello";
-		size_t done = 0;
-
 		len += (size_t)rc;
 		head[len] = 0;
 		end = strstr(head, "\r\n\r\n");
 		if (!end)
 			continue;
-		if (strncmp(head, "GET /reset", 10) == 0)
+		if (asks(head, "/reset"))
 			break;
-		if (strncmp(head, "POST /upload", 12) == 0) {
-			rc = take_upload(fd, head, len, end + 4);
-			if (rc < 0)
-				break;
-			len = 0;
-			continue;
-		}
-		if (strncmp(head, "GET /slow", 9) == 0) {
-			rc = lade_sleep(lade_ms(300));
-			if (rc < 0)
-				break;
-		}
-		snprintf(reply, sizeof(reply),
-			 "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s\r\n%s",
-			 strncmp(head, "GET /busy", 9) == 0 ? "503 Busy" : "200 OK", strlen(body),
-			 strncmp(head, "GET /busy", 9) == 0 ? "Retry-After: 3\r\n" : "", body);
-		rc = lade_write_all(fd, reply, strlen(reply), &done);
+		if (asks(head, "/slow") && lade_sleep(lade_ms(300)) < 0)
+			break;
+		rc = strncmp(head, "POST ", 5) == 0 ? take_upload(fd, head, len, end + 4)
+						    : answer(fd, head);
 		if (rc < 0)
 			break;
 		len = 0;
@@ -83,9 +96,11 @@ static int serve(int listener)
 	int rc = 0, fd;
 
 	lade_scope(s, &rc) {
-		while ((rc = lade_accept(listener, &fd)) == 0)
+		while ((rc = lade_accept(listener, &fd)) == 0) {
+			connections++;
 			if ((rc = lade_spawn(&s, serve_one_task(fd))) < 0)
 				break;
+		}
 	}
 	return rc;
 }
@@ -112,65 +127,70 @@ static int get_hello(struct lade_http *http, int port, int *ret)
 }
 LADE_TASK(get_hello, int, (struct lade_http *, http), (int, port))
 
-static void check_replies(struct lade_http *http, int port)
-{
-	struct lade_http_reply r;
-
-	CHECK_EQ(get(http, port, "/hello", &r), 0);
-	CHECK_EQ(r.status, 200);
-	CHECK_EQ(r.exchange, LADE_ANSWERED);
-	CHECK_STR(r.body, "hello");
-	lade_http_reply_done(&r);
-	CHECK_EQ(get(http, port, "/busy", &r), 0);
-	CHECK_EQ(r.status, 503);
-	CHECK_EQ(r.retry_after_ns, lade_s(3).ns);
-	lade_http_reply_done(&r);
-	CHECK_EQ(get(http, port, "/reset", &r), -ECONNRESET);
-	CHECK_EQ(r.exchange, LADE_SENT);
-	CHECK(*r.error);
-	CHECK_EQ(lade_within(lade_ms(20), get(http, port, "/slow", &r)), -ETIME);
-	CHECK_EQ(r.exchange, LADE_SENT);
-	CHECK_EQ(get(http, port, "/hello", &r), 0);
-	lade_http_reply_done(&r);
-	CHECK_EQ(get(http, 1, "/", &r), -ECONNREFUSED);
-	CHECK_EQ(r.exchange, LADE_NOT_SENT);
-	CHECK_EQ(lade_http_fetch(http, &(struct lade_http_request){ .url = "gopher://x" }, &r),
-		 -EINVAL);
-}
+#define MANY 80 /* more than a client keeps idle handles for */
 
 static void check_many(struct lade_http *http, int port)
 {
-	struct get_hello_task many[40];
+	struct get_hello_task many[MANY];
 	int rc = 0;
 
-	for (int i = 0; i < 40; i++)
+	for (int i = 0; i < MANY; i++)
 		many[i] = get_hello_task(http, port);
 	lade_scope(s, &rc) {
-		for (int i = 0; i < 40; i++)
+		for (int i = 0; i < MANY; i++)
 			lade_start(&s, &many[i]);
 	}
 	CHECK_EQ(rc, 0);
-	for (int i = 0; i < 40; i++)
+	for (int i = 0; i < MANY; i++)
 		CHECK_EQ(lade_value(&many[i]), 1);
 }
 
-static void check_replies_and_many(struct lade_http *http, int port)
+/* What the running test asks the server. */
+static void (*ask)(struct lade_http *http, int port);
+
+static void ask_server(void)
 {
-	check_replies(http, port);
-	check_many(http, port);
+	const struct lade_http_config limits = { .body_bytes_max = BODY_MAX,
+						 .host_connections_max = HOST_CONNECTIONS_MAX };
+	struct lade_http *http = NULL;
+	struct serve_task server;
+	int listener = -1, rc = 0, port;
+
+	connections = 0;
+	CHECK_EQ(lade_listen("127.0.0.1:0", &listener), 0);
+	port = lade_local_port(listener);
+	server = serve_task(listener);
+	lade_scope(s, &rc) {
+		lade_start_daemon(&s, &server);
+		CHECK_EQ(lade_http_new(&limits, &http), 0);
+		ask(http, port);
+		http = lade_http_free(http);
+	}
+	CHECK_EQ(rc, 0);
+	lade_close(listener);
 }
+
+/* ASKING - ASKING(name) { … }: a test with a client, http, and the port of a server. */
+#define ASKING(name)                                                                               \
+	static void name##_body(struct lade_http *http, int port);                                 \
+	static void name(void)                                                                     \
+	{                                                                                          \
+		ask = name##_body;                                                                 \
+		run_on(NULL, ask_server);                                                          \
+	}                                                                                          \
+	static void name##_body(struct lade_http *http, int port)
 
 static int get_slow(struct lade_http *http, int port, struct lade_http_reply *ret)
 {
 	return get(http, port, "/slow", ret);
 }
-LADE_TASK(get_slow, struct lade_http_reply, (struct lade_http *, http), (int, port))
+LADE_TASK_VOID(get_slow, (struct lade_http *, http), (int, port), (struct lade_http_reply *, ret))
 
 /* A request is cancelled after so many turns: handed over or not, under way or not. */
 static void cancel_after(struct lade_http *http, int port, int turns)
 {
 	struct lade_http_reply reply;
-	struct get_slow_task t = get_slow_task(http, port);
+	struct get_slow_task t = get_slow_task(http, port, &reply);
 	int rc = 0;
 
 	lade_scope(s, &rc, .policy = LADE_ALL) {
@@ -186,7 +206,7 @@ static void cancel_after(struct lade_http *http, int port, int turns)
 	lade_http_reply_done(&reply);
 }
 
-static void check_cancels(struct lade_http *http, int port)
+ASKING(a_request_can_be_cancelled_at_any_turn)
 {
 	for (int i = 0; i < 60; i++)
 		cancel_after(http, port, i * i / 8);
@@ -206,7 +226,7 @@ static int ask_when_cancelled(struct lade_http *http, int port, enum lade_exchan
 }
 LADE_TASK(ask_when_cancelled, enum lade_exchange, (struct lade_http *, http), (int, port))
 
-static void check_cancelled_before(struct lade_http *http, int port)
+ASKING(a_cancelled_task_sends_nothing)
 {
 	struct ask_when_cancelled_task t = ask_when_cancelled_task(http, port);
 	int rc = 0;
@@ -220,7 +240,7 @@ static void check_cancelled_before(struct lade_http *http, int port)
 }
 
 /* More than the sockets' buffers hold: sending waits, and the reply comes only then. */
-static void check_upload(struct lade_http *http, int port)
+ASKING(a_body_that_no_buffer_holds_is_sent_whole)
 {
 	static char body[3 << 20];
 	struct lade_http_reply reply;
@@ -248,16 +268,16 @@ static int free_client(struct lade_http *http)
 LADE_TASK_VOID(free_client, (struct lade_http *, http))
 
 /* The connection that is kept is open when its client is closed. */
-static void check_free_when_cancelled(struct lade_http *unused, int port)
+ASKING(a_cancelled_task_closes_its_client)
 {
-	struct lade_http *http = NULL;
+	struct lade_http *second = NULL;
 	struct free_client_task t;
 	int rc = 0, good = 0;
 
-	(void)unused;
-	CHECK_EQ(lade_http_new(&(struct lade_http_config){ 0 }, &http), 0);
-	CHECK_EQ(get_hello(http, port, &good), 0);
-	t = free_client_task(http);
+	(void)http;
+	CHECK_EQ(lade_http_new(&(struct lade_http_config){ 0 }, &second), 0);
+	CHECK_EQ(get_hello(second, port, &good), 0);
+	t = free_client_task(second);
 	lade_scope(s, &rc, .policy = LADE_ALL) {
 		lade_start(&s, &t);
 		CHECK_EQ(lade_yield(), 0);
@@ -266,46 +286,191 @@ static void check_free_when_cancelled(struct lade_http *unused, int port)
 	CHECK_EQ(lade_status(&t), 0);
 }
 
-static void (*check)(struct lade_http *, int); /* the running test */
-
-static void http_body(void)
+ASKING(what_has_not_left_is_not_sent)
 {
-	struct lade_http *http = NULL;
-	struct serve_task server;
-	int listener = -1, rc = 0, port;
+	struct lade_http_reply r;
+	struct get_slow_task t = get_slow_task(http, port, &r);
+	int rc = 0;
 
-	CHECK_EQ(lade_listen("127.0.0.1:0", &listener), 0);
-	port = lade_local_port(listener);
-	server = serve_task(listener);
-	lade_scope(s, &rc) {
-		lade_start_daemon(&s, &server);
-		CHECK_EQ(lade_http_new(&(struct lade_http_config){ 0 }, &http), 0);
-		check(http, port);
-		http = lade_http_free(http);
+	CHECK_EQ(get(http, 1, "/", &r), -ECONNREFUSED);
+	CHECK_EQ(r.exchange, LADE_NOT_SENT);
+	CHECK_EQ(lade_http_fetch(http, &(struct lade_http_request){ .url = "gopher://x" }, &r),
+		 -EINVAL);
+	CHECK_EQ(r.exchange, LADE_NOT_SENT);
+	/* Cancelled while it waits to be handed over, and before it has asked at all. */
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		lade_start(&s, &t);
+		CHECK_EQ(lade_yield(), 0);
+		lade_cancel(&t);
 	}
-	CHECK_EQ(rc, 0);
-	lade_close(listener);
+	CHECK_EQ(lade_status(&t), -ECANCELED);
+	CHECK_EQ(r.exchange, LADE_NOT_SENT);
+	r.exchange = LADE_SENT;
+	CHECK_EQ(lade_within(lade_ns(-1), get(http, port, "/hello", &r)), -ETIME);
+	CHECK_EQ(r.exchange, LADE_NOT_SENT);
+	CHECK_EQ(connections, 0);
 }
 
-#define HTTP_TEST(name, body)                                                                      \
-	static void name(void)                                                                     \
-	{                                                                                          \
-		check = body;                                                                      \
-		run_on(NULL, http_body);                                                           \
-	}
+ASKING(what_has_left_without_an_answer_is_sent)
+{
+	struct lade_http_reply r;
 
-HTTP_TEST(replies_resets_deadlines_and_many_at_once, check_replies_and_many)
-HTTP_TEST(a_request_can_be_cancelled_at_any_turn, check_cancels)
-HTTP_TEST(a_cancelled_task_sends_nothing, check_cancelled_before)
-HTTP_TEST(a_body_that_no_buffer_holds_is_sent_whole, check_upload)
-HTTP_TEST(a_cancelled_task_closes_its_client, check_free_when_cancelled)
+	CHECK_EQ(get(http, port, "/reset", &r), -ECONNRESET);
+	CHECK_EQ(r.exchange, LADE_SENT);
+	CHECK_EQ(r.status, 0);
+	CHECK(*r.error);
+	CHECK_EQ(lade_within(lade_ms(20), get(http, port, "/slow", &r)), -ETIME);
+	CHECK_EQ(r.exchange, LADE_SENT);
+	CHECK_EQ(r.status, 0);
+}
+
+ASKING(a_status_is_an_answer_whatever_it_is_and_whatever_follows)
+{
+	struct lade_http_reply r;
+
+	CHECK_EQ(get(http, port, "/hello", &r), 0);
+	CHECK_EQ(r.status, 200);
+	CHECK_EQ(r.exchange, LADE_ANSWERED);
+	CHECK_STR(r.body, "hello");
+	lade_http_reply_done(&r);
+	CHECK_EQ(get(http, port, "/busy", &r), 0);
+	CHECK_EQ(r.status, 503);
+	CHECK_EQ(r.exchange, LADE_ANSWERED);
+	CHECK_EQ(r.retry_after_ns, lade_s(3).ns);
+	lade_http_reply_done(&r);
+	/* The body does not come, but the status did. */
+	CHECK_EQ(lade_within(lade_ms(50), get(http, port, "/half", &r)), -ETIME);
+	CHECK_EQ(r.status, 200);
+	CHECK_EQ(r.exchange, LADE_ANSWERED);
+	CHECK(!r.body);
+}
+
+ASKING(a_connection_is_used_again_after_a_whole_answer_and_only_then)
+{
+	struct lade_http_reply r;
+	int good;
+
+	CHECK_EQ(get_hello(http, port, &good), 0);
+	CHECK_EQ(get_hello(http, port, &good), 0);
+	CHECK_EQ(connections, 1);
+	/* Sent and not answered. */
+	CHECK_EQ(lade_within(lade_ms(20), get(http, port, "/slow", &r)), -ETIME);
+	CHECK_EQ(connections, 1);
+	CHECK_EQ(get_hello(http, port, &good), 0);
+	CHECK_EQ(connections, 2);
+	CHECK_EQ(get_hello(http, port, &good), 0);
+	CHECK_EQ(connections, 2);
+	/* Answered in part: what follows on it would be taken for the next answer. */
+	CHECK_EQ(lade_within(lade_ms(50), get(http, port, "/half", &r)), -ETIME);
+	CHECK_EQ(get_hello(http, port, &good), 0);
+	CHECK_EQ(connections, 3);
+	CHECK_EQ(good, 1);
+}
+
+ASKING(a_body_over_its_limit_is_emsgsize_and_not_kept)
+{
+	struct lade_http_reply r;
+	int good;
+
+	CHECK_EQ(get(http, port, "/large", &r), -EMSGSIZE);
+	CHECK_EQ(r.exchange, LADE_ANSWERED);
+	CHECK(!r.body);
+	CHECK_EQ(get(http, port, "/full", &r), 0);
+	CHECK_EQ(r.body_len, BODY_MAX);
+	lade_http_reply_done(&r);
+	CHECK_EQ(get_hello(http, port, &good), 0);
+	CHECK_EQ(good, 1);
+}
+
+ASKING(many_requests_share_no_more_connections_than_one_host_may_have)
+{
+	check_many(http, port);
+	CHECK(connections > 0 && connections <= HOST_CONNECTIONS_MAX);
+}
+
+ASKING(after_five_redirects_the_answer_is_an_error)
+{
+	struct lade_http_reply r;
+
+	redirects = 0;
+	CHECK_EQ(get(http, port, "/again", &r), -EPROTO);
+	CHECK_EQ(redirects, 6);
+	CHECK(*r.error);
+}
+
+/* Eighty ports of one host are eighty names, of which a client remembers 64. */
+ASKING(a_client_forgets_the_oldest_names_and_frees_handles_beyond_its_limit)
+{
+	struct lade_http_reply r;
+	char url[64];
+
+	for (int i = 0; i < 82; i++) {
+		int at = i == 0 || i == 81 ? port : i;
+
+		snprintf(url, sizeof(url), "http://localhost:%d/hello", at);
+		CHECK_EQ(lade_http_fetch(http, &(struct lade_http_request){ .url = url }, &r),
+			 at == port ? 0 : -ECONNREFUSED);
+		lade_http_reply_done(&r);
+	}
+	for (int i = 0; i < 3; i++)
+		check_many(http, port);
+}
+
+/* A client whose task has no budget left when it is closed. */
+struct closing {
+	struct lade_http *http;
+	int slept;
+};
+
+static void sleep_and_close(void *arg)
+{
+	struct closing *c = arg;
+
+	c->slept = lade_sleep(lade_s(3600));
+	c->http = lade_http_free(c->http);
+}
+
+static int closes_late(struct closing *c, int port)
+{
+	int good;
+	lade_defer(sleep_and_close, c);
+
+	return get_hello(c->http, port, &good) < 0 ? -EIO : lade_sleep(lade_s(3600));
+}
+LADE_TASK_VOID(closes_late, (struct closing *, c), (int, port))
+
+ASKING(when_the_cleanup_budget_is_gone_a_client_still_closes)
+{
+	struct closing c = { 0 };
+	struct closes_late_task t = closes_late_task(&c, port);
+	int rc = 0;
+
+	(void)http;
+	CHECK_EQ(lade_http_new(&(struct lade_http_config){ 0 }, &c.http), 0);
+	lade_scope(s, &rc, .policy = LADE_ALL, .cleanup = lade_ms(5)) {
+		lade_start(&s, &t);
+		CHECK_EQ(lade_within(lade_ms(50), lade_wait(&t)), -ETIME);
+		lade_cancel(&t);
+	}
+	CHECK_EQ(lade_status(&t), -ECANCELED);
+	CHECK_EQ(c.slept, -ECANCELED);
+	CHECK(!c.http);
+}
 
 int main(void)
 {
-	TAP(replies_resets_deadlines_and_many_at_once);
 	TAP(a_request_can_be_cancelled_at_any_turn);
 	TAP(a_cancelled_task_sends_nothing);
 	TAP(a_body_that_no_buffer_holds_is_sent_whole);
 	TAP(a_cancelled_task_closes_its_client);
+	TAP(what_has_not_left_is_not_sent);
+	TAP(what_has_left_without_an_answer_is_sent);
+	TAP(a_status_is_an_answer_whatever_it_is_and_whatever_follows);
+	TAP(a_connection_is_used_again_after_a_whole_answer_and_only_then);
+	TAP(a_body_over_its_limit_is_emsgsize_and_not_kept);
+	TAP(many_requests_share_no_more_connections_than_one_host_may_have);
+	TAP(after_five_redirects_the_answer_is_an_error);
+	TAP(a_client_forgets_the_oldest_names_and_frees_handles_beyond_its_limit);
+	TAP(when_the_cleanup_budget_is_gone_a_client_still_closes);
 	return tap_done();
 }

@@ -5,8 +5,9 @@
 
 #include <errno.h>
 
+#include "backend.h"
 #include "base/alloc.h"
-#include "tap.h"
+#include "base/buf.h"
 
 #define SECOND INT64_C(1000000000)
 #define ROWS 4
@@ -423,6 +424,71 @@ static void a_call_can_be_stopped_before_and_while_it_runs(void)
 	CHECK_EQ(error.fault, LADE_SQLITE_STOPPED);
 }
 
+/* A query without end, as a task asks it on the pool. */
+static void stop_by_deadlines(void)
+{
+	for (int i = 0; i < 20; i++) {
+		/* Where the deadline falls, before the call has begun or into it, differs. */
+		CHECK_EQ(lade_within(lade_us(200 * i), lade_sqlite_query_ask(query, &batch,
+									     20 * SECOND, &result,
+									     &error)),
+			 -ETIME);
+		CHECK_EQ(error.fault, LADE_SQLITE_STOPPED);
+		/* What is asked next is not told to stop: it meets its own limit. */
+		CHECK_EQ(lade_sqlite_query_ask(query, &batch, SECOND / 1000, &result, &error),
+			 -EAGAIN);
+		CHECK_EQ(error.fault, LADE_SQLITE_PASSING);
+	}
+}
+
+static void a_connection_whose_call_was_cancelled_is_made_ready_for_the_next(void)
+{
+	CHECK_EQ(open_query("with recursive n(x) as (select 1 union all select x + 1 from n)"
+			    " select 0 as i, sum(x) as value from n",
+			    LADE_SQLITE_TRANSFORM),
+		 0);
+	run_on("epoll", stop_by_deadlines);
+}
+
+/* A cleanup that has no budget left, and a query that it closes. */
+static int slept;
+
+static void sleep_and_close(void *unused)
+{
+	(void)unused;
+	slept = lade_sleep(lade_s(3600));
+	query = lade_sqlite_query_free(query);
+}
+
+static int closes_late(void)
+{
+	lade_defer(sleep_and_close, NULL);
+
+	return lade_sleep(lade_s(3600));
+}
+LADE_TASK_VOID(closes_late)
+
+static void cancel_who_closes_late(void)
+{
+	struct closes_late_task t = closes_late_task();
+	int rc = 0;
+
+	lade_scope(s, &rc, .policy = LADE_ALL, .cleanup = lade_ms(5)) {
+		lade_start(&s, &t);
+		CHECK_EQ(lade_yield(), 0);
+		lade_cancel(&t);
+	}
+	CHECK_EQ(lade_status(&t), -ECANCELED);
+}
+
+static void when_the_cleanup_budget_is_gone_a_query_still_closes(void)
+{
+	CHECK_EQ(open_query("select i, 1 as value from batch", LADE_SQLITE_TRANSFORM), 0);
+	run_on("epoll", cancel_who_closes_late);
+	CHECK_EQ(slept, -ECANCELED);
+	CHECK(!query);
+}
+
 static void an_answer_has_limits(void)
 {
 	struct lade_sqlite_query_config config =
@@ -438,6 +504,42 @@ static void an_answer_has_limits(void)
 	CHECK_EQ(open_config(&config), 0);
 	CHECK_EQ(run_batch(), -EBADMSG);
 	CHECK(strstr(error.text, "longer than 64 bytes"));
+}
+
+/* A query of @n columns, the first of them i, with names of @len bytes. */
+static int open_wide(int n, int len)
+{
+	struct lade_buf sql;
+	int rc;
+
+	lade_buf_init(&sql, 1 << 20);
+	lade_buf_printf(&sql, "select i");
+	for (int c = 1; c < n; c++)
+		lade_buf_printf(&sql, ", 1 as c%0*d", len - 1, c);
+	lade_buf_printf(&sql, " from batch");
+	rc = open_query(lade_buf_str(&sql), LADE_SQLITE_ENRICH);
+	lade_buf_done(&sql);
+	return rc;
+}
+
+static void a_query_has_at_most_256_columns_with_names_of_255_bytes(void)
+{
+	CHECK_EQ(open_wide(256, 255), 0);
+	CHECK_EQ(run_batch(), 0);
+	CHECK_EQ(open_wide(257, 10), -EIO);
+	CHECK_EQ(error.fault, LADE_SQLITE_FATAL);
+	CHECK(strstr(error.text, "more than 256 columns"));
+	CHECK_EQ(open_wide(2, 256), -EIO);
+	CHECK(strstr(error.text, "no usable name"));
+}
+
+static void a_value_longer_than_128_mib_is_the_datas_fault(void)
+{
+	CHECK_EQ(open_query("select i, length(zeroblob(200000000)) as value from batch",
+			    LADE_SQLITE_TRANSFORM),
+		 0);
+	CHECK_EQ(run_batch(), -EBADMSG);
+	CHECK_EQ(error.fault, LADE_SQLITE_DATA);
 }
 
 static void a_result_is_used_again_and_again(void)
@@ -540,7 +642,11 @@ int main(void)
 	TAP(a_table_that_is_dropped_is_the_databases_fault);
 	TAP(a_query_without_end_meets_its_limit_and_the_next_one_runs);
 	TAP(a_call_can_be_stopped_before_and_while_it_runs);
+	TAP(a_connection_whose_call_was_cancelled_is_made_ready_for_the_next);
+	TAP(when_the_cleanup_budget_is_gone_a_query_still_closes);
 	TAP(an_answer_has_limits);
+	TAP(a_query_has_at_most_256_columns_with_names_of_255_bytes);
+	TAP(a_value_longer_than_128_mib_is_the_datas_fault);
 	TAP(a_result_is_used_again_and_again);
 	TAP(an_empty_batch_has_an_empty_answer);
 	TAP(a_database_that_cannot_be_used_says_what_to_do);

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: MIT */
+/* explore_test.c - each thing that the explorer finds, and that it finds nothing else. */
+
+#include "explore/explore_priv.h"
+#include "tap.h"
+
+#include <lade/io.h>
+#include <lade/join.h>
+#include <lade/scope.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int calls; /* of the body, in this process */
+
+LADE_EXPLORE(clean)
+{
+	int rc = lade_sleep(lade_ms(1));
+
+	return rc < 0 ? rc : lade_within(lade_ms(5), lade_sleep(lade_ms(1)));
+}
+
+/* A world with a service that answers "?" by "!". */
+static int service_fd, service_port;
+
+static int serve_one(int fd)
+{
+	char c;
+	int rc = lade_read(fd, &c, 1);
+
+	if (rc == 1)
+		rc = lade_sleep(lade_ms(3));
+	if (rc == 0)
+		rc = lade_write(fd, "!", 1);
+	lade_close(fd);
+	return rc;
+}
+static void serve_one_drop(int fd)
+{
+	lade_close(fd);
+}
+LADE_TASK_VOID_WITH(serve_one, (.drop_args = serve_one_drop), (int, fd))
+
+static int service(void)
+{
+	int fd, rc = 0;
+
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		while ((rc = lade_accept(service_fd, &fd)) == 0)
+			if ((rc = lade_spawn(&s, serve_one_task(fd))) < 0)
+				break;
+	}
+	return rc;
+}
+LADE_TASK_VOID(service)
+
+static struct service_task the_service;
+
+static int with_service(struct lade_scope *world)
+{
+	int rc = lade_listen("127.0.0.1:0", &service_fd);
+
+	if (rc < 0)
+		return rc;
+	service_port = lade_local_port(service_fd);
+	the_service = service_task();
+	lade_start_daemon(world, &the_service);
+	return 0;
+}
+
+static void without_service(void)
+{
+	lade_close(service_fd);
+}
+
+static int pay(void)
+{
+	char address[32], c;
+	int fd, rc;
+
+	snprintf(address, sizeof(address), "127.0.0.1:%d", service_port);
+	rc = lade_connect_to(address, &fd);
+	if (rc < 0)
+		return rc;
+	rc = lade_write(fd, "?", 1);
+	if (rc == 1)
+		rc = lade_read(fd, &c, 1);
+	lade_close(fd);
+	return rc == 1 ? 0 : rc < 0 ? rc : -ENODATA;
+}
+
+LADE_EXPLORE(loses, .setup = with_service, .teardown = without_service)
+{
+	static bool remembered;
+	int rc = remembered ? 0 : pay();
+
+	if (rc == 0)
+		rc = lade_sleep(lade_ms(1));
+	remembered |= rc == 0;
+	return rc;
+}
+
+LADE_EXPLORE(never_remembers, .setup = with_service, .teardown = without_service)
+{
+	int rc = pay();
+
+	return rc < 0 ? rc : lade_sleep(lade_ms(1));
+}
+
+LADE_EXPLORE(doubles)
+{
+	static bool done;
+	size_t written = 0;
+	int fd, rc;
+
+	if (done)
+		return lade_yield();
+	rc = lade_open("no-such-folder/ledger", O_WRONLY | O_CREAT | O_APPEND, 0600, &fd);
+	if (rc < 0)
+		return rc;
+	rc = lade_write_all(fd, "paid", 4, &written);
+	if (rc == 0)
+		rc = lade_sleep(lade_ms(1));
+	done |= rc == 0;
+	lade_close(fd);
+	return rc;
+}
+
+LADE_EXPLORE(swallows)
+{
+	(void)!lade_sleep(lade_ms(1));
+	return 0;
+}
+
+LADE_EXPLORE(goes_on)
+{
+	int rc = 0;
+
+	for (int i = 0; i < 5; i++)
+		rc = lade_sleep(lade_ms(1));
+	return rc;
+}
+
+LADE_EXPLORE(leaks)
+{
+	int fds[2], rc = lade_pipe(fds);
+
+	if (rc == 0)
+		rc = lade_sleep(lade_ms(1));
+	if (rc < 0)
+		return rc;
+	lade_close(fds[0]);
+	lade_close(fds[1]);
+	return 0;
+}
+
+LADE_EXPLORE(changes)
+{
+	static bool busy;
+	int rc;
+
+	if (busy)
+		return -EBUSY;
+	busy = true;
+	rc = lade_sleep(lade_ms(1));
+	if (rc < 0)
+		return rc;
+	busy = false;
+	return 0;
+}
+
+LADE_EXPLORE(crashes)
+{
+	if (lade_sleep(lade_ms(1)) < 0)
+		abort();
+	return 0;
+}
+
+LADE_EXPLORE(hangs)
+{
+	int fds[2], rc = lade_sleep(lade_ms(1));
+	char c;
+
+	if (rc < 0 && lade_pipe(fds) == 0)
+		lade_shield(lade_s(1))
+			/* Outside every scope that could end it: the request is here already. */
+			(void)!lade_read(fds[0], &c, 1);
+	return rc;
+}
+
+LADE_EXPLORE(never_ends)
+{
+	int rc = lade_sleep(lade_ms(1));
+
+	while (rc < 0)
+		(void)!lade_yield();
+	return rc;
+}
+
+LADE_EXPLORE(ends_slowly)
+{
+	int rc = lade_sleep(lade_ms(1));
+
+	if (rc < 0)
+		lade_shield(lade_s(60))
+			(void)!lade_sleep(lade_s(30));
+	return rc;
+}
+
+static int balance;
+
+static int balanced(void)
+{
+	return balance == 0 ? 0 : -EINVAL;
+}
+
+LADE_EXPLORE(breaks_invariant, .invariant = balanced, .once = true)
+{
+	int rc;
+
+	balance++;
+	rc = lade_sleep(lade_ms(1));
+	if (rc == 0)
+		balance--;
+	return rc;
+}
+
+LADE_EXPLORE(is_random)
+{
+	return lade_sleep(lade_us(getpid()));
+}
+
+static int no_world(struct lade_scope *world)
+{
+	(void)world;
+	return -ENETDOWN;
+}
+
+LADE_EXPLORE(has_no_world, .setup = no_world)
+{
+	return 0;
+}
+
+LADE_EXPLORE(has_many_points)
+{
+	int rc = 0;
+
+	for (int i = 0; i < POINTS_MAX + 10 && rc == 0; i++)
+		rc = lade_yield();
+	return rc;
+}
+
+static int nap(void)
+{
+	return lade_sleep(lade_ms(2));
+}
+LADE_TASK_VOID(nap)
+
+LADE_EXPLORE(has_all_scopes)
+{
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		rc = lade_within(lade_ms(50), lade_join(lade_do(nap), lade_do(nap)));
+		if (rc == 0)
+			rc = lade_race(lade_do(nap), lade_do(nap));
+	}
+	if (rc < 0)
+		return rc;
+	lade_shield(lade_ms(100))
+		rc = lade_sleep(lade_ms(1));
+	return rc;
+}
+
+static int wants_memory(struct lade_scope *world)
+{
+	(void)world;
+	calls = 0;
+	return 0;
+}
+
+LADE_EXPLORE(needs_memory, .setup = wants_memory)
+{
+	struct lade_addresses found;
+
+	calls++;
+	return lade_resolve("somewhere", 80, &found);
+}
+
+/* Runs the explorer as a program; its output is in @said. */
+static char said[65536];
+
+static int explore(char *const *words)
+{
+	int out[2], status, argc = 0;
+	size_t len = 0;
+	ssize_t n;
+	pid_t pid;
+
+	fflush(stdout);
+	CHECK_EQ(pipe(out), 0);
+	pid = fork();
+	if (pid == 0) {
+		dup2(out[1], STDOUT_FILENO);
+		dup2(out[1], STDERR_FILENO);
+		close(out[0]);
+		close(out[1]);
+		while (words[argc])
+			argc++;
+		optind = 1;
+		status = lade_explore_main(argc, (char **)(uintptr_t)words);
+		fflush(stdout);
+		_exit(status);
+	}
+	close(out[1]);
+	while (len < sizeof(said) - 1 && (n = read(out[0], said + len, sizeof(said) - 1 - len)) > 0)
+		len += (size_t)n;
+	said[len] = 0;
+	close(out[0]);
+	waitpid(pid, &status, 0);
+	CHECK(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+#define EXPLORE(...) explore((char *[]){ (char *)(uintptr_t)"test", __VA_ARGS__, NULL })
+#define WORD(text) ((char *)(uintptr_t)(text))
+
+/* Whether the output has it; shows the output if not. */
+static bool says(const char *text)
+{
+	if (strstr(said, text))
+		return true;
+	printf("# expected '%s' in:\n# %.3000s\n", text, said);
+	return false;
+}
+
+static void code_that_loses_nothing_has_no_finding(void)
+{
+	CHECK_EQ(EXPLORE(WORD("clean")), 0);
+	CHECK(says(" 0 findings, coverage 100 %"));
+	CHECK(!strstr(said, "FINDING"));
+}
+
+static void what_was_paid_for_and_is_paid_again_is_lost_work(void)
+{
+	CHECK_EQ(EXPLORE(WORD("loses")), 1);
+	CHECK(says("LOST WORK"));
+	CHECK(says("paid at "));
+	CHECK(says("in pay at "));
+	CHECK(says("lost at "));
+	CHECK(says("LADE_REPLAY='loses:p"));
+}
+
+static void who_never_remembers_is_clean(void)
+{
+	CHECK_EQ(EXPLORE(WORD("never_remembers")), 0);
+}
+
+static void what_is_done_twice_is_doubled(void)
+{
+	CHECK_EQ(EXPLORE(WORD("doubles")), 1);
+	CHECK(says("DOUBLED"));
+	CHECK(says("no-such-folder/ledger"));
+}
+
+static void who_ends_well_after_a_cancel_swallows_it(void)
+{
+	CHECK_EQ(EXPLORE(WORD("swallows")), 1);
+	CHECK(says("SWALLOWED CANCEL"));
+	CHECK(says("ends with 0 as if nothing had happened"));
+}
+
+static void who_goes_on_after_a_cancel_swallows_it(void)
+{
+	CHECK_EQ(EXPLORE(WORD("goes_on")), 1);
+	CHECK(says("SWALLOWED CANCEL"));
+	CHECK(says("makes another suspending call"));
+}
+
+static void a_descriptor_that_stays_open_is_a_leak(void)
+{
+	CHECK_EQ(EXPLORE(WORD("leaks")), 1);
+	CHECK(says("LEAK"));
+}
+
+static void a_second_run_that_ends_otherwise_is_a_change(void)
+{
+	CHECK_EQ(EXPLORE(WORD("changes")), 1);
+	CHECK(says("CHANGED"));
+	CHECK(says("undisturbed 0 (success)"));
+}
+
+static void a_crash_is_found_and_named(void)
+{
+	CHECK_EQ(EXPLORE(WORD("crashes")), 1);
+	CHECK(says("the process died: Aborted"));
+}
+
+static void an_invariant_that_breaks_is_found(void)
+{
+	CHECK_EQ(EXPLORE(WORD("breaks_invariant")), 1);
+	CHECK(says("INVARIANT BROKEN"));
+}
+
+static void what_ends_slowly_is_found(void)
+{
+	CHECK_EQ(EXPLORE(WORD("ends_slowly")), 1);
+	CHECK(says("SLOW TO END"));
+}
+
+static void a_trial_that_never_ends_is_stopped(void)
+{
+	CHECK_EQ(EXPLORE(WORD("never_ends"), WORD("--mode"), WORD("parked")), 1);
+	CHECK(says("NEVER ENDS"));
+}
+
+static void all_scopes_are_cancelled_and_all_of_it_is_covered(void)
+{
+	CHECK_EQ(EXPLORE(WORD("has_all_scopes")), 0);
+	CHECK(says("coverage 100 %"));
+}
+
+static void every_allocation_of_the_body_fails_once(void)
+{
+	CHECK_EQ(EXPLORE(WORD("needs_memory"), WORD("--mode"), WORD("no-memory")), 0);
+	CHECK(says("needs_memory: 1 points, 1 runs"));
+}
+
+static void two_runs_that_differ_cannot_be_explored(void)
+{
+	CHECK_EQ(EXPLORE(WORD("is_random")), 2);
+	CHECK(says("two runs with seed 1 differ"));
+	CHECK(says("they part at event"));
+}
+
+static void a_world_that_cannot_be_made_is_said(void)
+{
+	CHECK_EQ(EXPLORE(WORD("has_no_world")), 2);
+	CHECK(says("Network is down"));
+}
+
+static void of_more_points_than_the_limit_only_the_first_are_explored_and_that_is_said(void)
+{
+	CHECK_EQ(EXPLORE(WORD("has_many_points"), WORD("--mode"), WORD("before")), 0);
+	CHECK(says("only the first 4096 points are explored"));
+}
+
+static void a_replay_finds_the_same_again(void)
+{
+	char line[128] = "";
+	const char *at;
+
+	CHECK_EQ(EXPLORE(WORD("loses")), 1);
+	at = strstr(said, "LADE_REPLAY='");
+	if (at)
+		sscanf(at, "LADE_REPLAY='%127[^']", line);
+	setenv("LADE_REPLAY", line, 1);
+	CHECK_EQ(EXPLORE(WORD("loses")), 1);
+	CHECK(says("LOST WORK"));
+	setenv("LADE_REPLAY", "loses:p9999:parked:s0:seed1", 1);
+	CHECK_EQ(EXPLORE(WORD("loses")), 2);
+	CHECK(says("there is no such injection"));
+	setenv("LADE_REPLAY", "loses", 1);
+	CHECK_EQ(EXPLORE(WORD("loses")), 2);
+	unsetenv("LADE_REPLAY");
+}
+
+static void too_little_coverage_fails_where_it_is_asked_for(void)
+{
+	setenv("LADE_COVERAGE_MIN", "100", 1);
+	CHECK_EQ(EXPLORE(WORD("clean")), 0);
+	CHECK_EQ(EXPLORE(WORD("clean"), WORD("--mode"), WORD("before")), 1);
+	unsetenv("LADE_COVERAGE_MIN");
+}
+
+static void a_budget_bounds_the_runs(void)
+{
+	CHECK_EQ(EXPLORE(WORD("clean"), WORD("--budget"), WORD("2")), 0);
+	CHECK(says(" 2 runs"));
+}
+
+static void several_jobs_find_the_same(void)
+{
+	CHECK_EQ(EXPLORE(WORD("loses"), WORD("--jobs"), WORD("3")), 1);
+	CHECK(says("LOST WORK"));
+}
+
+static void wrong_arguments_say_what_is_expected(void)
+{
+	CHECK_EQ(EXPLORE(WORD("--mode"), WORD("never")), 2);
+	CHECK(says("no-memory is expected, not 'never'"));
+	CHECK_EQ(EXPLORE(WORD("--jobs"), WORD("x")), 2);
+	CHECK(says("a number of at least 1 is expected"));
+	CHECK_EQ(EXPLORE(WORD("no-such-scenario")), 2);
+	CHECK(says("no such scenario"));
+	CHECK_EQ(EXPLORE(WORD("--help")), 0);
+	CHECK(says("Usage: "));
+	CHECK_EQ(EXPLORE(WORD("--list")), 0);
+	CHECK(says("clean\t"));
+}
+
+int main(void)
+{
+	TAP(code_that_loses_nothing_has_no_finding);
+	TAP(what_was_paid_for_and_is_paid_again_is_lost_work);
+	TAP(who_never_remembers_is_clean);
+	TAP(what_is_done_twice_is_doubled);
+	TAP(who_ends_well_after_a_cancel_swallows_it);
+	TAP(who_goes_on_after_a_cancel_swallows_it);
+	TAP(a_descriptor_that_stays_open_is_a_leak);
+	TAP(a_second_run_that_ends_otherwise_is_a_change);
+	TAP(a_crash_is_found_and_named);
+	TAP(an_invariant_that_breaks_is_found);
+	TAP(what_ends_slowly_is_found);
+	TAP(a_trial_that_never_ends_is_stopped);
+	TAP(all_scopes_are_cancelled_and_all_of_it_is_covered);
+	TAP(every_allocation_of_the_body_fails_once);
+	TAP(two_runs_that_differ_cannot_be_explored);
+	TAP(a_world_that_cannot_be_made_is_said);
+	TAP(of_more_points_than_the_limit_only_the_first_are_explored_and_that_is_said);
+	TAP(a_replay_finds_the_same_again);
+	TAP(too_little_coverage_fails_where_it_is_asked_for);
+	TAP(a_budget_bounds_the_runs);
+	TAP(several_jobs_find_the_same);
+	TAP(wrong_arguments_say_what_is_expected);
+	return tap_done();
+}
