@@ -190,6 +190,12 @@ bool lade_cancelled(void);
  * Returns .kind LADE_REASON_NONE if nothing asks.  Suspends: no.  Threads: inside a task only. */
 struct lade_reason lade_why(void);
 
+/* lade_cancel_handled - says that the running task knows of its cancel and goes on by intent: the
+ * explorer does not take it for one that swallows it. Nothing else comes of it.
+ *
+ * Suspends: no.  Threads: inside a task only. */
+void lade_cancel_handled(void);
+
 /* lade_reason_name - "deadline", "race lost", …: a reason's kind in words.
  *
  * Suspends: no.  Threads: any. */

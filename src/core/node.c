@@ -463,6 +463,14 @@ struct lade_reason lade_why(void)
 	return why;
 }
 
+void lade_cancel_handled(void)
+{
+	struct lade_ctl *ctl = lade_cur;
+
+	if (ctl->gate & GATE_OBSERVED)
+		ctl->loop->observer->handled(ctl->loop->observer, ctl);
+}
+
 const char *lade_reason_name(enum lade_reason_kind kind)
 {
 	static const char *const names[] = { "none",	  "user",   "deadline", "sibling",

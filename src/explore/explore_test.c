@@ -146,6 +146,13 @@ LADE_EXPLORE(goes_on)
 	return rc;
 }
 
+LADE_EXPLORE(handles)
+{
+	if (lade_sleep(lade_ms(1)) < 0)
+		lade_cancel_handled();
+	return 0;
+}
+
 LADE_EXPLORE(leaks)
 {
 	int fds[2], rc = lade_pipe(fds);
@@ -382,6 +389,11 @@ static void who_goes_on_after_a_cancel_swallows_it(void)
 	CHECK(says("makes another suspending call"));
 }
 
+static void who_says_that_it_handles_its_cancel_does_not_swallow_it(void)
+{
+	CHECK_EQ(EXPLORE(WORD("handles")), 0);
+}
+
 static void a_descriptor_that_stays_open_is_a_leak(void)
 {
 	CHECK_EQ(EXPLORE(WORD("leaks")), 1);
@@ -512,6 +524,7 @@ int main(void)
 	TAP(what_is_done_twice_is_doubled);
 	TAP(who_ends_well_after_a_cancel_swallows_it);
 	TAP(who_goes_on_after_a_cancel_swallows_it);
+	TAP(who_says_that_it_handles_its_cancel_does_not_swallow_it);
 	TAP(a_descriptor_that_stays_open_is_a_leak);
 	TAP(a_second_run_that_ends_otherwise_is_a_change);
 	TAP(a_crash_is_found_and_named);

@@ -238,6 +238,12 @@ static void delivered(struct lade_observer *o, struct lade_ctl *ctl)
 	}
 }
 
+static void handled(struct lade_observer *o, struct lade_ctl *ctl)
+{
+	(void)o;
+	known_of(ctl)->handled = true;
+}
+
 static void ended(struct lade_observer *o, struct lade_ctl *ctl, int status)
 {
 	struct known *k;
@@ -373,8 +379,16 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 
 	memset(ret, 0, sizeof(*ret));
 	memset(&at, 0, sizeof(at));
-	at.observer = (struct lade_observer){ "",	turn,	   entered, parked, resumes,
-					      delivered, ended,	   effect,  fault };
+	at.observer = (struct lade_observer){ .site = "",
+					      .turn = turn,
+					      .entered = entered,
+					      .parked = parked,
+					      .resumes = resumes,
+					      .delivered = delivered,
+					      .handled = handled,
+					      .ended = ended,
+					      .effect = effect,
+					      .fault = fault };
 	at.scenario = scenario;
 	at.out = ret;
 	at.inject = inject;
