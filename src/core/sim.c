@@ -139,7 +139,8 @@ static const struct setting settings[] = {
 	SETTING("latency_us", latency_ns, 1000), SETTING("disk_us", disk_ns, 1000),
 	SETTING("pool_us", pool_ns, 1000),	 SETTING("name_us", name_ns, 1000),
 	SETTING("disk_bytes", disk_bytes, 1),	 SETTING("buffer_bytes", buffer_bytes, 1),
-	SETTING("cut", cut, 1),			 SETTING("late", late, 1),
+	SETTING("backlog", backlog, 1),		 SETTING("cut", cut, 1),
+	SETTING("late", late, 1),
 	SETTING("reset", reset, 1),		 SETTING("io_error", io_error, 1),
 	SETTING("no_name", no_name, 1),
 };
@@ -213,6 +214,7 @@ static int read_config(struct sim_config *config)
 				       .name_ns = 20000000,
 				       .disk_bytes = UINT64_C(1) << 30,
 				       .buffer_bytes = 65536,
+				       .backlog = SIM_BACKLOG_MAX,
 				       .cut = 200,
 				       .late = 200 };
 	return settings_text ? read_settings(config, settings_text) : 0;

@@ -6,7 +6,7 @@
  * at once, and can be read when their time has come; what was written first comes first. An end of
  * the bytes travels the same way. A reset overtakes: what has not been read is gone.
  *
- * LIMITS  config.buffer_bytes written and not read in a stream; then a writer waits. SIM_BACKLOG
+ * LIMITS  config.buffer_bytes written and not read in a stream; then a writer waits. config.backlog
  * connections not yet accepted; then one is tried again, and after CONNECT_TRIES given up. */
 
 #include "core/sim_priv.h"
@@ -417,6 +417,11 @@ static int meet(struct sim *sim, struct sim_fd *self, struct sim_fd *listener)
 	return 0;
 }
 
+static bool is_full(const struct sim *sim, const struct sim_fd *listener)
+{
+	return listener->queued >= sim->config.backlog || listener->queued == SIM_BACKLOG_MAX;
+}
+
 static void meeting_due(struct lade_timer *timer)
 {
 	struct meeting *m = LADE_CONTAINER(timer, struct meeting, timer);
@@ -424,14 +429,14 @@ static void meeting_due(struct lade_timer *timer)
 	struct sim_fd *listener = listener_at(sim, m->port);
 	bool closed = sim_fd_of(sim, m->fd) != m->self;
 
-	if (!closed && listener && listener->queued == SIM_BACKLOG && ++m->tries < CONNECT_TRIES) {
+	if (!closed && listener && is_full(sim, listener) && ++m->tries < CONNECT_TRIES) {
 		lade_timer_start(sim->loop, &m->timer, sim->loop->now_ns + CONNECT_RETRY_NS,
 				 TIMER_OP, meeting_due);
 		return;
 	}
 	if (!closed) {
 		m->self->connect_rc = !listener ? -ECONNREFUSED
-				      : listener->queued == SIM_BACKLOG
+				      : is_full(sim, listener)
 					      ? -ETIMEDOUT
 					      : meet(sim, m->self, listener);
 		sim_trace(sim, "connect %d: %d", m->fd - SIM_FIRST_FD, m->self->connect_rc);

@@ -12,7 +12,7 @@
 
 #define SIM_FIRST_FD 1000000 /* numbers that the kernel does not give */
 #define SIM_FDS_MAX 65536
-#define SIM_BACKLOG 16
+#define SIM_BACKLOG_MAX 128
 
 enum sim_order { SIM_IN_ORDER, SIM_RANDOM, SIM_PREEMPT, SIM_PCT };
 
@@ -26,6 +26,7 @@ struct sim_config {
 	int64_t name_ns;	/* the longest time of a name look-up */
 	uint64_t disk_bytes;	/* what files may hold together; then ENOSPC */
 	uint32_t buffer_bytes;	/* what a connection or pipe holds in one direction */
+	uint32_t backlog;	/* connections that wait to be accepted, at a listener */
 	uint32_t cut;		/* a transfer moves less than was asked for */
 	uint32_t late;		/* an operation succeeds although its cancel was asked */
 	uint32_t reset;		/* a connection is reset when bytes arrive */
@@ -53,7 +54,7 @@ struct sim_fd {
 	uint32_t sent;		  /* bytes of that */
 	int64_t sent_ns;	  /* when its first byte was sent */
 	int connect_rc;		  /* -EINPROGRESS, 0, or why there is no connection */
-	struct sim_fd *queue[SIM_BACKLOG]; /* of a listener: not yet accepted, oldest first */
+	struct sim_fd *queue[SIM_BACKLOG_MAX]; /* of a listener: not yet accepted, oldest first */
 	uint32_t queued;	  /* of them */
 	struct sim_inode *inode;  /* of a file */
 	int64_t position;	  /* in the file */

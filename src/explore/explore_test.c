@@ -262,6 +262,21 @@ LADE_EXPLORE(has_many_points)
 	return rc;
 }
 
+static int deep(int n)
+{
+	int rc;
+
+	if (n == 0)
+		return lade_sleep(lade_ms(1));
+	rc = lade_within(lade_s(100 + n), deep(n - 1));
+	return rc == -ETIME ? 0 : rc;
+}
+
+LADE_EXPLORE(is_deep)
+{
+	return deep(30);
+}
+
 static int nap(void)
 {
 	return lade_sleep(lade_ms(2));
@@ -462,6 +477,12 @@ static void of_more_points_than_the_limit_only_the_first_are_explored_and_that_i
 	CHECK(says("only the first 4096 points are explored"));
 }
 
+static void of_very_many_scopes_the_outermost_are_left_out(void)
+{
+	CHECK_EQ(EXPLORE(WORD("is_deep"), WORD("--mode"), WORD("parked")), 0);
+	CHECK(says("is_deep: 1 points, 15 runs"));
+}
+
 static void a_replay_finds_the_same_again(void)
 {
 	char line[128] = "";
@@ -498,7 +519,7 @@ static void a_budget_bounds_the_runs(void)
 
 static void several_jobs_find_the_same(void)
 {
-	CHECK_EQ(EXPLORE(WORD("loses"), WORD("--jobs"), WORD("3")), 1);
+	CHECK_EQ(EXPLORE(WORD("loses"), WORD("--jobs"), WORD("1000")), 1);
 	CHECK(says("LOST WORK"));
 }
 
@@ -536,6 +557,7 @@ int main(void)
 	TAP(two_runs_that_differ_cannot_be_explored);
 	TAP(a_world_that_cannot_be_made_is_said);
 	TAP(of_more_points_than_the_limit_only_the_first_are_explored_and_that_is_said);
+	TAP(of_very_many_scopes_the_outermost_are_left_out);
 	TAP(a_replay_finds_the_same_again);
 	TAP(too_little_coverage_fails_where_it_is_asked_for);
 	TAP(a_budget_bounds_the_runs);

@@ -111,7 +111,7 @@ static uint32_t targets(const struct lade_ctl *ctl, struct target *to)
 {
 	uint32_t n = 0;
 
-	for (struct lade_node *node = ctl->scope; node && n + 2 < TARGETS_MAX; node = node->outer) {
+	for (struct lade_node *node = ctl->scope; node && n + 2 <= TARGETS_MAX; node = node->outer) {
 		if (lade_is_shield(node->kind) && !(node->flags & NODE_OPENED)) {
 			to[n++] = (struct target){ node, OVERRUN };
 			break;

@@ -213,7 +213,7 @@ static void full_backlog(void)
 
 static void who_finds_the_backlog_full_waits_and_gives_up(void)
 {
-	simulate("1", "", full_backlog);
+	simulate("1", "backlog=16", full_backlog);
 }
 
 static int fill(int fd, size_t *ret_done)
@@ -431,6 +431,67 @@ static void when_all_wait_and_nothing_can_come_the_process_ends(void)
 	simulate("1", "", wait_for_nothing);
 }
 
+static void open_many(void)
+{
+	int fds[2], rc = 0, pairs = 0;
+
+	while ((rc = lade_pipe(fds)) == 0)
+		pairs++;
+	CHECK_EQ(rc, -EMFILE);
+	CHECK_EQ(pairs, 65536 / 2);
+}
+
+static void more_descriptors_than_the_limit_are_refused(void)
+{
+	simulate("1", "buffer_bytes=1", open_many);
+}
+
+static int switches;
+
+static int count_switches(const bool *over)
+{
+	int rc = 0;
+
+	while (!*over && rc == 0) {
+		switches++;
+		rc = lade_yield();
+	}
+	return rc;
+}
+LADE_TASK_VOID(count_switches, (const bool *, over))
+
+static int sleep_not_at_all(bool *ret_over)
+{
+	int rc = 0;
+
+	for (int i = 0; i < 100 && rc == 0; i++)
+		rc = lade_sleep(lade_ns(0));
+	*ret_over = true;
+	return rc;
+}
+LADE_TASK_VOID(sleep_not_at_all, (bool *, ret_over))
+
+static void complete_at_once(void)
+{
+	bool over = false;
+
+	switches = 0;
+	CHECK_EQ(lade_join(lade_do(sleep_not_at_all, &over), lade_do(count_switches, &over)), 0);
+}
+
+static void a_call_that_could_complete_at_once_switches_when_the_seed_says_so(void)
+{
+	int first;
+
+	simulate("1", "", complete_at_once);
+	first = switches;
+	CHECK(first > 5 && first < 100);
+	simulate("2", "", complete_at_once);
+	CHECK(switches != first);
+	simulate("1", "order=in-order", complete_at_once);
+	CHECK(switches <= 3);
+}
+
 static void a_setting_that_is_none_is_refused(void)
 {
 	static const char *const wrong[] = { "latency", "latency_us=", "latency_us=x",
@@ -461,6 +522,8 @@ int main(void)
 	TAP(a_descriptor_that_arrives_as_the_deadline_does_is_never_lost);
 	TAP(a_blocking_call_takes_simulated_time);
 	TAP_DIES(when_all_wait_and_nothing_can_come_the_process_ends, "waits for readable at ");
+	TAP(more_descriptors_than_the_limit_are_refused);
+	TAP(a_call_that_could_complete_at_once_switches_when_the_seed_says_so);
 	TAP(a_setting_that_is_none_is_refused);
 	return tap_done();
 }
