@@ -151,6 +151,8 @@ struct lade_observer {
 	void (*resumes)(struct lade_observer *o, struct lade_ctl *ctl);
 	/* A call returns -ECANCELED because of a request; also called by the loop. */
 	void (*delivered)(struct lade_observer *o, struct lade_ctl *ctl);
+	/* What delivered told of has not come about: the operation was first after all. */
+	void (*outran)(struct lade_observer *o, struct lade_ctl *ctl);
 	/* A task says that it knows of its cancel. */
 	void (*handled)(struct lade_observer *o, struct lade_ctl *ctl);
 	/* A task ends. */

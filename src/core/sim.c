@@ -585,6 +585,8 @@ static int sim_start(struct lade_loop *loop, struct lade_io *io)
 			       : sim_after(sim, io, sim->config.disk_ns, transfer_effect, 0);
 	if (io->code != IO_POLL && io->code != IO_ACCEPT)
 		return -EOPNOTSUPP;
+	if (io->code == IO_POLL && sim_stream_ready(f, (short)io->events))
+		return sim_after(sim, io, 0, NULL, (int)io->events);
 	lade_list_append(&f->waiters, &io->op.link);
 	return 0;
 }

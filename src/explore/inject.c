@@ -78,12 +78,13 @@ static bool is_body(const struct lade_node *node)
 	return node->kind == NODE_TASK && node->outer->outer == explore_root();
 }
 
-static enum what what_of_task(const struct lade_node *node)
+/* A task in a race may lose it. A task alone is cancelled only by who has its name, and does so on
+ * purpose; the others fall with their scope. */
+static bool may_lose(const struct lade_node *node)
 {
 	const struct lade_scope *parent = LADE_CONTAINER(node->outer, struct lade_scope, head);
 
-	return node->outer->kind == NODE_GROUP && parent->policy >= POLICY_RACE_OK ? LOST_RACE
-										    : CANCEL;
+	return node->outer->kind == NODE_GROUP && parent->policy >= POLICY_RACE_OK;
 }
 
 /* What can be done to one scope; a block can be cancelled, and a child of it can fail. */
@@ -94,8 +95,10 @@ static uint32_t targets_of(struct lade_node *node, struct target *to)
 
 	if (node->eff == LEVEL_HARD)
 		return 0;
-	if (node->kind == NODE_TASK)
-		to[n++] = (struct target){ node, what_of_task(node) };
+	if (node->kind == NODE_TASK && is_body(node))
+		to[n++] = (struct target){ node, CANCEL };
+	if (node->kind == NODE_TASK && may_lose(node))
+		to[n++] = (struct target){ node, LOST_RACE };
 	if (node->kind == NODE_WITHIN)
 		to[n++] = (struct target){ node, DEADLINE };
 	if (node->kind == NODE_BLOCK)
@@ -111,7 +114,8 @@ static uint32_t targets(const struct lade_ctl *ctl, struct target *to)
 {
 	uint32_t n = 0;
 
-	for (struct lade_node *node = ctl->scope; node && n + 2 <= TARGETS_MAX; node = node->outer) {
+	for (struct lade_node *node = ctl->scope; node && n + 2 <= TARGETS_MAX;
+	     node = node->outer) {
 		if (lade_is_shield(node->kind) && !(node->flags & NODE_OPENED)) {
 			to[n++] = (struct target){ node, OVERRUN };
 			break;

@@ -29,6 +29,7 @@ struct known {
 	uint32_t point;	   /* of that call */
 	uint32_t after;	   /* suspending calls since it was told of a cancel that ends it */
 	bool told;	   /* it was */
+	bool told_before;  /* it was already when it was last told */
 	bool handled;	   /* it says that it knows */
 };
 
@@ -223,15 +224,35 @@ static void resumes(struct lade_observer *o, struct lade_ctl *ctl)
 	chance(COMPLETED, ctl, known_of(ctl)->point, NULL);
 }
 
+static bool in_shield(const struct lade_ctl *ctl)
+{
+	for (const struct lade_node *n = ctl->scope; n && n->owner == ctl; n = n->outer)
+		if (lade_is_shield(n->kind))
+			return true;
+	return false;
+}
+
+static void outran(struct lade_observer *o, struct lade_ctl *ctl)
+{
+	struct known *k = known_of(ctl);
+
+	(void)o;
+	k->told = k->told_before;
+}
+
 static void delivered(struct lade_observer *o, struct lade_ctl *ctl)
 {
+	struct known *k;
+
 	(void)o;
 	if (!explore_inside(ctl))
 		return;
 	explore_event("%s #%llu is told of a cancel", ctl->head->type->name,
 		      (unsigned long long)ctl->number);
-	if (ctl->root->eff == LEVEL_HARD)
-		known_of(ctl)->told = true;
+	k = known_of(ctl);
+	k->told_before = k->told;
+	/* In a shield that was overrun the body's result may be there already. */
+	k->told |= ctl->root->eff == LEVEL_HARD && !in_shield(ctl);
 	if (at.injected && !at.out->told_site) {
 		at.out->told_site = known_of(ctl)->site;
 		at.out->told_pcs_len = explore_stack(ctl, at.out->told_pcs);
@@ -288,22 +309,27 @@ static void effect(struct lade_observer *o, const struct lade_effect *e)
 	explore_event("outside: %u bytes to %s, %u back", e->sent, e->peer, e->answered);
 }
 
+/* Whether the operation that the running task tries is to fail: its -errno, or 0. */
+static int failure(void)
+{
+	int error = at.error;
+
+	if (!error || lade_cur->number != at.failing)
+		return 0;
+	if (!at.error_stays)
+		at.error = 0;
+	return error;
+}
+
 static int fault(struct lade_observer *o, const char *call)
 {
-	(void)o;
-	if (at.error && lade_cur->number == at.failing) {
-		int error = at.error;
+	int error = failure();
 
-		if (!at.error_stays)
-			at.error = 0;
+	(void)o;
+	if (error || !lade_cur->loop || !explore_inside(lade_cur))
 		return error;
-	}
-	if (lade_cur->loop && explore_inside(lade_cur)) {
-		chance(FAULT, lade_cur, known_of(lade_cur)->point, call);
-		if (at.error)
-			return fault(o, call);
-	}
-	return 0;
+	chance(FAULT, lade_cur, known_of(lade_cur)->point, call);
+	return failure();
 }
 
 /* The body as a task: its own scope is what the explorer may cancel as a whole. */
@@ -385,6 +411,7 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 					      .parked = parked,
 					      .resumes = resumes,
 					      .delivered = delivered,
+					      .outran = outran,
 					      .handled = handled,
 					      .ended = ended,
 					      .effect = effect,

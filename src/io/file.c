@@ -84,10 +84,10 @@ static int ready_transfer(struct lade_transfer *t, bool knows, const char *site)
 				       ? ready
 				       : small_transfer(t);
 		rc = lade_sys_here()->try_transfer(t);
+		if (ready < 0)
+			return lade_outran(rc) == -EAGAIN ? ready : rc;
 		if (rc != -EAGAIN)
 			return rc;
-		if (ready < 0)
-			return ready;
 	}
 }
 
@@ -109,7 +109,7 @@ static int transfer(struct lade_transfer *t, const char *site)
 		return ready_transfer(t, first == -EAGAIN, site);
 	if (rc == -ECANCELED && first == -EAGAIN) {
 		/* What came as the cancel did is returned. */
-		int last = lade_sys_here()->try_transfer(t);
+		int last = lade_outran(lade_sys_here()->try_transfer(t));
 
 		if (last != -EAGAIN && last != -EOPNOTSUPP)
 			return last;
@@ -176,7 +176,7 @@ static int readiness(int fd, short events, const char *site)
 	if (rc < 0)
 		return rc;
 	rc = wait_ready(fd, (uint32_t)events, site);
-	return rc == -ECANCELED && is_ready(fd, events) ? 0 : rc;
+	return rc == -ECANCELED && is_ready(fd, events) ? lade_outran(0) : rc;
 }
 
 int lade_readable_at(int fd, const char *site)

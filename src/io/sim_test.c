@@ -431,6 +431,24 @@ static void when_all_wait_and_nothing_can_come_the_process_ends(void)
 	simulate("1", "", wait_for_nothing);
 }
 
+static void wait_for_what_is_there(void)
+{
+	int fds[2];
+
+	CHECK_EQ(lade_pipe(fds), 0);
+	CHECK_EQ(lade_writable(fds[1]), 0);
+	CHECK_EQ(lade_write(fds[1], "x", 1), 1);
+	CHECK_EQ(lade_sleep(lade_ms(10)), 0);
+	CHECK_EQ(lade_readable(fds[0]), 0);
+	lade_close(fds[0]);
+	lade_close(fds[1]);
+}
+
+static void what_is_ready_already_is_not_waited_for(void)
+{
+	simulate("1", "", wait_for_what_is_there);
+}
+
 static void open_many(void)
 {
 	int fds[2], rc = 0, pairs = 0;
@@ -522,6 +540,7 @@ int main(void)
 	TAP(a_descriptor_that_arrives_as_the_deadline_does_is_never_lost);
 	TAP(a_blocking_call_takes_simulated_time);
 	TAP_DIES(when_all_wait_and_nothing_can_come_the_process_ends, "waits for readable at ");
+	TAP(what_is_ready_already_is_not_waited_for);
 	TAP(more_descriptors_than_the_limit_are_refused);
 	TAP(a_call_that_could_complete_at_once_switches_when_the_seed_says_so);
 	TAP(a_setting_that_is_none_is_refused);

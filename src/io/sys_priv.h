@@ -15,4 +15,15 @@ static inline const struct lade_sys *lade_sys_here(void)
 	return loop && loop->backend->sys ? loop->backend->sys : &lade_sys_kernel;
 }
 
+/* lade_outran - passes on the result of the try that follows a cancelled wait, and tells the
+ * observer if there is one: -EAGAIN leaves it at the cancel, anything else came before it. */
+static inline int lade_outran(int rc)
+{
+	struct lade_ctl *ctl = lade_cur;
+
+	if (lade_unlikely(ctl->gate & GATE_OBSERVED) && rc != -EAGAIN && rc != -EOPNOTSUPP)
+		ctl->loop->observer->outran(ctl->loop->observer, ctl);
+	return rc;
+}
+
 #endif

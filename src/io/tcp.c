@@ -123,6 +123,8 @@ int lade_accept_at(int listener, int *ret_fd, const char *site)
 		return rc;
 	for (;;) {
 		rc = lade_sys_here()->accept(listener);
+		if (waited == -ECANCELED)
+			rc = lade_outran(rc);
 		if (rc != -EAGAIN || waited == -ECANCELED)
 			break;
 		waited = wait_accept(listener, site);
@@ -151,7 +153,7 @@ static int finish_connect(int fd, const char *site)
 			return waited;
 		rc = lade_sys_here()->connect_state(fd);
 		if (rc != -EINPROGRESS)
-			return rc;
+			return waited < 0 ? lade_outran(rc) : rc;
 		if (waited < 0)
 			return waited;
 	}

@@ -65,6 +65,7 @@ static int map_body(struct map *m, uint32_t number)
 	if (m->as_completed)
 		enqueue(m, number);
 	if (slot->rc < 0) {
+		lade_cancel_handled(); /* whatever it is, the consumer is told */
 		m->failed = true;
 		if (m->intake)
 			lade_cancel(m->intake, lade_ns(0));

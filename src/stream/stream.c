@@ -60,6 +60,8 @@ static int worker(struct lade_worker *w)
 	w->node = lade_cur->root;
 	if (!w->closed)
 		w->run(w);
+	/* The consumer is told what the worker was told; there is nobody else to tell. */
+	lade_cancel_handled();
 	worker_end(w);
 	return 0;
 }
