@@ -66,8 +66,10 @@ static void unknown(const char *verb)
 	const char *near = NULL;
 	size_t len = lade_pipe_word_near("run|check|new", verb, &near);
 
-	if (*verb == '-' || !len)
+	if (*verb == '-')
 		fprintf(stderr, "lade: unknown argument '%s'\n", verb);
+	else if (!len)
+		fprintf(stderr, "lade: there is no verb '%s'\n", verb);
 	else
 		fprintf(stderr, "lade: unknown verb '%s'; did you mean %.*s?\n", verb, (int)len,
 			near);

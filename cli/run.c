@@ -33,7 +33,7 @@ static const char run_help[] =
 static const char check_help[] =
 	"usage: lade check [--connect] [--keys] PIPELINE.yaml\n"
 	"\n"
-	"Says whether a pipeline can run. Every problem comes with file, line and column, and\n"
+	"Says whether a pipeline can run. A mistake in it comes with file, line and column, and\n"
 	"what to do. --connect also opens its databases and files, and prepares its queries; it\n"
 	"makes no file and no table. Names of files are relative to the pipeline's own folder.\n"
 	"--keys prints every key that a configuration may have; it needs no file.\n"

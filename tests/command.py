@@ -26,6 +26,8 @@ tap.point("lade --version names version, commit, compiler and libraries",
 tap.point("lade --help says what there is", outcome(0, ["usage: lade", "--version"], "--help"))
 tap.point("lade alone says what there is, and fails", outcome(2, ["usage: lade"]))
 tap.point("lade with an unknown argument names it", outcome(2, ["'--nope'"], "--nope"))
+tap.point("lade with a verb that is not there says so",
+          outcome(2, ["no verb 'serve'", "usage: lade"], "serve"))
 with open("/dev/full", "w") as full:
     tap.point("lade --version on a full disk fails", outcome(1, [], "--version", stdout=full))
 tap.done()

@@ -499,6 +499,11 @@ def shared_failures():
                        if "(i = 0)" not in x["error"]][:5]
         tap.point("messages that wait for one query of a cache share no blame and no place",
                   complaints)
+        config = write(f"{d}/p.yaml", SHARED.format(dir=d).replace("l.v", "b.m as v"))
+        outcomes = [lade("check", "--connect", config), lade("run", config)]
+        tap.point("an sql step that reads m does not begin",
+                  [f"status {r.returncode}: {r.stderr}" for r in outcomes
+                   if r.returncode != 1 or "only a transform can read m" not in r.stderr])
 
 
 def signals():

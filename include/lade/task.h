@@ -328,14 +328,16 @@ lade_suspends int lade_wait_at(struct lade_task *task, const char *site);
  * -ENOMEM if no stack can be had. The task is declared before the scope.
  * Suspends: no.  Threads: the scope's loop's. */
 #define lade_start(s, ...) lade_start_at((s), &(__VA_ARGS__)->head, LADE_SITE)
-void lade_start_at(struct lade_scope *scope, struct lade_task *task, const char *site);
+__attribute__((nonnull(1))) void lade_start_at(struct lade_scope *scope, struct lade_task *task,
+					       const char *site);
 
 /* lade_start_daemon - lade_start for a child that serves the others: it is cancelled when the
  * last ordinary child and the body have ended, and is still waited for.
  *
  * Suspends: no.  Threads: the scope's loop's. */
 #define lade_start_daemon(s, ...) lade_start_daemon_at((s), &(__VA_ARGS__)->head, LADE_SITE)
-void lade_start_daemon_at(struct lade_scope *scope, struct lade_task *task, const char *site);
+__attribute__((nonnull(1))) void lade_start_daemon_at(struct lade_scope *scope,
+						      struct lade_task *task, const char *site);
 
 /* lade_spawn - lade_spawn(&scope, function_task(arguments...)): starts a task that nobody names.
  *
@@ -346,8 +348,9 @@ void lade_start_daemon_at(struct lade_scope *scope, struct lade_task *task, cons
 #define lade_spawn(s, ...)                                                                         \
 	lade_spawn_at((s), &((__typeof__(__VA_ARGS__)[1]){ __VA_ARGS__ })->head,                   \
 		      sizeof(__typeof__(__VA_ARGS__)), LADE_SITE)
-lade_suspends int lade_spawn_at(struct lade_scope *scope, struct lade_task *task, size_t bytes,
-				const char *site);
+lade_suspends __attribute__((nonnull(1))) int lade_spawn_at(struct lade_scope *scope,
+							    struct lade_task *task,
+							    size_t bytes, const char *site);
 
 /* lade_cancel - lade_cancel(&scope_or_task, grace): asks it, and all below it, to end.
  *

@@ -79,7 +79,7 @@ const struct lade_pipe_row lade_pipe_rows[] = {
 { "steps[].name", LADE_ROW_TEXT, IN_STEP(name),
   .help = "The step's name in reports; by default its type and place: sql1." },
 { "steps[].sql", LADE_ROW_CHOICE, IN_STEP(kind), .min = LADE_STEP_SQL,
-  .help = "ONE query for the whole batch, which is a table: batch(i, m, KEYS)." },
+  .help = "ONE query for the whole batch, which is a table: batch(i, KEYS)." },
 { "steps[].sql.db", LADE_ROW_TEXT, IN_STEP(db), .flags = LADE_ROW_REQUIRED,
   .help = "The database, by its name in databases." },
 { "steps[].sql.keys", LADE_ROW_MAP, IN_STEP(keys), .flags = LADE_ROW_REQUIRED, .min = 1,

@@ -473,6 +473,10 @@ static int open_askers(struct sql *s)
 		s->free = &s->askers[i];
 	}
 	lade_sem_init(&s->free_count, s->n_askers);
+	if (lade_sqlite_query_uses_message(s->askers[0].query))
+		return config_fail(s->stage, "the query",
+				   "only a transform can read m, the message; name what this query"
+				   " reads in keys");
 	return 0;
 }
 

@@ -72,7 +72,8 @@ void lade_pipe_progress(struct lade_pipe_engine *e)
 		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %" PRIu64 " rejected",
 			      s->rejected);
 	if (trouble)
-		n += snprintf(line + n, sizeof(line) - (size_t)n, ", waits: %.60s", trouble);
+		n += snprintf(line + n, sizeof(line) - (size_t)n, ", waits: %.*s",
+			      e->live ? 60 : 200, trouble);
 	snprintf(line + n, sizeof(line) - (size_t)n, ", %" PRId64 " in flight, %.0f a batch",
 		 e->lane.in_flight, s->batches ? (double)s->in / (double)s->batches : 0.0);
 	if (e->live)

@@ -3,7 +3,7 @@
  *
  * DESIGN
  * Starting takes a stack, writes the control block at its top and queues it; the first switch
- * enters run_task, which calls the function with the kept arguments. The user's struct and the
+ * enters lade_task_run, which calls the function with the kept arguments. The user's struct and the
  * control block point at each other: when they disagree at the end, the struct was moved or freed
  * while the task ran. A spawned task's struct is copied below the control block and dies with the
  * stack. A task that cannot run (cancelled scope, no stack) still ends like any other: its
