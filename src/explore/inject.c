@@ -550,7 +550,7 @@ static int record_twice(struct outcome *a)
 /* Explores in a process of its own: what the scenario does to memory stays there. */
 static int explore_apart(void)
 {
-	int status;
+	int status = -1;
 	pid_t pid;
 
 	for (int i = 0; i < now.settings->jobs; i++) {
