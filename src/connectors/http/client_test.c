@@ -33,6 +33,15 @@ static int take_upload(int fd, char *head, size_t len, const char *end)
 	return lade_write_all(fd, reply, strlen(reply), &done);
 }
 
+/* Keeps everybody else from running: the deadlines that pass meanwhile fire all at once. */
+static void hold_the_core(int64_t ns)
+{
+	int64_t until_ns = lade_now().mono_ns + ns;
+
+	while (lade_now().mono_ns < until_ns)
+		;
+}
+
 /* Answers every request of a connection by what its path asks for. */
 static int serve_one(int fd)
 {
@@ -59,6 +68,8 @@ static int serve_one(int fd)
 			len = 0;
 			continue;
 		}
+		if (strncmp(head, "GET /late", 9) == 0)
+			hold_the_core(lade_ms(60).ns);
 		if (strncmp(head, "GET /slow", 9) == 0) {
 			rc = lade_sleep(lade_ms(300));
 			if (rc < 0)
@@ -192,6 +203,23 @@ static void check_cancels(struct lade_http *http, int port)
 		cancel_after(http, port, i * i / 8);
 }
 
+/* The reply is in the socket when the deadline fires, and is read before the request is removed. */
+static void check_reply_behind_the_deadline(struct lade_http *http, int port)
+{
+	struct lade_http_reply reply;
+	int rc = lade_within(lade_ms(30), get(http, port, "/late", &reply));
+
+	CHECK_EQ(rc, 0);
+	if (rc == 0) {
+		CHECK_STR(reply.body, "hello");
+		lade_http_reply_done(&reply);
+	}
+	/* The client goes on with others. */
+	CHECK_EQ(get(http, port, "/hello", &reply), 0);
+	CHECK_STR(reply.body, "hello");
+	lade_http_reply_done(&reply);
+}
+
 static int ask_when_cancelled(struct lade_http *http, int port, enum lade_exchange *ret)
 {
 	struct lade_http_reply reply;
@@ -296,6 +324,7 @@ static void http_body(void)
 
 HTTP_TEST(replies_resets_deadlines_and_many_at_once, check_replies_and_many)
 HTTP_TEST(a_request_can_be_cancelled_at_any_turn, check_cancels)
+HTTP_TEST(a_reply_that_comes_behind_the_deadline_is_kept, check_reply_behind_the_deadline)
 HTTP_TEST(a_cancelled_task_sends_nothing, check_cancelled_before)
 HTTP_TEST(a_body_that_no_buffer_holds_is_sent_whole, check_upload)
 HTTP_TEST(a_cancelled_task_closes_its_client, check_free_when_cancelled)
@@ -304,6 +333,7 @@ int main(void)
 {
 	TAP(replies_resets_deadlines_and_many_at_once);
 	TAP(a_request_can_be_cancelled_at_any_turn);
+	TAP(a_reply_that_comes_behind_the_deadline_is_kept);
 	TAP(a_cancelled_task_sends_nothing);
 	TAP(a_body_that_no_buffer_holds_is_sent_whole);
 	TAP(a_cancelled_task_closes_its_client);
