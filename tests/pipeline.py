@@ -501,6 +501,37 @@ def shared_failures():
                   complaints)
 
 
+LONG_KEY = """config: 1
+pipeline: long_key
+databases: {{ main: "sqlite:{dir}/look.db" }}
+source: {{ stdin: {{}} }}
+steps:
+  - sql:
+      db: main
+      keys: {{ k: "text .k" }}
+      query: select b.i, l.v from batch b join look l on l.k = b.k
+      into: .found
+      cache: {{ ttl: 60s }}
+sink: [ stdout: {{}} ]
+"""
+
+
+def long_key():
+    with tempfile.TemporaryDirectory() as d:
+        db = sqlite3.connect(f"{d}/look.db")
+        db.execute("create table look (k text, v integer)")
+        keys = ["a", "x" * 70000, "b", "y" * 70000]
+        db.executemany("insert into look values (?, ?)", [(k, i) for i, k in enumerate(keys)])
+        db.commit()
+        db.close()
+        r = lade("run", write(f"{d}/p.yaml", LONG_KEY.format(dir=d)),
+                 feed="".join('{"k":"%s"}\n' % k for k in keys))
+        found = [json.loads(x).get("found") for x in r.stdout.splitlines()]
+        tap.point("a key that is too long for a cache is looked up all the same",
+                  [] if r.returncode == 0 and found == [{"v": i} for i in range(4)]
+                  else [f"status {r.returncode}: {found}; {r.stderr}"])
+
+
 def signals():
     with tempfile.TemporaryDirectory() as d:
         config = write(f"{d}/p.yaml", f"""config: 1
@@ -793,6 +824,7 @@ def main():
     slow_source()
     service()
     shared_failures()
+    long_key()
     signals()
     stdout_that_fails()
     file_too_large()
