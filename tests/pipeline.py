@@ -87,6 +87,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         if what == "hang":
             time.sleep(3)
+        if what.startswith("steady"):
+            time.sleep(0.05)
         status = {"missing": 404, "busy": 503, "bad": 422}.get(what, 200)
         body = b"not json" if what == "garbage" else json.dumps({"for": what}).encode()
         self.send_response(status)
@@ -501,6 +503,27 @@ def shared_failures():
                   complaints)
 
 
+TURNS = """config: 1
+pipeline: turns
+source: {{ stdin: {{}} }}
+batch: {{ max_messages: 200 }}
+steps:
+  - http: {{ get: "{address}/at/{{.what}}", into: .answer, timeout: 1s, retries: 0,
+            concurrency: 1, on_error: reject }}
+sink: [ stdout: {{}} ]
+"""
+
+
+def turns():
+    with tempfile.TemporaryDirectory() as d:
+        server = Service()
+        r = lade("run", write(f"{d}/p.yaml", TURNS.format(address=server.address)),
+                 feed="".join('{"what":"steady%d"}\n' % i for i in range(140)))
+        tap.point("a request that waits long for its turn is not late",
+                  [] if r.returncode == 0 and len(r.stdout.splitlines()) == 140
+                  else [f"status {r.returncode}, {len(r.stdout.splitlines())} lines; {r.stderr}"])
+
+
 LONG_KEY = """config: 1
 pipeline: long_key
 databases: {{ main: "sqlite:{dir}/look.db" }}
@@ -824,6 +847,7 @@ def main():
     slow_source()
     service()
     shared_failures()
+    turns()
     long_key()
     signals()
     stdout_that_fails()
