@@ -578,6 +578,27 @@ sink: [ file: {{ path: {d}/out.ndjson }} ]
                   [] if p.returncode == 0 and out == '{"a":1}\n{"a":2}\n'
                   else [f"status {p.returncode}: {said}: {out!r}"])
 
+        os.mkfifo(f"{d}/fifo")
+        config = write(f"{d}/f.yaml", f"""config: 1
+pipeline: unwritten
+source: {{ file: {{ path: {d}/fifo }} }}
+sink: [ file: {{ path: {d}/read.ndjson }} ]
+""")
+        p = subprocess.Popen([LADE, "run", config], stderr=subprocess.PIPE, text=True)
+        for _ in range(200):
+            if os.path.exists(f"{d}/read.ndjson"):
+                break
+            time.sleep(0.02)
+        time.sleep(0.1)
+        p.send_signal(signal.SIGTERM)
+        try:
+            said = p.communicate(timeout=10)[1]
+        except subprocess.TimeoutExpired:
+            p.kill()
+            said = p.communicate()[1]
+        tap.point("SIGTERM is heard though nobody has opened the FIFO for writing",
+                  [] if p.returncode == 0 else [f"status {p.returncode}: {said}"])
+
         config = write(f"{d}/q.yaml", """config: 1
 pipeline: full
 source: { stdin: {} }
