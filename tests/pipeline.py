@@ -87,6 +87,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         if what == "hang":
             time.sleep(3)
+        if what.startswith("steady"):
+            time.sleep(0.05)
         status = {"missing": 404, "busy": 503, "bad": 422}.get(what, 200)
         body = b"not json" if what == "garbage" else json.dumps({"for": what}).encode()
         self.send_response(status)
@@ -506,6 +508,58 @@ def shared_failures():
                    if r.returncode != 1 or "only a transform can read m" not in r.stderr])
 
 
+TURNS = """config: 1
+pipeline: turns
+source: {{ stdin: {{}} }}
+batch: {{ max_messages: 200 }}
+steps:
+  - http: {{ get: "{address}/at/{{.what}}", into: .answer, timeout: 1s, retries: 0,
+            concurrency: 1, on_error: reject }}
+sink: [ stdout: {{}} ]
+"""
+
+
+def turns():
+    with tempfile.TemporaryDirectory() as d:
+        server = Service()
+        r = lade("run", write(f"{d}/p.yaml", TURNS.format(address=server.address)),
+                 feed="".join('{"what":"steady%d"}\n' % i for i in range(140)))
+        tap.point("a request that waits long for its turn is not late",
+                  [] if r.returncode == 0 and len(r.stdout.splitlines()) == 140
+                  else [f"status {r.returncode}, {len(r.stdout.splitlines())} lines; {r.stderr}"])
+
+
+LONG_KEY = """config: 1
+pipeline: long_key
+databases: {{ main: "sqlite:{dir}/look.db" }}
+source: {{ stdin: {{}} }}
+steps:
+  - sql:
+      db: main
+      keys: {{ k: "text .k" }}
+      query: select b.i, l.v from batch b join look l on l.k = b.k
+      into: .found
+      cache: {{ ttl: 60s }}
+sink: [ stdout: {{}} ]
+"""
+
+
+def long_key():
+    with tempfile.TemporaryDirectory() as d:
+        db = sqlite3.connect(f"{d}/look.db")
+        db.execute("create table look (k text, v integer)")
+        keys = ["a", "x" * 70000, "b", "y" * 70000]
+        db.executemany("insert into look values (?, ?)", [(k, i) for i, k in enumerate(keys)])
+        db.commit()
+        db.close()
+        r = lade("run", write(f"{d}/p.yaml", LONG_KEY.format(dir=d)),
+                 feed="".join('{"k":"%s"}\n' % k for k in keys))
+        found = [json.loads(x).get("found") for x in r.stdout.splitlines()]
+        tap.point("a key that is too long for a cache is looked up all the same",
+                  [] if r.returncode == 0 and found == [{"v": i} for i in range(4)]
+                  else [f"status {r.returncode}: {found}; {r.stderr}"])
+
+
 def signals():
     with tempfile.TemporaryDirectory() as d:
         config = write(f"{d}/p.yaml", f"""config: 1
@@ -528,6 +582,27 @@ sink: [ file: {{ path: {d}/out.ndjson }} ]
         tap.point("SIGTERM: reading ends, what was read is finished, status 0",
                   [] if p.returncode == 0 and out == '{"a":1}\n{"a":2}\n'
                   else [f"status {p.returncode}: {said}: {out!r}"])
+
+        os.mkfifo(f"{d}/fifo")
+        config = write(f"{d}/f.yaml", f"""config: 1
+pipeline: unwritten
+source: {{ file: {{ path: {d}/fifo }} }}
+sink: [ file: {{ path: {d}/read.ndjson }} ]
+""")
+        p = subprocess.Popen([LADE, "run", config], stderr=subprocess.PIPE, text=True)
+        for _ in range(200):
+            if os.path.exists(f"{d}/read.ndjson"):
+                break
+            time.sleep(0.02)
+        time.sleep(0.1)
+        p.send_signal(signal.SIGTERM)
+        try:
+            said = p.communicate(timeout=10)[1]
+        except subprocess.TimeoutExpired:
+            p.kill()
+            said = p.communicate()[1]
+        tap.point("SIGTERM is heard though nobody has opened the FIFO for writing",
+                  [] if p.returncode == 0 else [f"status {p.returncode}: {said}"])
 
         config = write(f"{d}/q.yaml", """config: 1
 pipeline: full
@@ -798,6 +873,8 @@ def main():
     slow_source()
     service()
     shared_failures()
+    turns()
+    long_key()
     signals()
     stdout_that_fails()
     file_too_large()

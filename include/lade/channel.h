@@ -28,7 +28,7 @@ int lade_channel_new(uint32_t item_bytes, uint32_t capacity, void (*drop)(void *
 struct lade_channel *lade_channel_free(struct lade_channel *channel);
 
 /* lade_channel_close - no more sends: they return -EPIPE, those that wait too; what is in it can
- * be received.
+ * be received, and what is still committed to a place that was reserved before.
  *
  * Suspends: no.  Threads: its loop's. */
 void lade_channel_close(struct lade_channel *channel);
@@ -63,7 +63,8 @@ struct lade_case lade_channel_recv_case(struct lade_channel *channel, void *ret_
  *  name_channel_free(channel)             NULL
  *  name_channel_close(channel)
  *  name_send(channel, item)               0; -EPIPE: closed; -ECANCELED: the item stays yours
- *  name_recv(channel, &item)              0; -EPIPE: closed and empty; -ECANCELED: none was taken
+ *  name_recv(channel, &item)              0; -EPIPE: closed, empty and no place reserved;
+ *                                         -ECANCELED: none was taken
  *  name_try_send, name_try_recv           the same without waiting: -EAGAIN
  *  name_reserve(channel)                  0: a place is yours; -EPIPE; -ECANCELED; -EOPNOTSUPP:
  *                                         the channel has no places (capacity 0)

@@ -163,9 +163,19 @@ static uint32_t keep_retries(struct lade_pipe_stage *stage, struct lade_pipe_bat
 	return kept;
 }
 
+/* The call has failed as a whole, perhaps after it had told some messages to be tried again: all
+ * that are not finished are. */
+static void forget_retries(struct lade_pipe_batch *b, const uint32_t *index, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (b->fates[index[i]].verdict == LADE_VERDICT_RETRY)
+			b->fates[index[i]].verdict = LADE_VERDICT_OK;
+}
+
 /* Runs the step once over those messages of *n that are still to go on.
  *
- * Returns 0, and *n is how many are left to be tried again; or < 0, and none got a verdict. */
+ * Returns 0, and *n is how many are left to be tried again; or < 0, and all go on that were not
+ * rejected. */
 static int call_step(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
 		     uint32_t *n)
 {
@@ -183,8 +193,10 @@ static int call_step(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, u
 		return 0;
 	rc = stage->ops->process(stage, b, index, m);
 	stage->busy_ns += lade_now().mono_ns - began_ns;
-	if (rc < 0)
+	if (rc < 0) {
+		forget_retries(b, index, m);
 		return rc;
+	}
 	/* What came out of a cache does not say that the service works. */
 	answered = !stage->remote || stage->answers != answers;
 	if (stage->makes_new)

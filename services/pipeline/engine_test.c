@@ -747,6 +747,41 @@ IN_TASK(what_a_cache_still_answers_in_an_outage_counts_against_no_message)
 	end_world();
 }
 
+/* One message is to be tried again, and a later one of the same call needs a person. */
+static int mixed_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
+			 const uint32_t *index, uint32_t n)
+{
+	bool down = now_ms() < outage_until_ms;
+	int rc = take_time(500);
+
+	snprintf(stage->trouble, sizeof(stage->trouble), "the key is wrong");
+	for (uint32_t j = 0; rc == 0 && down && j < n; j++) {
+		if (id_of(&b->messages[index[j]]) % 10 == 3)
+			lade_pipe_retry(b, index[j], "it is busy");
+		else if (id_of(&b->messages[index[j]]) % 10 == 7)
+			rc = -EIO;
+	}
+	return rc;
+}
+
+IN_TASK(a_message_that_was_to_be_tried_again_is_not_lost_when_the_call_then_fails)
+{
+	static const struct lade_pipe_step_ops step = { step_open, mixed_process, step_close };
+	struct lade_pipe_parts parts = generated;
+	FILE *log = fopen("/dev/null", "w");
+
+	parts.steps[LADE_STEP_SQL] = &step;
+	begin_world(100);
+	outage_until_ms = now_ms() + 1000;
+	w.engine = lade_pipe_engine_new(w.config, &parts, log);
+	CHECK_EQ(lade_within(lade_s(600), lade_pipe_engine_run(w.engine)), 0);
+	CHECK_EQ(w.engine->stats.out, 100);
+	check_finished(100);
+	lade_pipe_engine_free(w.engine);
+	fclose(log);
+	end_world();
+}
+
 /* Limits */
 
 IN_TASK(no_more_is_in_flight_than_max_in_flight)
@@ -928,6 +963,7 @@ int main(void)
 	TAP(a_message_that_fails_is_halved_out_though_no_other_batch_can_pass_meanwhile);
 	TAP(an_outage_that_begins_while_a_batch_is_halved_rejects_none_but_the_odd_one);
 	TAP(what_a_cache_still_answers_in_an_outage_counts_against_no_message);
+	TAP(a_message_that_was_to_be_tried_again_is_not_lost_when_the_call_then_fails);
 	TAP(no_more_is_in_flight_than_max_in_flight);
 	TAP(more_rejects_than_max_reject_rate_stop_intake);
 	TAP(a_soft_stop_at_any_moment_finishes_what_was_read_and_reads_no_more);

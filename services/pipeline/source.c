@@ -320,7 +320,8 @@ static int lines_open(struct lade_pipe_engine *e)
 		e->source_fd = STDIN_FILENO;
 		return 0;
 	}
-	rc = lade_open(c->path, O_RDONLY, 0, &e->source_fd);
+	/* A FIFO that nobody writes to yet is waited for where a stop is heard: not in open. */
+	rc = lade_open(c->path, O_RDONLY | O_NONBLOCK, 0, &e->source_fd);
 	if (rc == 0 && fstat(e->source_fd, &st) == 0 && S_ISDIR(st.st_mode))
 		rc = -EISDIR;
 	if (rc < 0)

@@ -397,7 +397,10 @@ static int ask_cache(struct sql *s, struct lade_pipe_batch *b, const struct lade
 	if (rc < 0)
 		return rc;
 	for (uint32_t j = 0; j < n; j++) {
-		if (rc == 0)
+		/* A tuple that is too long for a key is asked for by itself. */
+		if (rc == 0 && got[j].rc == -EMSGSIZE)
+			rc = ask_batch(s, b, cells + (size_t)j * s->n_keys, &kept[j], 1);
+		else if (rc == 0)
 			rc = take_cached(s, b, kept[j], &got[j], &others);
 		if (got[j].rc == 0)
 			lade_cache_release(&got[j]);

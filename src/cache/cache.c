@@ -230,8 +230,14 @@ static int wait_one(struct lade_cache *c, const void *key, size_t len, bool alon
 static int wait_alone(struct lade_cache *c, const void *key, size_t len, struct lade_cached *ret,
 		      const char *site)
 {
-	int rc = c->closed ? -ESHUTDOWN : wait_one(c, key, len, true, ret, site);
+	int rc;
 
+	if (c->closed)
+		return -ESHUTDOWN;
+	/* A cancel that came with the answer to the first wait is not told again. */
+	if (lade_cancelled())
+		return -ECANCELED;
+	rc = wait_one(c, key, len, true, ret, site);
 	return rc == RC_RETRY ? -EIO : rc;
 }
 

@@ -419,6 +419,40 @@ IN_TASK(an_uncacheable_value_is_for_one_and_the_others_load_at_once_in_parallel)
 	close_all(c);
 }
 
+/* Gets a key and, as soon as it has it, cancels another caller. */
+static int get_and_cancel(struct lade_cache *c, struct get_task *other)
+{
+	long value = 0;
+	int rc = get(c, "k", 0, FOREVER_MS, &value);
+
+	lade_cancel(other);
+	return rc;
+}
+LADE_TASK_VOID(get_and_cancel, (struct lade_cache *, c), (struct get_task *, other))
+
+IN_TASK(a_caller_that_is_cancelled_as_it_is_told_to_load_alone_does_not_wait)
+{
+	struct lade_cache *c = NULL;
+	struct get_and_cancel_task first;
+	struct get_task second;
+	int rc = 0;
+
+	reset(100);
+	plan.uncacheable = true;
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		c = new_cache(&s, (struct lade_cache_config){ 0 });
+		second = get_task(c, "k", 0, FOREVER_MS);
+		first = get_and_cancel_task(c, &second);
+		lade_start(&s, &first);
+		lade_start(&s, &second);
+		CHECK_EQ(lade_wait(&second), 0);
+		CHECK_EQ(now_ms(), 100);
+	}
+	CHECK_EQ(lade_status(&first), 0);
+	CHECK_EQ(lade_status(&second), -ECANCELED);
+	close_all(c);
+}
+
 IN_TASK(a_ttl_of_zero_serves_those_who_waited)
 {
 	struct lade_cache *c = NULL;
@@ -797,6 +831,7 @@ int main(void)
 	TAP(a_waiter_gets_the_stale_value_at_the_loads_deadline_where_that_is_allowed);
 	TAP(an_error_is_kept_for_its_time_and_a_cancel_never);
 	TAP(an_uncacheable_value_is_for_one_and_the_others_load_at_once_in_parallel);
+	TAP(a_caller_that_is_cancelled_as_it_is_told_to_load_alone_does_not_wait);
 	TAP(a_ttl_of_zero_serves_those_who_waited);
 	TAP(a_value_set_with_a_ttl_of_zero_is_not_served);
 	TAP(stale_is_given_at_once_while_one_load_refreshes_it);

@@ -56,6 +56,11 @@ void lade_loop_wake(struct lade_loop *loop);
 /* lade_mailbox_run - completes the ops that other threads have completed. */
 void lade_mailbox_run(struct lade_loop *loop);
 
+/* virtual.c: the clock that moves only when nothing can run; the simulation has it too. */
+#define LADE_VIRTUAL_FIRST_NS INT64_C(1000000000) /* not 0: there must be an instant before it */
+int64_t lade_virtual_now(struct lade_loop *loop);
+int lade_virtual_poll(struct lade_loop *loop, int64_t until_ns);
+
 extern const struct lade_backend lade_backend_epoll;
 extern const struct lade_backend lade_backend_uring;
 extern const struct lade_backend lade_backend_sim;

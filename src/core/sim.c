@@ -27,7 +27,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIRST_NS INT64_C(1000000000) /* not 0: an instant before the first must exist */
 #define TURNS_A_ROUND 256	     /* of tasks, between two looks at timers */
 #define INLINE_CHOICES 8		     /* calls that may complete without a switch in a row */
 #define PCT_FALLS 8
@@ -77,18 +76,12 @@ void sim_effect(struct sim *sim, const struct lade_effect *effect)
 		sim->loop->observer->effect(sim->loop->observer, effect);
 }
 
-/* What the observer makes of an operation that is about to be tried. */
-static int fault(struct sim *sim, const char *what)
-{
-	return sim->loop->observer ? sim->loop->observer->fault(sim->loop->observer, what) : 0;
-}
-
 void sim_trace(struct sim *sim, const char *format, ...)
 {
 	char text[512];
 	va_list args;
 	int len = snprintf(text, sizeof(text), "%lld ",
-			   (long long)(sim->loop->now_ns - FIRST_NS));
+			   (long long)(sim->loop->now_ns - LADE_VIRTUAL_FIRST_NS));
 
 	va_start(args, format);
 	len += vsnprintf(text + len, sizeof(text) - (size_t)len - 1, format, args);
@@ -122,104 +115,6 @@ uint32_t lade_sim_open_fds(const struct lade_loop *loop, char *text, size_t len)
 	return n;
 }
 
-/* Configuration */
-
-/* One setting of LADE_SIM. */
-struct setting {
-	const char *name;
-	size_t at;     /* of the field in struct sim_config */
-	uint8_t bytes; /* size of the field */
-	uint32_t unit; /* what one stands for */
-};
-
-#define SETTING(name, field, unit)                                                                 \
-	{ name, offsetof(struct sim_config, field), sizeof(((struct sim_config *)0)->field), unit }
-
-static const struct setting settings[] = {
-	SETTING("latency_us", latency_ns, 1000), SETTING("disk_us", disk_ns, 1000),
-	SETTING("pool_us", pool_ns, 1000),	 SETTING("name_us", name_ns, 1000),
-	SETTING("disk_bytes", disk_bytes, 1),	 SETTING("buffer_bytes", buffer_bytes, 1),
-	SETTING("backlog", backlog, 1),		 SETTING("cut", cut, 1),
-	SETTING("late", late, 1),
-	SETTING("reset", reset, 1),		 SETTING("io_error", io_error, 1),
-	SETTING("no_name", no_name, 1),
-};
-
-static int set_order(struct sim_config *config, const char *name)
-{
-	static const char *const names[] = { "in-order", "random", "preempt", "pct" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		if (strcmp(name, names[i]) == 0) {
-			config->order = (enum sim_order)i;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static int set_number(struct sim_config *config, const char *name, const char *value)
-{
-	char *end;
-	unsigned long long number = strtoull(value, &end, 10);
-
-	if (!*value || *end)
-		return -EINVAL;
-	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
-		const struct setting *s = &settings[i];
-		uint64_t wide = (uint64_t)number * s->unit;
-		uint32_t narrow = (uint32_t)wide;
-
-		if (strcmp(name, s->name) != 0)
-			continue;
-		memcpy((char *)config + s->at, s->bytes == 8 ? (void *)&wide : (void *)&narrow,
-		       s->bytes);
-		return 0;
-	}
-	return -EINVAL;
-}
-
-/* Reads "name=value,name=value".  Returns 0, or -EINVAL. */
-static int read_settings(struct sim_config *config, const char *text)
-{
-	char copy[512], *rest = copy, *item;
-	int rc = 0;
-
-	if (strlen(text) >= sizeof(copy))
-		return -EINVAL;
-	strcpy(copy, text);
-	while (rc == 0 && (item = strsep(&rest, ","))) {
-		char *value = strchr(item, '=');
-
-		if (!*item)
-			continue;
-		if (!value)
-			return -EINVAL;
-		*value++ = 0;
-		rc = strcmp(item, "order") == 0 ? set_order(config, value)
-						: set_number(config, item, value);
-	}
-	return rc;
-}
-
-static int read_config(struct sim_config *config)
-{
-	const char *seed = getenv("LADE_SEED"), *settings_text = getenv("LADE_SIM");
-
-	*config = (struct sim_config){ .seed = seed && *seed ? strtoull(seed, NULL, 0) : 1,
-				       .order = SIM_RANDOM,
-				       .latency_ns = 500000,
-				       .disk_ns = 2000000,
-				       .pool_ns = 1000000,
-				       .name_ns = 20000000,
-				       .disk_bytes = UINT64_C(1) << 30,
-				       .buffer_bytes = 65536,
-				       .backlog = SIM_BACKLOG_MAX,
-				       .cut = 200,
-				       .late = 200 };
-	return settings_text ? read_settings(config, settings_text) : 0;
-}
-
 static int sim_open_loop(struct lade_loop *loop)
 {
 	struct sim *sim = lade_calloc(1, sizeof(*sim));
@@ -228,7 +123,7 @@ static int sim_open_loop(struct lade_loop *loop)
 
 	if (!sim)
 		return -ENOMEM;
-	rc = read_config(&sim->config);
+	rc = sim_read_config(&sim->config);
 	if (rc == 0 && trace && *trace) {
 		sim->trace_fd = open(trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 		rc = sim->trace_fd < 0 ? -errno : 0;
@@ -249,7 +144,7 @@ static int sim_open_loop(struct lade_loop *loop)
 	sim->trace_hash = SIM_HASH_SEED;
 	sim->next_port = 40000;
 	lade_list_init(&sim->pending);
-	loop->now_ns = FIRST_NS;
+	loop->now_ns = LADE_VIRTUAL_FIRST_NS;
 	loop->random = sim_random(sim) | 1;
 	loop->backend_data = sim;
 	return 0;
@@ -278,24 +173,6 @@ static void sim_close_loop(struct lade_loop *loop)
 	if (sim->trace_fd >= 0)
 		close(sim->trace_fd);
 	lade_free(sim);
-}
-
-static int64_t sim_now(struct lade_loop *loop)
-{
-	return loop->now_ns;
-}
-
-static int sim_poll(struct lade_loop *loop, int64_t until_ns)
-{
-	if (atomic_load(&loop->mailbox)) {
-		lade_mailbox_run(loop);
-		return 0;
-	}
-	if (until_ns == INT64_MAX)
-		return -EDEADLK;
-	if (until_ns > loop->now_ns)
-		loop->now_ns = until_ns;
-	return 0;
 }
 
 /* The schedule */
@@ -541,7 +418,7 @@ void sim_wake(struct sim *sim, struct sim_fd *f)
 
 static int open_effect(struct lade_io *io)
 {
-	int rc = fault(io->op.task->loop->backend_data, "open");
+	int rc = sim_fault(io->op.task->loop->backend_data, "open");
 
 	return rc < 0 ? rc : sim_open(io->op.task->loop->backend_data, io->buf, io->flags);
 }
@@ -552,7 +429,7 @@ static int transfer_effect(struct lade_io *io)
 	struct sim_fd *f = sim_fd_of(sim, io->fd);
 	struct lade_transfer t = { io->fd, io->code == IO_WRITE, io->buf, io->len, io->offset };
 
-	int rc = fault(sim, t.out ? "write" : "read");
+	int rc = sim_fault(sim, t.out ? "write" : "read");
 
 	return rc < 0 ? rc : f ? sim_file_transfer(sim, f, &t) : -EBADF;
 }
@@ -561,7 +438,7 @@ static int fsync_effect(struct lade_io *io)
 {
 	struct sim *sim = io->op.task->loop->backend_data;
 
-	int rc = fault(sim, "fsync");
+	int rc = sim_fault(sim, "fsync");
 
 	return rc < 0 ? rc : sim_chance(sim, sim->config.io_error) ? -EIO : 0;
 }
@@ -602,140 +479,6 @@ void sim_close(struct sim *sim, int fd)
 	free_fd(sim, f);
 }
 
-/* System calls: of the loop whose task runs */
-
-static struct sim *here(void)
-{
-	return lade_cur->loop->backend_data;
-}
-
-/* Standard input and output are the real ones; no other descriptor of the kernel is let in. */
-static int stdio_transfer(const struct lade_transfer *t)
-{
-	ssize_t n;
-
-	if (t->fd < STDIN_FILENO || t->fd > STDERR_FILENO)
-		return -EBADF;
-	n = t->out ? write(t->fd, t->buf, t->len) : read(t->fd, t->buf, t->len);
-	return n < 0 ? -errno : (int)n;
-}
-
-static int sys_transfer(const struct lade_transfer *t)
-{
-	struct sim *sim = here();
-	struct sim_fd *f = sim_fd_of(sim, t->fd);
-	int rc;
-
-	if (!f)
-		return stdio_transfer(t);
-	rc = fault(sim, t->out ? "write" : "read");
-	if (rc < 0)
-		return rc;
-	return f->kind == SIM_FILE ? sim_file_transfer(sim, f, t) : sim_stream_transfer(sim, f, t);
-}
-
-static int sys_try_transfer(const struct lade_transfer *t)
-{
-	struct sim *sim = here();
-	struct sim_fd *f = sim_fd_of(sim, t->fd);
-
-	/* Bytes of a file may be at hand, or have to be waited for. */
-	if (f && f->kind == SIM_FILE && (t->out || sim_random(sim) & 1))
-		return -EAGAIN;
-	return sys_transfer(t);
-}
-
-static bool sys_is_ready(int fd, short events)
-{
-	struct sim_fd *f = sim_fd_of(here(), fd);
-
-	return !f || f->kind == SIM_FILE || sim_stream_ready(f, events);
-}
-
-static int sys_open(const char *path, int flags, mode_t mode)
-{
-	(void)mode;
-	return sim_open(here(), path, flags);
-}
-
-static void sys_close(int fd)
-{
-	sim_close(here(), fd);
-}
-
-static int sys_fsync(int fd)
-{
-	return sim_fd_of(here(), fd) ? 0 : -EBADF;
-}
-
-static int sys_pipe(int ret_fds[2])
-{
-	return sim_pipe(here(), ret_fds);
-}
-
-static int sys_listen(const struct sockaddr *where, socklen_t len)
-{
-	(void)len;
-	return sim_listen(here(), where);
-}
-
-static int sys_local_port(int fd)
-{
-	struct sim_fd *f = sim_fd_of(here(), fd);
-
-	return !f ? -EBADF : f->kind == SIM_FILE || f->kind == SIM_PIPE ? -ENOTSOCK : f->port;
-}
-
-static int sys_accept(int listener)
-{
-	int rc = fault(here(), "accept");
-
-	return rc < 0 ? rc : sim_accept(here(), sim_fd_of(here(), listener));
-}
-
-static void sys_no_delay(int fd)
-{
-	(void)fd;
-}
-
-static int sys_connect(const struct sockaddr *where, socklen_t len, int *ret_fd)
-{
-	int rc = fault(here(), "connect");
-
-	(void)len;
-	return rc < 0 ? rc : sim_connect(here(), where, ret_fd);
-}
-
-static int sys_connect_state(int fd)
-{
-	struct sim_fd *f = sim_fd_of(here(), fd);
-
-	return f ? f->connect_rc : -EBADF;
-}
-
-static int sys_look_up(struct lade_loop *loop, const char *host, uint16_t port,
-		       lade_address_found *found, void *arg)
-{
-	return sim_look_up(loop->backend_data, host, port, found, arg);
-}
-
-static const struct lade_sys sim_sys = {
-	.try_transfer = sys_try_transfer,
-	.transfer = sys_transfer,
-	.is_ready = sys_is_ready,
-	.open = sys_open,
-	.close = sys_close,
-	.fsync = sys_fsync,
-	.pipe = sys_pipe,
-	.listen = sys_listen,
-	.local_port = sys_local_port,
-	.accept = sys_accept,
-	.no_delay = sys_no_delay,
-	.connect = sys_connect,
-	.connect_state = sys_connect_state,
-	.look_up = sys_look_up,
-};
-
 static int64_t sim_pool_ns(struct lade_loop *loop, bool name)
 {
 	struct sim *sim = loop->backend_data;
@@ -748,8 +491,8 @@ const struct lade_backend lade_backend_sim = {
 	.name = "sim",
 	.open = sim_open_loop,
 	.close = sim_close_loop,
-	.now = sim_now,
-	.poll = sim_poll,
+	.now = lade_virtual_now,
+	.poll = lade_virtual_poll,
 	.start = sim_start,
 	.abort = sim_abort,
 	.run = sim_run,

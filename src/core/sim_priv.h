@@ -99,6 +99,10 @@ __attribute__((format(printf, 2, 3))) void sim_trace(struct sim *sim, const char
 uint64_t sim_hash(uint64_t hash, const void *bytes, size_t len);
 #define SIM_HASH_SEED UINT64_C(14695981039346656037)
 
+/* sim_fault - what the observer makes of an operation that is about to be tried: 0, or its
+ * -errno. */
+int sim_fault(struct sim *sim, const char *what);
+
 /* sim_effect - tells the observer, if there is one. */
 void sim_effect(struct sim *sim, const struct lade_effect *effect);
 
@@ -110,6 +114,12 @@ int sim_after(struct sim *sim, struct lade_io *io, int64_t max_ns, int (*effect)
 /* sim_fd_of - the descriptor's, or NULL; sim_fd_new - a new one: its number, or -errno. */
 struct sim_fd *sim_fd_of(struct sim *sim, int fd);
 int sim_fd_new(struct sim *sim, enum sim_kind kind, struct sim_fd **ret);
+
+/* sim_config.c: 0, or -EINVAL for a setting that is none */
+int sim_read_config(struct sim_config *config);
+
+/* sim_sys.c */
+extern const struct lade_sys sim_sys;
 
 /* sim_net.c and sim_file.c: what sockets and pipes, and files, do with a call */
 int sim_stream_transfer(struct sim *sim, struct sim_fd *f, const struct lade_transfer *t);

@@ -8,11 +8,9 @@
 
 #include <errno.h>
 
-#define FIRST_NS INT64_C(1000000000) /* not 0: an instant before the first must exist */
-
 static int virtual_open(struct lade_loop *loop)
 {
-	loop->now_ns = FIRST_NS;
+	loop->now_ns = LADE_VIRTUAL_FIRST_NS;
 	return 0;
 }
 
@@ -21,7 +19,7 @@ static void virtual_close(struct lade_loop *loop)
 	(void)loop;
 }
 
-static int64_t virtual_now(struct lade_loop *loop)
+int64_t lade_virtual_now(struct lade_loop *loop)
 {
 	return loop->now_ns;
 }
@@ -40,7 +38,7 @@ static enum lade_abort_result virtual_abort(struct lade_loop *loop, struct lade_
 	return LADE_ABORTED;
 }
 
-static int virtual_poll(struct lade_loop *loop, int64_t until_ns)
+int lade_virtual_poll(struct lade_loop *loop, int64_t until_ns)
 {
 	if (atomic_load(&loop->mailbox)) {
 		lade_mailbox_run(loop);
@@ -57,8 +55,8 @@ const struct lade_backend lade_backend_virtual = {
 	.name = "virtual",
 	.open = virtual_open,
 	.close = virtual_close,
-	.now = virtual_now,
-	.poll = virtual_poll,
+	.now = lade_virtual_now,
+	.poll = lade_virtual_poll,
 	.start = virtual_start,
 	.abort = virtual_abort,
 	.exact = true,

@@ -76,7 +76,7 @@ void explore_event(const char *format, ...)
 	char *text = at.out->events[at.out->events_len++ % EVENTS_KEPT];
 	va_list args;
 	int len = snprintf(text, EVENT_BYTES, "%10.3f ms  ",
-			   (double)(at.loop->now_ns - 1000000000) / 1e6);
+			   (double)(at.loop->now_ns - LADE_VIRTUAL_FIRST_NS) / 1e6);
 
 	va_start(args, format);
 	vsnprintf(text + len, EVENT_BYTES - (size_t)len, format, args);

@@ -372,6 +372,39 @@ IN_REAL(beyond_the_pools_places_calls_wait_and_can_be_cancelled)
 	sem_destroy(&gate);
 }
 
+/* The first of them to leave the pool hands its place to the one who waits, and cancels it. */
+static struct call_pool_task waits_for_a_place;
+
+static int call_pool_and_cancel(void)
+{
+	int rc = lade_blocking(wait_at_gate, NULL);
+
+	lade_cancel(&waits_for_a_place);
+	return rc;
+}
+LADE_TASK_VOID(call_pool_and_cancel)
+
+IN_REAL(a_cancel_that_comes_with_a_place_in_the_pool_prevents_the_call)
+{
+	int rc = 0;
+
+	sem_init(&gate, 0, 0);
+	atomic_store(&calls, 0);
+	waits_for_a_place = call_pool_task();
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		for (int i = 0; rc == 0 && i < POOL_PLACES; i++)
+			rc = lade_spawn(&s, call_pool_and_cancel_task());
+		lade_start(&s, &waits_for_a_place);
+		while (atomic_load(&calls) < POOL_THREADS)
+			CHECK_EQ(lade_yield(), 0);
+		for (int i = 0; i < POOL_PLACES + 1; i++)
+			sem_post(&gate);
+	}
+	CHECK_EQ(lade_status(&waits_for_a_place), -ECANCELED);
+	CHECK_EQ(atomic_load(&calls), POOL_PLACES);
+	sem_destroy(&gate);
+}
+
 static int resolve_one(const char *host)
 {
 	struct lade_addresses a;
@@ -731,6 +764,7 @@ int main(void)
 	TAP(a_read_of_a_terminal_ends_at_its_deadline);
 	TAP(a_call_that_has_not_begun_is_taken_back_and_one_that_has_is_waited_for);
 	TAP(beyond_the_pools_places_calls_wait_and_can_be_cancelled);
+	TAP(a_cancel_that_comes_with_a_place_in_the_pool_prevents_the_call);
 	TAP(a_look_up_is_left_behind_when_its_task_is_cancelled);
 	TAP(a_look_up_on_the_virtual_clock_can_be_cancelled);
 	TAP(threads_complete_the_ops_of_tasks);

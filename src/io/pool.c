@@ -332,7 +332,8 @@ int lade_blocking_at(const struct lade_blocking_config *config, const char *site
 	rc = take_place(pool, config->always, site);
 	if (rc < 0)
 		return rc;
-	rc = call_and_wait(config, site);
+	/* A cancel may have come with the place, before there was a call to take back. */
+	rc = lade_cancelled() && !config->always ? -ECANCELED : call_and_wait(config, site);
 	leave_place(pool);
 	return rc;
 }

@@ -104,6 +104,18 @@ static struct lade_waiter *first_of(struct lade_link *list)
 	return LADE_CONTAINER(list->next, struct lade_waiter, link);
 }
 
+/* Whether nothing can be received any more: a place that is reserved may still be filled. */
+static inline bool is_over(const struct lade_channel *c)
+{
+	return c->closed && !c->len && !c->reserved;
+}
+
+static void end_receivers(struct lade_channel *c)
+{
+	while (!lade_list_empty(&c->receivers))
+		lade_grant(first_of(&c->receivers), -EPIPE);
+}
+
 void lade_channel_close(struct lade_channel *channel)
 {
 	if (channel->closed)
@@ -113,8 +125,8 @@ void lade_channel_close(struct lade_channel *channel)
 		lade_grant(first_of(&channel->senders), -EPIPE);
 	while (!lade_list_empty(&channel->reservers))
 		lade_grant(first_of(&channel->reservers), -EPIPE);
-	while (!lade_list_empty(&channel->receivers))
-		lade_grant(first_of(&channel->receivers), -EPIPE);
+	if (is_over(channel))
+		end_receivers(channel);
 }
 
 uint32_t lade_channel_len(const struct lade_channel *channel)
@@ -173,7 +185,7 @@ static inline __attribute__((always_inline)) int try_recv(struct lade_channel *c
 		lade_grant(w, 0);
 		return 0;
 	}
-	return c->closed ? -EPIPE : -EAGAIN;
+	return is_over(c) ? -EPIPE : -EAGAIN;
 }
 
 int lade_channel_try_send(struct lade_channel *channel, const void *item)
@@ -253,6 +265,8 @@ void lade_channel_commit(struct lade_channel *channel, const void *item)
 		copy(w->slot, item, channel->item_bytes);
 		lade_grant(w, 0);
 		hand_over_place(channel);
+		if (is_over(channel))
+			end_receivers(channel);
 		return;
 	}
 	push(channel, item);
@@ -265,6 +279,8 @@ void lade_channel_unreserve(struct lade_channel *channel)
 	channel->reserved--;
 	if (!channel->closed)
 		hand_over_place(channel);
+	else if (is_over(channel))
+		end_receivers(channel);
 }
 
 /* Cases */

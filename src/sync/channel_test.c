@@ -140,6 +140,48 @@ static void a_reserved_place_is_kept_until_it_is_used_or_given_up(void)
 	run_on("virtual", reserve_body);
 }
 
+/* A producer has a place, the channel is closed by another one, and then the item comes. */
+static void close_with_a_place(bool wait_first, bool commit)
+{
+	struct number_channel *ch = NULL;
+	struct sum_numbers_task receiver;
+	long none;
+	int rc = 0;
+
+	CHECK_EQ(number_channel_new(2, &ch), 0);
+	receiver = sum_numbers_task(ch);
+	CHECK_EQ(number_reserve(ch), 0);
+	lade_scope(s, &rc) {
+		lade_start(&s, &receiver);
+		if (wait_first)
+			CHECK_EQ(lade_yield(), 0);
+		number_channel_close(ch);
+		CHECK_EQ(number_try_recv(ch, &none), -EAGAIN);
+		CHECK_EQ(number_send(ch, 1), -EPIPE);
+		CHECK_EQ(number_reserve(ch), -EPIPE);
+		CHECK_EQ(lade_yield(), 0);
+		if (commit)
+			number_commit(ch, 42);
+		else
+			number_unreserve(ch);
+	}
+	CHECK_EQ(rc, 0);
+	CHECK_EQ(lade_value(&receiver), commit ? 42 : 0);
+	CHECK_EQ(number_try_recv(ch, &none), -EPIPE);
+	number_channel_free(ch);
+}
+
+static void close_reserved_body(void)
+{
+	for (int i = 0; i < 4; i++)
+		close_with_a_place(i & 1, i & 2);
+}
+
+static void what_is_committed_after_the_close_is_received(void)
+{
+	run_on("virtual", close_reserved_body);
+}
+
 static int select_two(struct number_channel *a, struct number_channel *b, long *ret)
 {
 	long x = 0, y = 0;
@@ -275,6 +317,7 @@ int main(void)
 	TAP(a_cancelled_send_or_receive_moves_nothing);
 	TAP(an_item_that_ties_with_the_deadline_is_received);
 	TAP(a_reserved_place_is_kept_until_it_is_used_or_given_up);
+	TAP(what_is_committed_after_the_close_is_received);
 	TAP(a_select_does_exactly_one_of_its_cases);
 	TAP(permits_are_conserved_and_an_event_lets_everybody_go);
 	TAP(readiness_is_a_case_on_epoll);

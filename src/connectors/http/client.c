@@ -204,6 +204,10 @@ static void note_retry_after(struct transfer *t)
 
 static void remove_transfer(struct transfer *t)
 {
+	/* It may have ended between a cancel and the removal that the cancel asked for. */
+	if (t->queued)
+		lade_list_remove(&t->link);
+	t->queued = false;
 	note_exchange(t);
 	note_retry_after(t);
 	curl_multi_remove_handle(t->http->multi, t->easy);

@@ -63,6 +63,15 @@ static int take_upload(int fd, char *head, size_t len, const char *end)
 	return lade_write_all(fd, reply, strlen(reply), &done);
 }
 
+/* Keeps everybody else from running: the deadlines that pass meanwhile fire all at once. */
+static void hold_the_core(int64_t ns)
+{
+	int64_t until_ns = lade_now().mono_ns + ns;
+
+	while (lade_now().mono_ns < until_ns)
+		;
+}
+
 /* Answers every request of a connection by what its path asks for. */
 static int serve_one(int fd)
 {
@@ -78,6 +87,8 @@ static int serve_one(int fd)
 			continue;
 		if (asks(head, "/reset"))
 			break;
+		if (asks(head, "/late"))
+			hold_the_core(lade_ms(60).ns);
 		if (asks(head, "/slow") && lade_sleep(lade_ms(300)) < 0)
 			break;
 		rc = strncmp(head, "POST ", 5) == 0 ? take_upload(fd, head, len, end + 4)
@@ -212,6 +223,23 @@ ASKING(a_request_can_be_cancelled_at_any_turn)
 		cancel_after(http, port, i * i / 8);
 }
 
+/* The reply is in the socket when the deadline fires, and is read before the request is removed. */
+static void check_reply_behind_the_deadline(struct lade_http *http, int port)
+{
+	struct lade_http_reply reply;
+	int rc = lade_within(lade_ms(30), get(http, port, "/late", &reply));
+
+	CHECK_EQ(rc, 0);
+	if (rc == 0) {
+		CHECK_STR(reply.body, "hello");
+		lade_http_reply_done(&reply);
+	}
+	/* The client goes on with others. */
+	CHECK_EQ(get(http, port, "/hello", &reply), 0);
+	CHECK_STR(reply.body, "hello");
+	lade_http_reply_done(&reply);
+}
+
 static int ask_when_cancelled(struct lade_http *http, int port, enum lade_exchange *ret)
 {
 	struct lade_http_reply reply;
@@ -225,6 +253,23 @@ static int ask_when_cancelled(struct lade_http *http, int port, enum lade_exchan
 	return rc == -ECANCELED ? 0 : -EIO;
 }
 LADE_TASK(ask_when_cancelled, enum lade_exchange, (struct lade_http *, http), (int, port))
+
+/* The reply is in the socket when the deadline fires, and is read before the request is removed. */
+ASKING(a_reply_that_comes_behind_the_deadline_is_kept)
+{
+	struct lade_http_reply reply;
+	int rc = lade_within(lade_ms(30), get(http, port, "/late", &reply));
+
+	CHECK_EQ(rc, 0);
+	if (rc == 0) {
+		CHECK_STR(reply.body, "hello");
+		lade_http_reply_done(&reply);
+	}
+	/* The client goes on with others. */
+	CHECK_EQ(get(http, port, "/hello", &reply), 0);
+	CHECK_STR(reply.body, "hello");
+	lade_http_reply_done(&reply);
+}
 
 ASKING(a_cancelled_task_sends_nothing)
 {
@@ -460,6 +505,7 @@ ASKING(when_the_cleanup_budget_is_gone_a_client_still_closes)
 int main(void)
 {
 	TAP(a_request_can_be_cancelled_at_any_turn);
+	TAP(a_reply_that_comes_behind_the_deadline_is_kept);
 	TAP(a_cancelled_task_sends_nothing);
 	TAP(a_body_that_no_buffer_holds_is_sent_whole);
 	TAP(a_cancelled_task_closes_its_client);
