@@ -223,23 +223,6 @@ ASKING(a_request_can_be_cancelled_at_any_turn)
 		cancel_after(http, port, i * i / 8);
 }
 
-/* The reply is in the socket when the deadline fires, and is read before the request is removed. */
-static void check_reply_behind_the_deadline(struct lade_http *http, int port)
-{
-	struct lade_http_reply reply;
-	int rc = lade_within(lade_ms(30), get(http, port, "/late", &reply));
-
-	CHECK_EQ(rc, 0);
-	if (rc == 0) {
-		CHECK_STR(reply.body, "hello");
-		lade_http_reply_done(&reply);
-	}
-	/* The client goes on with others. */
-	CHECK_EQ(get(http, port, "/hello", &reply), 0);
-	CHECK_STR(reply.body, "hello");
-	lade_http_reply_done(&reply);
-}
-
 static int ask_when_cancelled(struct lade_http *http, int port, enum lade_exchange *ret)
 {
 	struct lade_http_reply reply;
