@@ -172,20 +172,24 @@ static const char *kind_of(const struct lade_node *node)
 
 /* Findings */
 
-static uint64_t hash_of(const char *text)
+static uint64_t hash_of(uint64_t hash, const char *text)
 {
-	uint64_t hash = UINT64_C(14695981039346656037);
-
 	while (*text)
 		hash = (hash ^ (uint8_t)*text++) * UINT64_C(1099511628211);
 	return hash;
 }
 
-/* Whether a finding like it has been printed; remembers it. */
-static bool is_known(const char *text)
+/* Whether a finding like it has been printed; remembers it.  Alike are those that say the same and
+ * were made in the same way at the same place: where a cancel was told of, where a call failed. */
+static bool is_known(const char *text, const struct injection *injection,
+		     const struct point *point, const struct outcome *out)
 {
-	uint64_t hash = hash_of(text);
+	bool cancelled = injection->when <= COMPLETED;
+	const char *place = cancelled && out->told_site ? out->told_site : point->site;
+	uint64_t hash = hash_of(UINT64_C(14695981039346656037), text);
 
+	hash = hash_of(hash, cancelled ? "cancelled at " : "failed at ");
+	hash = hash_of(hash, place);
 	for (int i = 0; i < now.told_len; i++)
 		if (now.told[i] == hash)
 			return true;
@@ -208,7 +212,7 @@ static void judge(const struct injection *injection, const struct outcome *out, 
 			   text, sizeof(text), &paid))
 		return;
 	now.tally->findings++;
-	if (!is_known(text) || now.settings->verbose)
+	if (!is_known(text, injection, point, out) || now.settings->verbose)
 		explore_report(now.scenario, now.seed, injection, point, out, said, text, paid);
 }
 
@@ -335,7 +339,8 @@ static const struct {
 	{ "accept", { -EMFILE } },	    { "fsync", { -EIO } },
 };
 
-static void try_fault(const struct lade_ctl *ctl, uint32_t point, const char *call, int error)
+/* Returns whether this process is the trial. */
+static bool try_fault(const struct lade_ctl *ctl, uint32_t point, const char *call, int error)
 {
 	for (enum when when = FAULT; when <= FAULT_ON; when++) {
 		const struct injection injection = { .when = when,
@@ -347,17 +352,19 @@ static void try_fault(const struct lade_ctl *ctl, uint32_t point, const char *ca
 		    begin(&injection, ctl)) {
 			explore_event("-- %s: %s", explore_when_names[when], strerror(-error));
 			explore_fail(error, when == FAULT_ON);
-			return;
+			return true;
 		}
 	}
+	return false;
 }
 
 static void try_faults(const struct lade_ctl *ctl, uint32_t point, const char *call)
 {
 	for (size_t i = 0; i < sizeof(failures) / sizeof(*failures); i++)
 		for (int j = 0; j < 3 && strcmp(failures[i].call, call) == 0; j++)
-			if (failures[i].errors[j])
-				try_fault(ctl, point, call, failures[i].errors[j]);
+			if (failures[i].errors[j] &&
+			    try_fault(ctl, point, call, failures[i].errors[j]))
+				return;
 }
 
 static void try_no_memory(const struct lade_ctl *ctl)

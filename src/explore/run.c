@@ -288,22 +288,20 @@ static void effect(struct lade_observer *o, const struct lade_effect *e)
 	explore_event("outside: %u bytes to %s, %u back", e->sent, e->peer, e->answered);
 }
 
+/* Only the operations of the task that was at the point fail. */
 static int fault(struct lade_observer *o, const char *call)
 {
-	(void)o;
-	if (at.error && lade_cur->number == at.failing) {
-		int error = at.error;
+	int error;
 
-		if (!at.error_stays)
-			at.error = 0;
-		return error;
-	}
-	if (lade_cur->loop && explore_inside(lade_cur)) {
+	(void)o;
+	if (!at.error && lade_cur->loop && explore_inside(lade_cur))
 		chance(FAULT, lade_cur, known_of(lade_cur)->point, call);
-		if (at.error)
-			return fault(o, call);
-	}
-	return 0;
+	error = at.error;
+	if (!error || lade_cur->number != at.failing)
+		return 0;
+	if (!at.error_stays)
+		at.error = 0;
+	return error;
 }
 
 /* The body as a task: its own scope is what the explorer may cancel as a whole. */
