@@ -21,6 +21,7 @@
 #define TARGETS_MAX 16	 /* enclosing scopes of one point */
 #define CALLS_MAX 200000 /* suspending calls in a trial; then it "never ends" */
 #define TEXT_BYTES 512
+#define SLOW_NS INT64_C(10000000000) /* more than the budgets of cleanups make plausible */
 #define FRAMES_KEPT 16	 /* of a stack that is shown */
 
 enum when { BEFORE, PARKED, COMPLETED, FAULT, FAULT_ON, NO_MEMORY, WHENS };
@@ -78,6 +79,9 @@ struct outcome {
 	const char *told_site; /* of the call that was first told of the cancel, or NULL */
 	uintptr_t told_pcs[FRAMES_KEPT]; /* the stack there */
 	uint32_t told_pcs_len;
+	const char *slow_site; /* of the first wait that was too long, since then; or NULL */
+	uintptr_t slow_pcs[FRAMES_KEPT]; /* the stack there */
+	uint32_t slow_pcs_len;
 	uint64_t trace_hash;
 	long allocations;      /* in the first run */
 	uint32_t fds_open;     /* at the end */

@@ -327,6 +327,18 @@ LADE_EXPLORE(shields_what_it_pays, .setup = with_service, .teardown = without_se
 	return rc;
 }
 
+static void say_goodbye(void *arg)
+{
+	(void)arg;
+	(void)!lade_sleep(lade_ms(1));
+}
+
+LADE_EXPLORE(waits_in_its_cleanup)
+{
+	lade_defer(say_goodbye, NULL);
+	return lade_sleep(lade_ms(1));
+}
+
 static int take_place(void)
 {
 	static bool taken;
@@ -474,6 +486,8 @@ static void what_ends_slowly_is_found(void)
 {
 	CHECK_EQ(EXPLORE(WORD("ends_slowly")), 1);
 	CHECK(says("SLOW TO END"));
+	CHECK(says("waited long at  "));
+	CHECK(says("in ends_slowly at "));
 }
 
 static void a_trial_that_never_ends_is_stopped(void)
@@ -504,6 +518,18 @@ static void what_a_shield_loses_when_its_budget_is_over_is_no_finding(void)
 {
 	CHECK_EQ(EXPLORE(WORD("shields_what_it_pays")), 0);
 	CHECK(says(" 0 findings, coverage 100 %"));
+}
+
+static void a_cleanup_whose_budget_is_over_swallows_nothing(void)
+{
+	CHECK_EQ(EXPLORE(WORD("waits_in_its_cleanup")), 0);
+	CHECK(says(" 0 findings, coverage 100 %"));
+}
+
+static void a_finding_says_which_call_was_told_of_the_cancel(void)
+{
+	CHECK_EQ(EXPLORE(WORD("changes"), WORD("--mode"), WORD("parked")), 1);
+	CHECK(says("told of it at   "));
 }
 
 /* How often the output has it. */
@@ -620,6 +646,8 @@ int main(void)
 	TAP(every_allocation_of_the_body_fails_once);
 	TAP(what_fails_from_now_on_fails_for_one_task_and_the_others_go_on);
 	TAP(what_a_shield_loses_when_its_budget_is_over_is_no_finding);
+	TAP(a_cleanup_whose_budget_is_over_swallows_nothing);
+	TAP(a_finding_says_which_call_was_told_of_the_cancel);
 	TAP(a_finding_is_told_once_of_each_place);
 	TAP(two_runs_that_differ_cannot_be_explored);
 	TAP(a_world_that_cannot_be_made_is_said);

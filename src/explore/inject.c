@@ -172,24 +172,25 @@ static const char *kind_of(const struct lade_node *node)
 
 /* Findings */
 
-static uint64_t hash_of(uint64_t hash, const char *text)
+static uint64_t hash_of(uint64_t hash, const void *bytes, size_t len)
 {
-	while (*text)
-		hash = (hash ^ (uint8_t)*text++) * UINT64_C(1099511628211);
+	for (const uint8_t *b = bytes; len; b++, len--)
+		hash = (hash ^ *b) * UINT64_C(1099511628211);
 	return hash;
 }
 
 /* Whether a finding like it has been printed; remembers it.  Alike are those that say the same and
  * were made in the same way at the same place: where a cancel was told of, where a call failed. */
 static bool is_known(const char *text, const struct injection *injection,
-		     const struct point *point, const struct outcome *out)
+		     const struct outcome *out)
 {
 	bool cancelled = injection->when <= COMPLETED;
-	const char *place = cancelled && out->told_site ? out->told_site : point->site;
-	uint64_t hash = hash_of(UINT64_C(14695981039346656037), text);
+	bool told = cancelled && out->told_site;
+	uint64_t hash = hash_of(UINT64_C(14695981039346656037), text, strlen(text));
 
-	hash = hash_of(hash, cancelled ? "cancelled at " : "failed at ");
-	hash = hash_of(hash, place);
+	hash = hash_of(hash, &cancelled, sizeof(cancelled));
+	hash = hash_of(hash, told ? out->told_pcs : out->pcs,
+		       (told ? out->told_pcs_len : out->pcs_len) * sizeof(*out->pcs));
 	for (int i = 0; i < now.told_len; i++)
 		if (now.told[i] == hash)
 			return true;
@@ -212,7 +213,7 @@ static void judge(const struct injection *injection, const struct outcome *out, 
 			   text, sizeof(text), &paid))
 		return;
 	now.tally->findings++;
-	if (!is_known(text, injection, point, out) || now.settings->verbose)
+	if (!is_known(text, injection, out) || now.settings->verbose)
 		explore_report(now.scenario, now.seed, injection, point, out, said, text, paid);
 }
 

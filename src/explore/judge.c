@@ -7,9 +7,9 @@
  * and was not needed a second time when nothing disturbed, is work that was paid for and lost. A
  * program that never remembers pays twice when undisturbed too, and is clean.
  *
- * A shield is how an author says: up to this budget, this is done whole. What a run pays for or does
- * again because the budget of a shield was over is therefore no finding; a leak, a hang or a change
- * of the second run is. */
+ * A shield is how an author says: up to this budget, this is done whole. What a run pays for or
+ * does again because the budget of a shield was over is therefore no finding; a leak, a hang or a
+ * change of the second run is. */
 
 #include "explore/explore_priv.h"
 
@@ -17,8 +17,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-
-#define SLOW_NS INT64_C(10000000000) /* more than the budgets of cleanups make plausible */
 
 static bool same(const struct effect *a, const struct effect *b)
 {

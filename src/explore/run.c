@@ -27,6 +27,7 @@ struct known {
 	uint64_t number;   /* its */
 	const char *site;  /* of its latest suspending call */
 	uint32_t point;	   /* of that call */
+	int64_t parked_ns; /* since when it waits; 0: it does not */
 	uint32_t after;	   /* suspending calls since it was told of a cancel that ends it */
 	bool told;	   /* it was */
 	bool handled;	   /* it says that it knows */
@@ -202,6 +203,7 @@ static void parked(struct lade_observer *o, struct lade_ctl *ctl)
 	k = known_of(ctl);
 	explore_event("%s #%llu waits for %s at %s", ctl->head->type->name,
 		      (unsigned long long)ctl->number, op->what, op->site);
+	k->parked_ns = at.loop->now_ns;
 	/* A join, or the end of a scope: no call that could be refused on entry. */
 	if (!k->site || strcmp(k->site, op->site) != 0) {
 		k->site = op->site;
@@ -214,13 +216,38 @@ static void parked(struct lade_observer *o, struct lade_ctl *ctl)
 	chance(PARKED, ctl, k->point, NULL);
 }
 
+/* Of those who wait for one another the innermost goes on first: it is the one that was slow. */
+static void note_slow(const struct lade_ctl *ctl)
+{
+	struct known *k = known_of(ctl);
+	int64_t since_ns = k->parked_ns;
+
+	k->parked_ns = 0;
+	if (!at.injected || at.out->slow_site || !since_ns ||
+	    at.loop->now_ns - since_ns <= SLOW_NS)
+		return;
+	at.out->slow_site = k->site;
+	at.out->slow_pcs_len = explore_stack(ctl, at.out->slow_pcs);
+}
+
 static void resumes(struct lade_observer *o, struct lade_ctl *ctl)
 {
 	(void)o;
 	if (!explore_inside(ctl))
 		return;
+	note_slow(ctl);
 	explore_event("%s #%llu goes on", ctl->head->type->name, (unsigned long long)ctl->number);
 	chance(COMPLETED, ctl, known_of(ctl)->point, NULL);
+}
+
+/* In a shield or a cleanup a cancel is delivered because the budget is over: what is inside is to
+ * end, while what the task has come to may stand. */
+static bool is_in_shield(const struct lade_ctl *ctl)
+{
+	for (const struct lade_node *n = ctl->scope; n && n != ctl->root; n = n->outer)
+		if (lade_is_shield(n->kind))
+			return true;
+	return false;
 }
 
 static void delivered(struct lade_observer *o, struct lade_ctl *ctl)
@@ -230,7 +257,7 @@ static void delivered(struct lade_observer *o, struct lade_ctl *ctl)
 		return;
 	explore_event("%s #%llu is told of a cancel", ctl->head->type->name,
 		      (unsigned long long)ctl->number);
-	if (ctl->root->eff == LEVEL_HARD)
+	if (ctl->root->eff == LEVEL_HARD && !is_in_shield(ctl))
 		known_of(ctl)->told = true;
 	if (at.injected && !at.out->told_site) {
 		at.out->told_site = known_of(ctl)->site;
