@@ -3,7 +3,7 @@
  *
  * A frame comes in pieces. The time-out of the loop, there to show a sign of life, falls between
  * two of them; what had been read is forgotten, and every later frame is read from its middle on.
- * omicron #3356 (a serial console that lost bytes in a select loop), kdbplus #8 (read_exact in one).
+ * omicron #3356 (a serial console that lost bytes in a select loop), kdbplus #8 (read_exact).
  *
  * Found: CHANGED, without an invariant or an annotation. */
 
