@@ -27,7 +27,15 @@
 enum when { BEFORE, PARKED, COMPLETED, FAULT, FAULT_ON, NO_MEMORY, WHENS };
 
 /* What is done to a scope. */
-enum what { CANCEL, DEADLINE, SIBLING, LOST_RACE, OVERRUN, WHATS };
+enum what {
+	CANCEL,
+	DEADLINE,
+	SIBLING,
+	LOST_RACE,
+	OVERRUN,
+	TOO_LATE, /* nothing; but when the task loses its race, what it waits for completes */
+	WHATS
+};
 
 /* A place where the code suspends, or could. */
 struct point {
@@ -138,6 +146,9 @@ void explore_write_to(struct outcome *outcome);
 
 /* explore_fail - makes the operation that is being tried fail; for ever or once. */
 void explore_fail(int error, bool from_now_on);
+
+/* explore_too_late - makes a cancel of what a task waits for come too late: it completes. */
+void explore_too_late(const struct lade_ctl *ctl);
 
 /* explore_no_memory - makes the @n-th allocation of the body fail, counted from its beginning. */
 void explore_no_memory(long n);

@@ -339,6 +339,24 @@ LADE_EXPLORE(waits_in_its_cleanup)
 	return lade_sleep(lade_ms(1));
 }
 
+static int open_copy(const char *path, int *ret_fd)
+{
+	return lade_open(path, O_RDWR | O_CREAT, 0600, ret_fd);
+}
+LADE_TASK(open_copy, int, (const char *, path))
+
+LADE_EXPLORE(leaks_what_a_loser_opens)
+{
+	struct open_copy_task a = open_copy_task("no-such-folder/a");
+	struct open_copy_task b = open_copy_task("no-such-folder/b");
+	int rc = lade_race_ok(&a, &b);
+
+	if (rc < 0)
+		return rc;
+	lade_close(rc == 0 ? lade_value(&a) : lade_value(&b));
+	return 0;
+}
+
 static int take_place(void)
 {
 	static bool taken;
@@ -532,6 +550,13 @@ static void a_finding_says_which_call_was_told_of_the_cancel(void)
 	CHECK(says("told of it at   "));
 }
 
+static void what_a_loser_completes_although_it_was_cancelled_is_there(void)
+{
+	CHECK_EQ(EXPLORE(WORD("leaks_what_a_loser_opens")), 1);
+	CHECK(says("LEAK"));
+	CHECK(says("(too-late)"));
+}
+
 /* How often the output has it. */
 static int times_said(const char *text)
 {
@@ -648,6 +673,7 @@ int main(void)
 	TAP(what_a_shield_loses_when_its_budget_is_over_is_no_finding);
 	TAP(a_cleanup_whose_budget_is_over_swallows_nothing);
 	TAP(a_finding_says_which_call_was_told_of_the_cancel);
+	TAP(what_a_loser_completes_although_it_was_cancelled_is_there);
 	TAP(a_finding_is_told_once_of_each_place);
 	TAP(two_runs_that_differ_cannot_be_explored);
 	TAP(a_world_that_cannot_be_made_is_said);

@@ -87,7 +87,7 @@ static enum what what_of_task(const struct lade_node *node)
 }
 
 /* What can be done to one scope; a block can be cancelled, and a child of it can fail. */
-static uint32_t targets_of(struct lade_node *node, struct target *to)
+static uint32_t targets_of(struct lade_node *node, enum when when, struct target *to)
 {
 	const struct lade_scope *scope = LADE_CONTAINER(node, struct lade_scope, head);
 	uint32_t n = 0;
@@ -96,6 +96,8 @@ static uint32_t targets_of(struct lade_node *node, struct target *to)
 		return 0;
 	if (node->kind == NODE_TASK)
 		to[n++] = (struct target){ node, what_of_task(node) };
+	if (when == PARKED && n && to[0].what == LOST_RACE)
+		to[n++] = (struct target){ node, TOO_LATE };
 	if (node->kind == NODE_WITHIN)
 		to[n++] = (struct target){ node, DEADLINE };
 	if (node->kind == NODE_BLOCK)
@@ -107,7 +109,7 @@ static uint32_t targets_of(struct lade_node *node, struct target *to)
 }
 
 /* All scopes from the innermost to the body, up to the nearest shield; then that can be overrun. */
-static uint32_t targets(const struct lade_ctl *ctl, struct target *to)
+static uint32_t targets(const struct lade_ctl *ctl, enum when when, struct target *to)
 {
 	uint32_t n = 0;
 
@@ -116,7 +118,7 @@ static uint32_t targets(const struct lade_ctl *ctl, struct target *to)
 			to[n++] = (struct target){ node, OVERRUN };
 			break;
 		}
-		n += targets_of(node, to + n);
+		n += targets_of(node, when, to + n);
 		if (is_body(node))
 			break;
 	}
@@ -151,6 +153,9 @@ static void make_request(struct target t, const char *site)
 	case LOST_RACE:
 		lade_request(loop, t.node, LEVEL_HARD, LADE_REASON_RACE_LOST, site,
 			     "the explorer");
+		break;
+	case TOO_LATE:
+		explore_too_late(t.node->owner);
 		break;
 	case OVERRUN:
 	default:
@@ -309,7 +314,7 @@ static bool is_wanted(enum when when, const struct point *recorded, uint32_t poi
 static void try_cancels(enum when when, struct lade_ctl *ctl, uint32_t point)
 {
 	struct target to[TARGETS_MAX];
-	uint32_t n = targets(ctl, to);
+	uint32_t n = targets(ctl, when, to);
 	const struct point *p = &now.undisturbed->points[point];
 
 	for (uint32_t i = 0; i < n; i++) {

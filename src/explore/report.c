@@ -13,7 +13,7 @@
 const char *const explore_when_names[WHENS] = { "before", "parked",   "completed",
 						"fault",  "fault-on", "no-memory" };
 const char *const explore_what_names[WHATS] = { "cancel", "deadline", "sibling", "race-lost",
-					  "overrun" };
+					  "overrun", "too-late" };
 
 static void print_events(const struct outcome *out)
 {

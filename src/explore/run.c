@@ -45,6 +45,7 @@ static struct {
 	int error;		      /* with which the operation fails; 0: it does not */
 	bool error_stays;
 	uint64_t failing;	      /* number of the task whose operations fail */
+	uint64_t late;		      /* number of the task whose cancel comes too late; 0: none */
 	long calls;
 	bool counting;	       /* a task of the body has its turn */
 	long allocations_left; /* of the body, until one fails; LONG_MAX: they are counted */
@@ -88,6 +89,11 @@ void explore_fail(int error, bool from_now_on)
 	at.error = error;
 	at.error_stays = from_now_on;
 	at.failing = lade_cur->number;
+}
+
+void explore_too_late(const struct lade_ctl *ctl)
+{
+	at.late = ctl->number;
 }
 
 void explore_injected(const struct lade_ctl *ctl)
@@ -331,6 +337,12 @@ static int fault(struct lade_observer *o, const char *call)
 	return error;
 }
 
+static bool too_late(struct lade_observer *o, const struct lade_ctl *ctl)
+{
+	(void)o;
+	return at.late && ctl->number == at.late;
+}
+
 /* The body as a task: its own scope is what the explorer may cancel as a whole. */
 static int body(void)
 {
@@ -413,7 +425,8 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 					      .handled = handled,
 					      .ended = ended,
 					      .effect = effect,
-					      .fault = fault };
+					      .fault = fault,
+					      .too_late = too_late };
 	at.scenario = scenario;
 	at.out = ret;
 	at.inject = inject;
