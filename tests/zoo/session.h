@@ -2,11 +2,13 @@
 #ifndef TESTS_ZOO_SESSION_H
 #define TESTS_ZOO_SESSION_H
 
-/* session.h - the slow service, but a connection to it takes one request after the other. */
+/* session.h - a service whose connections take one request after the other. */
 
 #include "service.h"
 
 #include <string.h>
+
+static line_handler *session_handler;
 
 static inline int session(int fd)
 {
@@ -18,7 +20,7 @@ static inline int session(int fd)
 	while ((rc = lade_line_next(in, &got)) > 0) {
 		snprintf(line.text, sizeof(line.text), "%.*s", (int)got.len, got.text);
 		lade_line_drop(&got);
-		rc = slow_reply(NULL, &line, &reply);
+		rc = session_handler(NULL, &line, &reply);
 		if (rc == 0)
 			rc = say(fd, &reply);
 		if (rc < 0)
@@ -45,16 +47,23 @@ LADE_TASK_VOID(serve_sessions)
 
 static struct serve_sessions_task sessions_task;
 
-/* start_sessions - a world with it; stop_service ends it. */
-static inline int start_sessions(struct lade_scope *world)
+/* serve_sessions_of - a world with one that answers as @handler does; stop_service ends it. */
+static inline int serve_sessions_of(struct lade_scope *world, line_handler *handler)
 {
 	int rc = listen_here(&service_address, &service_fd);
 
 	if (rc < 0)
 		return rc;
+	session_handler = handler;
 	sessions_task = serve_sessions_task();
 	lade_start_daemon(world, &sessions_task);
 	return 0;
+}
+
+/* start_sessions - a world with the slow service, in sessions. */
+static inline int start_sessions(struct lade_scope *world)
+{
+	return serve_sessions_of(world, slow_reply);
 }
 
 /* is_about - whether a reply is the one to a question. */
