@@ -161,6 +161,9 @@ struct lade_observer {
 	void (*effect)(struct lade_observer *o, const struct lade_effect *effect);
 	/* An operation is about to be tried: 0, or the -errno with which it fails instead. */
 	int (*fault)(struct lade_observer *o, const char *what);
+	/* Whether a cancel comes too late for what a task waits for, so that it completes; called
+	 * by the loop. */
+	bool (*too_late)(struct lade_observer *o, const struct lade_ctl *ctl);
 };
 
 /* A back end: a clock and a way to wait. */

@@ -344,6 +344,14 @@ int sim_after(struct sim *sim, struct lade_io *io, int64_t max_ns, int (*effect)
 	return 0;
 }
 
+/* Too late: it has happened, or the other side has begun to do it. */
+static bool is_too_late(struct sim *sim, const struct sim_pending *p, const struct lade_ctl *ctl)
+{
+	struct lade_observer *o = sim->loop->observer;
+
+	return !p->effect || sim_chance(sim, sim->config.late) || (o && o->too_late(o, ctl));
+}
+
 static enum lade_abort_result sim_abort(struct lade_loop *loop, struct lade_io *io)
 {
 	struct sim *sim = loop->backend_data;
@@ -353,8 +361,7 @@ static enum lade_abort_result sim_abort(struct lade_loop *loop, struct lade_io *
 		lade_list_remove(&io->op.link);
 		return LADE_ABORTED;
 	}
-	/* Too late: it has happened, or the other side has begun to do it. */
-	if (!p->effect || sim_chance(sim, sim->config.late))
+	if (is_too_late(sim, p, io->op.task))
 		return LADE_PENDING;
 	lade_timer_stop(loop, &p->timer);
 	take_out(p);

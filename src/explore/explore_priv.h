@@ -21,12 +21,21 @@
 #define TARGETS_MAX 16	 /* enclosing scopes of one point */
 #define CALLS_MAX 200000 /* suspending calls in a trial; then it "never ends" */
 #define TEXT_BYTES 512
+#define SLOW_NS INT64_C(10000000000) /* more than the budgets of cleanups make plausible */
 #define FRAMES_KEPT 16	 /* of a stack that is shown */
 
 enum when { BEFORE, PARKED, COMPLETED, FAULT, FAULT_ON, NO_MEMORY, WHENS };
 
 /* What is done to a scope. */
-enum what { CANCEL, DEADLINE, SIBLING, LOST_RACE, OVERRUN, WHATS };
+enum what {
+	CANCEL,
+	DEADLINE,
+	SIBLING,
+	LOST_RACE,
+	OVERRUN,
+	TOO_LATE, /* nothing; but when the task loses its race, what it waits for completes */
+	WHATS
+};
 
 /* A place where the code suspends, or could. */
 struct point {
@@ -78,6 +87,9 @@ struct outcome {
 	const char *told_site; /* of the call that was first told of the cancel, or NULL */
 	uintptr_t told_pcs[FRAMES_KEPT]; /* the stack there */
 	uint32_t told_pcs_len;
+	const char *slow_site; /* of the first wait that was too long, since then; or NULL */
+	uintptr_t slow_pcs[FRAMES_KEPT]; /* the stack there */
+	uint32_t slow_pcs_len;
 	uint64_t trace_hash;
 	long allocations;      /* in the first run */
 	uint32_t fds_open;     /* at the end */
@@ -134,6 +146,9 @@ void explore_write_to(struct outcome *outcome);
 
 /* explore_fail - makes the operation that is being tried fail; for ever or once. */
 void explore_fail(int error, bool from_now_on);
+
+/* explore_too_late - makes a cancel of what a task waits for come too late: it completes. */
+void explore_too_late(const struct lade_ctl *ctl);
 
 /* explore_no_memory - makes the @n-th allocation of the body fail, counted from its beginning. */
 void explore_no_memory(long n);

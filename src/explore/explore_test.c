@@ -314,6 +314,87 @@ LADE_EXPLORE(needs_memory, .setup = wants_memory)
 	return lade_resolve("somewhere", 80, &found);
 }
 
+static int pay_once(void)
+{
+	return pay();
+}
+LADE_TASK_VOID(pay_once)
+
+LADE_EXPLORE(two_pay, .setup = with_service, .teardown = without_service)
+{
+	int rc = lade_join_all(lade_do(pay_once), lade_do(pay_once));
+
+	return rc;
+}
+
+LADE_EXPLORE(shields_what_it_pays, .setup = with_service, .teardown = without_service)
+{
+	static bool remembered;
+	int rc = 0;
+
+	lade_shield(lade_s(1)) {
+		if (!remembered)
+			rc = pay();
+		if (rc == 0)
+			rc = lade_sleep(lade_ms(1));
+		remembered |= rc == 0;
+	}
+	return rc;
+}
+
+static void say_goodbye(void *arg)
+{
+	(void)arg;
+	(void)!lade_sleep(lade_ms(1));
+}
+
+LADE_EXPLORE(waits_in_its_cleanup)
+{
+	lade_defer(say_goodbye, NULL);
+	return lade_sleep(lade_ms(1));
+}
+
+static int open_copy(const char *path, int *ret_fd)
+{
+	return lade_open(path, O_RDWR | O_CREAT, 0600, ret_fd);
+}
+LADE_TASK(open_copy, int, (const char *, path))
+
+LADE_EXPLORE(leaks_what_a_loser_opens)
+{
+	struct open_copy_task a = open_copy_task("no-such-folder/a");
+	struct open_copy_task b = open_copy_task("no-such-folder/b");
+	int rc = lade_race_ok(&a, &b);
+
+	if (rc < 0)
+		return rc;
+	lade_close(rc == 0 ? lade_value(&a) : lade_value(&b));
+	return 0;
+}
+
+static int take_place(void)
+{
+	static bool taken;
+	int rc;
+
+	if (taken)
+		return -EBUSY;
+	taken = true;
+	rc = pay();
+	if (rc < 0)
+		return rc;
+	rc = lade_sleep(lade_ms(1));
+	if (rc < 0)
+		return rc;
+	taken = false;
+	return 0;
+}
+
+LADE_EXPLORE(changes_in_two_places, .setup = with_service, .teardown = without_service)
+{
+	return take_place();
+}
+
 /* Runs the explorer as a program; its output is in @said. */
 static char said[65536];
 
@@ -438,6 +519,8 @@ static void what_ends_slowly_is_found(void)
 {
 	CHECK_EQ(EXPLORE(WORD("ends_slowly")), 1);
 	CHECK(says("SLOW TO END"));
+	CHECK(says("waited long at  "));
+	CHECK(says("in ends_slowly at "));
 }
 
 static void a_trial_that_never_ends_is_stopped(void)
@@ -456,6 +539,59 @@ static void every_allocation_of_the_body_fails_once(void)
 {
 	CHECK_EQ(EXPLORE(WORD("needs_memory"), WORD("--mode"), WORD("no-memory")), 0);
 	CHECK(says("needs_memory: 1 points, 1 runs"));
+}
+
+static void what_fails_from_now_on_fails_for_one_task_and_the_others_go_on(void)
+{
+	CHECK_EQ(EXPLORE(WORD("two_pay"), WORD("--mode"), WORD("fault-on")), 0);
+	CHECK(says(" 0 findings"));
+}
+
+static void what_a_shield_loses_when_its_budget_is_over_is_no_finding(void)
+{
+	CHECK_EQ(EXPLORE(WORD("shields_what_it_pays")), 0);
+	CHECK(says(" 0 findings, coverage 100 %"));
+}
+
+static void a_cleanup_whose_budget_is_over_swallows_nothing(void)
+{
+	CHECK_EQ(EXPLORE(WORD("waits_in_its_cleanup")), 0);
+	CHECK(says(" 0 findings, coverage 100 %"));
+}
+
+static void a_finding_says_which_call_was_told_of_the_cancel(void)
+{
+	CHECK_EQ(EXPLORE(WORD("changes"), WORD("--mode"), WORD("parked")), 1);
+	CHECK(says("told of it at   "));
+}
+
+static void what_a_loser_completes_although_it_was_cancelled_is_there(void)
+{
+	CHECK_EQ(EXPLORE(WORD("leaks_what_a_loser_opens")), 1);
+	CHECK(says("LEAK"));
+	CHECK(says("(too-late)"));
+}
+
+/* How often the output has it. */
+static int times_said(const char *text)
+{
+	int n = 0;
+
+	for (const char *at = said; (at = strstr(at, text)); at++)
+		n++;
+	return n;
+}
+
+static void a_finding_is_told_once_of_each_place(void)
+{
+	CHECK_EQ(EXPLORE(WORD("changes_in_two_places")), 1);
+	CHECK(times_said("FINDING in changes_in_two_places") > 4);
+	CHECK_EQ(EXPLORE(WORD("changes_in_two_places"), WORD("--mode"), WORD("parked")), 1);
+	CHECK_EQ(times_said("FINDING in changes_in_two_places"), 3);
+	CHECK_EQ(EXPLORE(WORD("changes_in_two_places"), WORD("--mode"), WORD("fault")), 1);
+	CHECK(!strstr(said, "it said:"));
+	CHECK_EQ(EXPLORE(WORD("changes_in_two_places"), WORD("--mode"), WORD("no-memory")), 1);
+	CHECK_EQ(times_said("FINDING in changes_in_two_places"), 1);
 }
 
 static void two_runs_that_differ_cannot_be_explored(void)
@@ -554,6 +690,12 @@ int main(void)
 	TAP(a_trial_that_never_ends_is_stopped);
 	TAP(all_scopes_are_cancelled_and_all_of_it_is_covered);
 	TAP(every_allocation_of_the_body_fails_once);
+	TAP(what_fails_from_now_on_fails_for_one_task_and_the_others_go_on);
+	TAP(what_a_shield_loses_when_its_budget_is_over_is_no_finding);
+	TAP(a_cleanup_whose_budget_is_over_swallows_nothing);
+	TAP(a_finding_says_which_call_was_told_of_the_cancel);
+	TAP(what_a_loser_completes_although_it_was_cancelled_is_there);
+	TAP(a_finding_is_told_once_of_each_place);
 	TAP(two_runs_that_differ_cannot_be_explored);
 	TAP(a_world_that_cannot_be_made_is_said);
 	TAP(of_more_points_than_the_limit_only_the_first_are_explored_and_that_is_said);

@@ -88,7 +88,7 @@ static bool may_lose(const struct lade_node *node)
 }
 
 /* What can be done to one scope; a block can be cancelled, and a child of it can fail. */
-static uint32_t targets_of(struct lade_node *node, struct target *to)
+static uint32_t targets_of(struct lade_node *node, enum when when, struct target *to)
 {
 	const struct lade_scope *scope = LADE_CONTAINER(node, struct lade_scope, head);
 	uint32_t n = 0;
@@ -99,6 +99,8 @@ static uint32_t targets_of(struct lade_node *node, struct target *to)
 		to[n++] = (struct target){ node, CANCEL };
 	if (node->kind == NODE_TASK && may_lose(node))
 		to[n++] = (struct target){ node, LOST_RACE };
+	if (when == PARKED && n && to[0].what == LOST_RACE)
+		to[n++] = (struct target){ node, TOO_LATE };
 	if (node->kind == NODE_WITHIN)
 		to[n++] = (struct target){ node, DEADLINE };
 	if (node->kind == NODE_BLOCK)
@@ -110,7 +112,7 @@ static uint32_t targets_of(struct lade_node *node, struct target *to)
 }
 
 /* All scopes from the innermost to the body, up to the nearest shield; then that can be overrun. */
-static uint32_t targets(const struct lade_ctl *ctl, struct target *to)
+static uint32_t targets(const struct lade_ctl *ctl, enum when when, struct target *to)
 {
 	uint32_t n = 0;
 
@@ -120,7 +122,7 @@ static uint32_t targets(const struct lade_ctl *ctl, struct target *to)
 			to[n++] = (struct target){ node, OVERRUN };
 			break;
 		}
-		n += targets_of(node, to + n);
+		n += targets_of(node, when, to + n);
 		if (is_body(node))
 			break;
 	}
@@ -156,6 +158,9 @@ static void make_request(struct target t, const char *site)
 		lade_request(loop, t.node, LEVEL_HARD, LADE_REASON_RACE_LOST, site,
 			     "the explorer");
 		break;
+	case TOO_LATE:
+		explore_too_late(t.node->owner);
+		break;
 	case OVERRUN:
 	default:
 		lade_request(loop, body_of(t.node), LEVEL_HARD, LADE_REASON_USER, site,
@@ -176,20 +181,25 @@ static const char *kind_of(const struct lade_node *node)
 
 /* Findings */
 
-static uint64_t hash_of(const char *text)
+static uint64_t hash_of(uint64_t hash, const void *bytes, size_t len)
 {
-	uint64_t hash = UINT64_C(14695981039346656037);
-
-	while (*text)
-		hash = (hash ^ (uint8_t)*text++) * UINT64_C(1099511628211);
+	for (const uint8_t *b = bytes; len; b++, len--)
+		hash = (hash ^ *b) * UINT64_C(1099511628211);
 	return hash;
 }
 
-/* Whether a finding like it has been printed; remembers it. */
-static bool is_known(const char *text)
+/* Whether a finding like it has been printed; remembers it.  Alike are those that say the same and
+ * were made in the same way at the same place: where a cancel was told of, where a call failed. */
+static bool is_known(const char *text, const struct injection *injection,
+		     const struct outcome *out)
 {
-	uint64_t hash = hash_of(text);
+	bool cancelled = injection->when <= COMPLETED;
+	bool told = cancelled && out->told_site;
+	uint64_t hash = hash_of(UINT64_C(14695981039346656037), text, strlen(text));
 
+	hash = hash_of(hash, &cancelled, sizeof(cancelled));
+	hash = hash_of(hash, told ? out->told_pcs : out->pcs,
+		       (told ? out->told_pcs_len : out->pcs_len) * sizeof(*out->pcs));
 	for (int i = 0; i < now.told_len; i++)
 		if (now.told[i] == hash)
 			return true;
@@ -212,7 +222,7 @@ static void judge(const struct injection *injection, const struct outcome *out, 
 			   text, sizeof(text), &paid))
 		return;
 	now.tally->findings++;
-	if (!is_known(text) || now.settings->verbose)
+	if (!is_known(text, injection, out) || now.settings->verbose)
 		explore_report(now.scenario, now.seed, injection, point, out, said, text, paid);
 }
 
@@ -308,7 +318,7 @@ static bool is_wanted(enum when when, const struct point *recorded, uint32_t poi
 static void try_cancels(enum when when, struct lade_ctl *ctl, uint32_t point)
 {
 	struct target to[TARGETS_MAX];
-	uint32_t n = targets(ctl, to);
+	uint32_t n = targets(ctl, when, to);
 	const struct point *p = &now.undisturbed->points[point];
 
 	for (uint32_t i = 0; i < n; i++) {
@@ -339,7 +349,8 @@ static const struct {
 	{ "accept", { -EMFILE } },	    { "fsync", { -EIO } },
 };
 
-static void try_fault(const struct lade_ctl *ctl, uint32_t point, const char *call, int error)
+/* Returns whether this process is the trial. */
+static bool try_fault(const struct lade_ctl *ctl, uint32_t point, const char *call, int error)
 {
 	for (enum when when = FAULT; when <= FAULT_ON; when++) {
 		const struct injection injection = { .when = when,
@@ -351,17 +362,19 @@ static void try_fault(const struct lade_ctl *ctl, uint32_t point, const char *ca
 		    begin(&injection, ctl)) {
 			explore_event("-- %s: %s", explore_when_names[when], strerror(-error));
 			explore_fail(error, when == FAULT_ON);
-			return;
+			return true;
 		}
 	}
+	return false;
 }
 
 static void try_faults(const struct lade_ctl *ctl, uint32_t point, const char *call)
 {
 	for (size_t i = 0; i < sizeof(failures) / sizeof(*failures); i++)
 		for (int j = 0; j < 3 && strcmp(failures[i].call, call) == 0; j++)
-			if (failures[i].errors[j])
-				try_fault(ctl, point, call, failures[i].errors[j]);
+			if (failures[i].errors[j] &&
+			    try_fault(ctl, point, call, failures[i].errors[j]))
+				return;
 }
 
 static void try_no_memory(const struct lade_ctl *ctl)

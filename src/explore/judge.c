@@ -5,7 +5,11 @@
  * Nobody states what is right. The undisturbed run does, by what it does outside in its two runs of
  * the body. A request that was answered in the disturbed run, is made again in the run after it,
  * and was not needed a second time when nothing disturbed, is work that was paid for and lost. A
- * program that never remembers pays twice when undisturbed too, and is clean. */
+ * program that never remembers pays twice when undisturbed too, and is clean.
+ *
+ * A shield is how an author says: up to this budget, this is done whole. What a run pays for or
+ * does again because the budget of a shield was over is therefore no finding; a leak, a hang or a
+ * change of the second run is. */
 
 #include "explore/explore_priv.h"
 
@@ -13,8 +17,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-
-#define SLOW_NS INT64_C(10000000000) /* more than the budgets of cleanups make plausible */
 
 static bool same(const struct effect *a, const struct effect *b)
 {
@@ -116,6 +118,7 @@ bool explore_judge(const struct outcome *a, const struct outcome *b,
 		   size_t len, const struct effect **ret_paid)
 {
 	bool cancelled = injection->when <= COMPLETED;
+	bool effects = cancelled && injection->what != OVERRUN && !once;
 
 	*ret_paid = NULL;
 	if (!b->finished || (WIFEXITED(status) && WEXITSTATUS(status) != 0)) {
@@ -126,9 +129,9 @@ bool explore_judge(const struct outcome *a, const struct outcome *b,
 		snprintf(text, len, "SWALLOWED CANCEL\n  %s\n", b->swallowed);
 		return true;
 	}
-	if (cancelled && !once)
+	if (effects)
 		*ret_paid = find_lost(a, b, text, len);
-	if (cancelled && !once && !*ret_paid)
+	if (effects && !*ret_paid)
 		*ret_paid = find_doubled(a, b, text, len);
 	if (*ret_paid)
 		return true;

@@ -13,7 +13,7 @@
 const char *const explore_when_names[WHENS] = { "before", "parked",   "completed",
 						"fault",  "fault-on", "no-memory" };
 const char *const explore_what_names[WHATS] = { "cancel", "deadline", "sibling", "race-lost",
-					  "overrun" };
+					  "overrun", "too-late" };
 
 static void print_events(const struct outcome *out)
 {
@@ -90,6 +90,14 @@ void explore_report(const struct lade_scenario *scenario, uint64_t seed,
 	}
 	print_where(injection, point);
 	explore_print_stack(INDENT, out->pcs, out->pcs_len);
+	if (!paid && injection->when <= COMPLETED && out->told_site) {
+		printf("  told of it at   %s\n", out->told_site);
+		explore_print_stack(INDENT, out->told_pcs, out->told_pcs_len);
+	}
+	if (out->slow_site) {
+		printf("  waited long at  %s\n", out->slow_site);
+		explore_print_stack(INDENT, out->slow_pcs, out->slow_pcs_len);
+	}
 	print_events(out);
 	if (said >= 0)
 		print_said(said);

@@ -27,6 +27,7 @@ struct known {
 	uint64_t number;   /* its */
 	const char *site;  /* of its latest suspending call */
 	uint32_t point;	   /* of that call */
+	int64_t parked_ns; /* since when it waits; 0: it does not */
 	uint32_t after;	   /* suspending calls since it was told of a cancel that ends it */
 	bool told;	   /* it was */
 	bool told_before;  /* it was already when it was last told */
@@ -45,6 +46,7 @@ static struct {
 	int error;		      /* with which the operation fails; 0: it does not */
 	bool error_stays;
 	uint64_t failing;	      /* number of the task whose operations fail */
+	uint64_t late;		      /* number of the task whose cancel comes too late; 0: none */
 	long calls;
 	bool counting;	       /* a task of the body has its turn */
 	long allocations_left; /* of the body, until one fails; LONG_MAX: they are counted */
@@ -88,6 +90,11 @@ void explore_fail(int error, bool from_now_on)
 	at.error = error;
 	at.error_stays = from_now_on;
 	at.failing = lade_cur->number;
+}
+
+void explore_too_late(const struct lade_ctl *ctl)
+{
+	at.late = ctl->number;
 }
 
 void explore_injected(const struct lade_ctl *ctl)
@@ -203,6 +210,7 @@ static void parked(struct lade_observer *o, struct lade_ctl *ctl)
 	k = known_of(ctl);
 	explore_event("%s #%llu waits for %s at %s", ctl->head->type->name,
 		      (unsigned long long)ctl->number, op->what, op->site);
+	k->parked_ns = at.loop->now_ns;
 	/* A join, or the end of a scope: no call that could be refused on entry. */
 	if (!k->site || strcmp(k->site, op->site) != 0) {
 		k->site = op->site;
@@ -215,18 +223,35 @@ static void parked(struct lade_observer *o, struct lade_ctl *ctl)
 	chance(PARKED, ctl, k->point, NULL);
 }
 
+/* Of those who wait for one another the innermost goes on first: it is the one that was slow. */
+static void note_slow(const struct lade_ctl *ctl)
+{
+	struct known *k = known_of(ctl);
+	int64_t since_ns = k->parked_ns;
+
+	k->parked_ns = 0;
+	if (!at.injected || at.out->slow_site || !since_ns ||
+	    at.loop->now_ns - since_ns <= SLOW_NS)
+		return;
+	at.out->slow_site = k->site;
+	at.out->slow_pcs_len = explore_stack(ctl, at.out->slow_pcs);
+}
+
 static void resumes(struct lade_observer *o, struct lade_ctl *ctl)
 {
 	(void)o;
 	if (!explore_inside(ctl))
 		return;
+	note_slow(ctl);
 	explore_event("%s #%llu goes on", ctl->head->type->name, (unsigned long long)ctl->number);
 	chance(COMPLETED, ctl, known_of(ctl)->point, NULL);
 }
 
-static bool in_shield(const struct lade_ctl *ctl)
+/* In a shield or a cleanup a cancel is delivered because the budget is over: what is inside is to
+ * end, while what the task has come to may stand. */
+static bool is_in_shield(const struct lade_ctl *ctl)
 {
-	for (const struct lade_node *n = ctl->scope; n && n->owner == ctl; n = n->outer)
+	for (const struct lade_node *n = ctl->scope; n && n != ctl->root; n = n->outer)
 		if (lade_is_shield(n->kind))
 			return true;
 	return false;
@@ -251,8 +276,7 @@ static void delivered(struct lade_observer *o, struct lade_ctl *ctl)
 		      (unsigned long long)ctl->number);
 	k = known_of(ctl);
 	k->told_before = k->told;
-	/* In a shield that was overrun the body's result may be there already. */
-	k->told |= ctl->root->eff == LEVEL_HARD && !in_shield(ctl);
+	k->told |= ctl->root->eff == LEVEL_HARD && !is_in_shield(ctl);
 	if (at.injected && !at.out->told_site) {
 		at.out->told_site = known_of(ctl)->site;
 		at.out->told_pcs_len = explore_stack(ctl, at.out->told_pcs);
@@ -330,6 +354,12 @@ static int fault(struct lade_observer *o, const char *call)
 		return error;
 	chance(FAULT, lade_cur, known_of(lade_cur)->point, call);
 	return failure();
+}
+
+static bool too_late(struct lade_observer *o, const struct lade_ctl *ctl)
+{
+	(void)o;
+	return at.late && ctl->number == at.late;
 }
 
 /* The body as a task: its own scope is what the explorer may cancel as a whole. */
@@ -415,7 +445,8 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 					      .handled = handled,
 					      .ended = ended,
 					      .effect = effect,
-					      .fault = fault };
+					      .fault = fault,
+					      .too_late = too_late };
 	at.scenario = scenario;
 	at.out = ret;
 	at.inject = inject;

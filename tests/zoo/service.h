@@ -20,16 +20,22 @@ static inline int slow_reply(void *arg, const struct line *line, struct line *re
 	return rc;
 }
 
-/* start_service - a world with the service in it. */
-static inline int start_service(struct lade_scope *world)
+/* serve - a world with a service in it, which answers as @handler does. */
+static inline int serve(struct lade_scope *world, line_handler *handler)
 {
 	int rc = listen_here(&service_address, &service_fd);
 
 	if (rc < 0)
 		return rc;
-	service_task = serve_lines_task(service_fd, slow_reply, NULL);
+	service_task = serve_lines_task(service_fd, handler, NULL);
 	lade_start_daemon(world, &service_task);
 	return 0;
+}
+
+/* start_service - a world with the slow service in it. */
+static inline int start_service(struct lade_scope *world)
+{
+	return serve(world, slow_reply);
 }
 
 /* stop_service - the end of that world. */
