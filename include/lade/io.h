@@ -21,7 +21,9 @@ LADE_API_BEGIN
 
 /* lade_open - opens a file.
  *
- * @flags are open(2)'s, O_CLOEXEC is added.
+ * @flags are open(2)'s, O_CLOEXEC is added. A FIFO or a device whose other end is not there yet
+ * is opened with O_NONBLOCK: without it open(2) may wait for that end on a thread of the pool,
+ * where no cancel and no deadline reaches it.
  * Returns 0 and *ret_fd; -ECANCELED: nothing was opened; another -errno of open(2).
  * Suspends: yes.  Threads: inside a task only.  Owns: the caller closes *ret_fd. */
 #define lade_open(...) lade_open_at(__VA_ARGS__, LADE_SITE)

@@ -125,8 +125,9 @@ int lade_stream_batch_remainder(struct lade_stream *stream, struct lade_batch *r
  *  name_stream_of(source, self)        a source of your own: struct lade_source
  *  name_from_array(items, len)         copies of what the array holds, which must outlive it
  *  name_from_channel(channel)          until it is closed; the channel stays yours
- *  name_prefetch(scope, in, n, bytes)  reads at most n items (weighing at most bytes; 0: any)
- *                                      ahead, from now on; they survive a cancelled consumer
+ *  name_prefetch(scope, in, n, bytes)  reads at most n items ahead, and none more once they weigh
+ *                                      bytes (0: any), from now on; they survive a cancelled
+ *                                      consumer
  *  name_merge(scope, ins, count)       of at most 64 streams, in the order of arrival
  *  name_batch(scope, in, config)       struct name_batches: see struct lade_batch_config
  *  name_batch_next(batches, &batch)    1: a struct name_batch, never empty, valid until the next

@@ -113,6 +113,22 @@ IN_TASK(a_prefetch_reads_at_most_so_many_bytes_ahead)
 	CHECK_EQ(live, 0);
 }
 
+IN_TASK(the_item_that_reaches_the_limit_in_bytes_is_the_last_that_is_read_ahead)
+{
+	struct counter c = { .pause_ms = 1, .last = 100 };
+	struct num_stream *in = NULL;
+	int rc = 0;
+
+	live = 0;
+	lade_scope(s, &rc) {
+		in = num_prefetch(&s, count_up(&c), 50, 25); /* each weighs 10 */
+		CHECK_EQ(lade_sleep(lade_ms(50)), 0);
+		CHECK_EQ(c.at, 3);
+		num_stream_close(in);
+	}
+	CHECK_EQ(live, 0);
+}
+
 IN_TASK(what_was_read_ahead_survives_a_cancelled_consumer)
 {
 	struct counter c = { .pause_ms = 3, .last = 40 };
@@ -471,6 +487,7 @@ int main(void)
 {
 	TAP(a_prefetch_reads_at_most_so_many_items_ahead_and_from_creation_on);
 	TAP(a_prefetch_reads_at_most_so_many_bytes_ahead);
+	TAP(the_item_that_reaches_the_limit_in_bytes_is_the_last_that_is_read_ahead);
 	TAP(what_was_read_ahead_survives_a_cancelled_consumer);
 	TAP(an_error_is_told_after_the_items_and_stays);
 	TAP(an_item_comes_before_an_error_and_to_be_cancelled_before_both);
