@@ -56,6 +56,26 @@ def fixed(status, output):
     return complaints
 
 
+def told():
+    """{name: (finding, help)} of the table in docs/zoo.md."""
+    text = open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../docs/zoo.md")).read()
+    rows = re.findall(r"^\| \[(\w+)\]\(\S+\) .*\| ([A-Z ]+) \| (with[a-z ]+) \|$", text, re.M)
+    return {name: (kind, means) for name, kind, means in rows}
+
+
+def page(sources):
+    """Complaints about docs/zoo.md: it tells of each bad program, and what that says itself."""
+    rows = told()
+    complaints = []
+    for source in sources:
+        name = os.path.basename(source).removesuffix("_bad.c")
+        said = re.search(r"^ \* Found: ([A-Z ]+), (with\S*) an ", open(source).read(), re.M)
+        means = f"{said[2]} an invariant" if said and said[2] == "with" else "without help"
+        if not said or rows.pop(name, None) != (said[1], means):
+            complaints.append(f"docs/zoo.md and {source} do not say the same")
+    return complaints + [f"docs/zoo.md tells of {name}, which is not there" for name in rows]
+
+
 def main(arguments):
     for program, source in zip(arguments[::2], arguments[1::2]):
         status, output = explore(program)
@@ -64,6 +84,8 @@ def main(arguments):
             tap.point(f"found: {name}", bad(source, status, output))
         else:
             tap.point(f"clean: {name}", fixed(status, output))
+    tap.point("docs/zoo.md tells of each of them",
+              page([source for source in arguments[1::2] if source.endswith("_bad.c")]))
     tap.done()
 
 

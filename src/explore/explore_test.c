@@ -372,6 +372,15 @@ LADE_EXPLORE(leaks_what_a_loser_opens)
 	return 0;
 }
 
+LADE_EXPLORE(always_leaks)
+{
+	int fds[2], rc = lade_pipe(fds);
+
+	if (rc == 0)
+		lade_close(fds[0]);
+	return rc < 0 ? rc : lade_sleep(lade_ms(1));
+}
+
 static int take_place(void)
 {
 	static bool taken;
@@ -572,6 +581,13 @@ static void what_a_loser_completes_although_it_was_cancelled_is_there(void)
 	CHECK(says("(too-late)"));
 }
 
+static void a_descriptor_that_stays_open_undisturbed_is_a_leak_too(void)
+{
+	CHECK_EQ(EXPLORE(WORD("always_leaks")), 1);
+	CHECK(says("although nothing was cancelled"));
+	CHECK(says(" 1 findings, coverage 100 %"));
+}
+
 /* How often the output has it. */
 static int times_said(const char *text)
 {
@@ -695,6 +711,7 @@ int main(void)
 	TAP(a_cleanup_whose_budget_is_over_swallows_nothing);
 	TAP(a_finding_says_which_call_was_told_of_the_cancel);
 	TAP(what_a_loser_completes_although_it_was_cancelled_is_there);
+	TAP(a_descriptor_that_stays_open_undisturbed_is_a_leak_too);
 	TAP(a_finding_is_told_once_of_each_place);
 	TAP(two_runs_that_differ_cannot_be_explored);
 	TAP(a_world_that_cannot_be_made_is_said);

@@ -588,6 +588,18 @@ static int explore_apart(void)
 	return (int)now.tally->findings;
 }
 
+/* What is wrong although nothing was disturbed.  Returns the number of findings. */
+static int judge_undisturbed(const struct outcome *a)
+{
+	if (!a->fds_open)
+		return 0;
+	printf("\nFINDING in %s (%s): LEAK\n"
+	       "  %u descriptors are open at the end, although nothing was cancelled; one was "
+	       "opened at %s\n",
+	       now.scenario->name, now.scenario->site, a->fds_open, a->fd_site);
+	return 1;
+}
+
 int explore_scenario(const struct lade_scenario *scenario, const struct settings *settings,
 		     struct totals *totals)
 {
@@ -609,6 +621,8 @@ int explore_scenario(const struct lade_scenario *scenario, const struct settings
 		rc = settings->replays ? replay_here() : explore_apart();
 	if (rc < 0)
 		return rc;
+	if (!settings->replays)
+		rc += judge_undisturbed(a);
 	totals->findings += rc;
 	if (settings->replays)
 		return rc;

@@ -2,7 +2,7 @@
 /* work_goes_on_bad.c - the time-out returns, and what was to be timed out goes on.
  *
  * The work is a task of the server, the request waits for it and has a time-out. Who is told that
- * it took too long tries again, and meets what still runs. cpython #76932 (bpo-32751: wait_for
+ * it took too long tries again, and meets what still runs. bpo-32751, cpython #7216 (wait_for
  * returned before its task had ended), and every time-out made by hand of a timer and a task.
  *
  * Found: CHANGED, without an invariant or an annotation. */
