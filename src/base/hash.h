@@ -43,4 +43,18 @@ static inline uint64_t lade_hash_u64(uint64_t x)
 	return x ^ (x >> 31);
 }
 
+#define LADE_HASH_FNV UINT64_C(14695981039346656037) /* where lade_hash_fnv begins */
+
+/* lade_hash_fnv - a hash that goes on from @hash: the same however the bytes are cut into pieces.
+ *
+ * FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/. Not for keys that a stranger chooses. */
+static inline uint64_t lade_hash_fnv(uint64_t hash, const void *bytes, size_t len)
+{
+	const uint8_t *at = bytes;
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ at[i]) * UINT64_C(1099511628211);
+	return hash;
+}
+
 #endif

@@ -60,16 +60,6 @@ bool sim_chance(struct sim *sim, uint32_t per_mille)
 	return per_mille && sim_below(sim, 1000) < per_mille;
 }
 
-uint64_t sim_hash(uint64_t hash, const void *bytes, size_t len)
-{
-	const uint8_t *at = bytes;
-
-	/* FNV-1a. */
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ at[i]) * UINT64_C(1099511628211);
-	return hash;
-}
-
 void sim_effect(struct sim *sim, const struct lade_effect *effect)
 {
 	if (sim->loop->observer)
@@ -89,7 +79,7 @@ void sim_trace(struct sim *sim, const char *format, ...)
 	if ((size_t)len > sizeof(text) - 2)
 		len = sizeof(text) - 2;
 	text[len++] = '\n';
-	sim->trace_hash = sim_hash(sim->trace_hash, text, (size_t)len);
+	sim->trace_hash = lade_hash_fnv(sim->trace_hash, text, (size_t)len);
 	if (sim->trace_fd >= 0)
 		(void)!write(sim->trace_fd, text, (size_t)len);
 }
@@ -141,7 +131,7 @@ static int sim_open_loop(struct lade_loop *loop)
 		(void)sim_random(sim);
 	for (int i = 0; i < PCT_FALLS; i++)
 		sim->low[i] = sim_below(sim, PCT_STEPS);
-	sim->trace_hash = SIM_HASH_SEED;
+	sim->trace_hash = LADE_HASH_FNV;
 	sim->next_port = 40000;
 	lade_list_init(&sim->pending);
 	loop->now_ns = LADE_VIRTUAL_FIRST_NS;

@@ -154,9 +154,11 @@ int sim_file_transfer(struct sim *sim, struct sim_fd *f, const struct lade_trans
 	rc = t->out ? file_write(sim, f->inode, at, t->buf, len)
 		    : file_read(f->inode, at, t->buf, len);
 	if (t->out && rc > 0)
-		sim_effect(sim, &(struct lade_effect){ EFFECT_WRITE, f->inode->name,
-						       sim_hash(SIM_HASH_SEED, t->buf, (size_t)rc),
-						       (uint32_t)rc, 0, 0 });
+		sim_effect(sim, &(struct lade_effect){
+					.kind = EFFECT_WRITE,
+					.peer = f->inode->name,
+					.request = lade_hash_fnv(LADE_HASH_FNV, t->buf, (size_t)rc),
+					.sent = (uint32_t)rc });
 	if (rc > 0 && t->offset < 0)
 		f->position = at + rc;
 	sim_trace(sim, "%s %d at %lld: %d", t->out ? "write" : "read", t->fd - SIM_FIRST_FD,

@@ -206,7 +206,7 @@ static void note_exchange(struct sim *sim, struct sim_fd *f, const struct lade_t
 	if (t->out) {
 		if (!f->sent)
 			f->sent_ns = sim->loop->now_ns;
-		f->request = sim_hash(f->sent ? f->request : SIM_HASH_SEED, t->buf, (size_t)n);
+		f->request = lade_hash_fnv(f->sent ? f->request : LADE_HASH_FNV, t->buf, (size_t)n);
 		f->sent += (uint32_t)n;
 		return;
 	}

@@ -7,6 +7,7 @@
  * One loop has one simulation; its state hangs at the loop's backend_data. Nothing in it depends on
  * addresses, on the real clock or on other processes: a run is a function of program and seed. */
 
+#include "base/hash.h"
 #include "core/io_priv.h"
 #include "core/sys.h"
 
@@ -94,10 +95,6 @@ bool sim_chance(struct sim *sim, uint32_t per_mille);
 
 /* sim_trace - an event: into the hash, and into the trace if there is one. */
 __attribute__((format(printf, 2, 3))) void sim_trace(struct sim *sim, const char *format, ...);
-
-/* sim_hash - @hash with @len bytes more. */
-uint64_t sim_hash(uint64_t hash, const void *bytes, size_t len);
-#define SIM_HASH_SEED UINT64_C(14695981039346656037)
 
 /* sim_fault - what the observer makes of an operation that is about to be tried: 0, or its
  * -errno. */

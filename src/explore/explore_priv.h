@@ -14,8 +14,8 @@
 #include <lade/explore.h>
 
 #define POINTS_MAX 4096	 /* in one run; what comes after is not explored, and said */
-#define EFFECTS_KEPT 1024 /* remembered of one run */
-#define TASKS_KEPT 1024	 /* remembered of one run */
+#define EFFECTS_MAX 1024 /* remembered of one run */
+#define TASKS_MAX 1024	 /* remembered of one run */
 #define EVENTS_KEPT 30	 /* shown with a finding */
 #define EVENT_BYTES 160
 #define TARGETS_MAX 16	 /* enclosing scopes of one point */
@@ -81,7 +81,6 @@ struct outcome {
 	int invariant_rc;
 	int setup_rc;
 	int64_t took_ns[2];    /* of the body's runs */
-	int64_t injected_ns;   /* when it was injected */
 	uintptr_t pcs[FRAMES_KEPT]; /* the stack of the task at the injection */
 	uint32_t pcs_len;
 	const char *told_site; /* of the call that was first told of the cancel, or NULL */
@@ -98,7 +97,7 @@ struct outcome {
 	char swallowed[TEXT_BYTES]; /* a task that swallowed its cancel, or "" */
 	char events[EVENTS_KEPT][EVENT_BYTES];
 	uint64_t events_len;	    /* so far; the last ones are kept */
-	struct effect effects[EFFECTS_KEPT];
+	struct effect effects[EFFECTS_MAX];
 	struct point points[POINTS_MAX]; /* of the undisturbed run only */
 };
 
@@ -109,7 +108,6 @@ struct settings {
 	int when;	       /* only this one, or -1 */
 	int jobs;	       /* processes at once */
 	long budget;	       /* trials at most, in each scenario; 0: no limit */
-	int coverage_min;      /* percent; less is a failure */
 	bool verbose;
 	const char *coverage_file; /* where the machine-readable coverage goes, or NULL */
 	uint64_t seed;	       /* 0: the scenario's own */

@@ -253,6 +253,43 @@ LADE_EXPLORE(has_no_world, .setup = no_world)
 	return 0;
 }
 
+static int write_often(int fd)
+{
+	int rc = 0;
+
+	for (int i = 0; i < EFFECTS_MAX + 10 && rc >= 0; i++)
+		rc = lade_pwrite(fd, "x", 1, 0);
+	return rc < 0 ? rc : 0;
+}
+
+LADE_EXPLORE(does_much)
+{
+	int fd, rc = lade_open("no-such-folder/much", O_WRONLY | O_CREAT, 0600, &fd);
+
+	if (rc < 0)
+		return rc;
+	rc = write_often(fd);
+	lade_close(fd);
+	return rc;
+}
+
+static int brief(void)
+{
+	return lade_yield();
+}
+LADE_TASK_VOID(brief)
+
+LADE_EXPLORE(has_many_tasks)
+{
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		for (int i = 0; i < TASKS_MAX + 100 && rc == 0; i++)
+			rc = lade_spawn(&s, brief_task());
+	}
+	return rc;
+}
+
 LADE_EXPLORE(has_many_points)
 {
 	int rc = 0;
@@ -629,6 +666,18 @@ static void of_more_points_than_the_limit_only_the_first_are_explored_and_that_i
 	CHECK(says("only the first 4096 points are explored"));
 }
 
+static void of_more_effects_than_the_limit_only_the_first_are_compared_and_that_is_said(void)
+{
+	CHECK_EQ(EXPLORE(WORD("does_much"), WORD("--mode"), WORD("before")), 0);
+	CHECK(says("only the first 1024 things that are done outside are compared"));
+}
+
+static void of_more_tasks_than_the_limit_the_calls_are_still_cancelled(void)
+{
+	CHECK_EQ(EXPLORE(WORD("has_many_tasks"), WORD("--mode"), WORD("before")), 0);
+	CHECK(says(" 0 findings"));
+}
+
 static void of_very_many_scopes_the_outermost_are_left_out(void)
 {
 	CHECK_EQ(EXPLORE(WORD("is_deep"), WORD("--mode"), WORD("parked")), 0);
@@ -716,6 +765,8 @@ int main(void)
 	TAP(two_runs_that_differ_cannot_be_explored);
 	TAP(a_world_that_cannot_be_made_is_said);
 	TAP(of_more_points_than_the_limit_only_the_first_are_explored_and_that_is_said);
+	TAP(of_more_effects_than_the_limit_only_the_first_are_compared_and_that_is_said);
+	TAP(of_more_tasks_than_the_limit_the_calls_are_still_cancelled);
 	TAP(of_very_many_scopes_the_outermost_are_left_out);
 	TAP(a_replay_finds_the_same_again);
 	TAP(too_little_coverage_fails_where_it_is_asked_for);

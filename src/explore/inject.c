@@ -13,6 +13,7 @@
  * LIMITS  POINTS_MAX points of a run, TARGETS_MAX scopes of a point, --budget trials; a trial that
  * makes CALLS_MAX suspending calls or takes TRIAL_SECONDS never ends. */
 
+#include "base/hash.h"
 #include "explore/explore_priv.h"
 
 #include <errno.h>
@@ -181,13 +182,6 @@ static const char *kind_of(const struct lade_node *node)
 
 /* Findings */
 
-static uint64_t hash_of(uint64_t hash, const void *bytes, size_t len)
-{
-	for (const uint8_t *b = bytes; len; b++, len--)
-		hash = (hash ^ *b) * UINT64_C(1099511628211);
-	return hash;
-}
-
 /* Whether a finding like it has been printed; remembers it.  Alike are those that say the same and
  * were made in the same way at the same place: where a cancel was told of, where a call failed. */
 static bool is_known(const char *text, const struct injection *injection,
@@ -195,10 +189,10 @@ static bool is_known(const char *text, const struct injection *injection,
 {
 	bool cancelled = injection->when <= COMPLETED;
 	bool told = cancelled && out->told_site;
-	uint64_t hash = hash_of(UINT64_C(14695981039346656037), text, strlen(text));
+	uint64_t hash = lade_hash_fnv(LADE_HASH_FNV, text, strlen(text));
 
-	hash = hash_of(hash, &cancelled, sizeof(cancelled));
-	hash = hash_of(hash, told ? out->told_pcs : out->pcs,
+	hash = lade_hash_fnv(hash, &cancelled, sizeof(cancelled));
+	hash = lade_hash_fnv(hash, told ? out->told_pcs : out->pcs,
 		       (told ? out->told_pcs_len : out->pcs_len) * sizeof(*out->pcs));
 	for (int i = 0; i < now.told_len; i++)
 		if (now.told[i] == hash)
@@ -631,6 +625,9 @@ int explore_scenario(const struct lade_scenario *scenario, const struct settings
 		printf("%s: only the first %d points are explored; what comes after needs a "
 		       "scenario of its own\n",
 		       scenario->name, POINTS_MAX);
+	if (a->effects_len == EFFECTS_MAX)
+		printf("%s: only the first %d things that are done outside are compared\n",
+		       scenario->name, EFFECTS_MAX);
 	totals->trials += now.tally->trials;
 	totals->points += a->points_len;
 	totals->covered += coverage * a->points_len;

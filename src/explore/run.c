@@ -50,7 +50,7 @@ static struct {
 	long calls;
 	bool counting;	       /* a task of the body has its turn */
 	long allocations_left; /* of the body, until one fails; LONG_MAX: they are counted */
-	struct known tasks[TASKS_KEPT]; /* by number, those of the first run */
+	struct known tasks[TASKS_MAX]; /* by number, those of the first run */
 } at;
 
 struct lade_loop *explore_loop(void)
@@ -100,7 +100,6 @@ void explore_too_late(const struct lade_ctl *ctl)
 void explore_injected(const struct lade_ctl *ctl)
 {
 	at.injected = true;
-	at.out->injected_ns = at.loop->now_ns;
 	at.out->pcs_len = explore_stack(ctl, at.out->pcs);
 }
 
@@ -121,7 +120,7 @@ bool explore_inside(const struct lade_ctl *ctl)
 
 static struct known *known_of(const struct lade_ctl *ctl)
 {
-	struct known *k = &at.tasks[ctl->number % TASKS_KEPT];
+	struct known *k = &at.tasks[ctl->number % TASKS_MAX];
 
 	if (k->number != ctl->number)
 		*k = (struct known){ .number = ctl->number, .point = UINT32_MAX };
@@ -318,7 +317,7 @@ static void effect(struct lade_observer *o, const struct lade_effect *e)
 	/* Only what the body does: the world's own servers are not its business. */
 	for (const struct lade_node *n = ctl ? ctl->root : NULL; n && at.root; n = n->outer)
 		body |= n == at.root;
-	if (at.run < 0 || !body || out->effects_len == EFFECTS_KEPT)
+	if (at.run < 0 || !body || out->effects_len == EFFECTS_MAX)
 		return;
 	*kept = (struct effect){ .kind = e->kind,
 				 .run = (uint8_t)at.run,

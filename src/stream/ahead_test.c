@@ -113,19 +113,26 @@ IN_TASK(a_prefetch_reads_at_most_so_many_bytes_ahead)
 	CHECK_EQ(live, 0);
 }
 
-IN_TASK(the_item_that_reaches_the_limit_in_bytes_is_the_last_that_is_read_ahead)
+/* How many numbers, each of which weighs 10, a prefetch reads ahead. */
+static int read_ahead(uint32_t items, size_t bytes)
 {
 	struct counter c = { .pause_ms = 1, .last = 100 };
-	struct num_stream *in = NULL;
 	int rc = 0;
 
-	live = 0;
 	lade_scope(s, &rc) {
-		in = num_prefetch(&s, count_up(&c), 50, 25); /* each weighs 10 */
+		struct num_stream *in = num_prefetch(&s, count_up(&c), items, bytes);
+
 		CHECK_EQ(lade_sleep(lade_ms(50)), 0);
-		CHECK_EQ(c.at, 3);
 		num_stream_close(in);
 	}
+	return (int)c.at;
+}
+
+IN_TASK(the_item_that_reaches_the_limit_in_bytes_is_the_last_that_is_read_ahead)
+{
+	live = 0;
+	CHECK_EQ(read_ahead(50, 25), 3);
+	CHECK_EQ(read_ahead(50, 30), 3);
 	CHECK_EQ(live, 0);
 }
 

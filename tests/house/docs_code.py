@@ -6,7 +6,8 @@ in the comments of public headers, and runs what is a program. Nothing is left o
 	                       it is run and must end with status 0; a block ```output that
 	                       follows at once is what it must print
 	```c in CONTEXT        goes to the line of docs/contexts/CONTEXT.c that is: @code@
-	```c ignore REASON     is counted as skipped, with the reason
+	```c ignore REASON     is counted as skipped, with the reason; every line of one that is
+	                       "quoted from FILE, ..." must stand in that file
 	` * Example:`          in a header's comment: declarations and functions, as they stand
 	` * Example in CONTEXT:`     `@code@` of that context
 	` * Example, ignored: REASON`
@@ -137,6 +138,14 @@ def run(piece, path):
     return []
 
 
+def misquoted(piece):
+    """Complaints about a quotation: lines that its file does not have."""
+    m = re.match(r"quoted from ([\w/.]+),", piece.what)
+    there = {line.strip() for line in tap.read(m[1]).splitlines()} if m else set()
+    return [f"{piece.place}: not in {m[1]}: {line.strip()}" for line in piece.code.splitlines()
+            if m and line.strip() not in there]
+
+
 def self_tests(compiler, link):
     contexts = {"body": "int body(void);\nint body(void)\n{\n@code@\n\treturn 0;\n}\n", "none": ""}
 
@@ -166,6 +175,9 @@ def self_tests(compiler, link):
         program % 'puts("a"); return 0;' + "\n```output\na\n```\n```c in body\nint a;\n```\n"
         "```c ignore no such compiler\nx\n```\n```sh\nls;\n```\n") + check(
             "/* a\n * Example in body:\n *\tint a;\n *\n *\ta = 1;\n */\n", of_header))
+    tap.rejects("a quotation that has drifted",
+                misquoted(Piece("a.md", 1, "ignore", "quoted from README.md, which", "no such;\n")),
+                "not in README.md: no such;")
 
 
 def main():
@@ -184,7 +196,8 @@ def main():
         tap.point(f"the code at {piece.place}", bad)
     for piece in pieces:
         if piece.kind == "ignore":
-            tap.point(f"the code at {piece.place}", [], skip=piece.what)
+            bad = misquoted(piece)
+            tap.point(f"the code at {piece.place}", bad, skip=None if bad else piece.what)
     tap.done()
 
 
