@@ -34,6 +34,7 @@
 
 static atomic_bool counting;
 static enum fault_kind kind_now;
+static const char *_Atomic only;	/* the calls of this name are counted, or NULL: all */
 static atomic_long left;		/* calls before the one that fails */
 static const char *_Atomic failed_name; /* the call that was made to fail, or NULL */
 static atomic_int failed_error;		/* its errno */
@@ -68,9 +69,18 @@ int faults_maps(void)
 	return atomic_load(&maps);
 }
 
+void faults_only(const char *name)
+{
+	atomic_store(&only, name);
+}
+
 /* Whether this call is the one to fail.  Returns its errno, or 0; @waits: EINTR is possible. */
 static int fault(const char *name, int error, bool waits)
 {
+	const char *one = atomic_load(&only);
+
+	if (one && strcmp(one, name) != 0)
+		return 0;
 	if (!atomic_load(&counting) || (kind_now == FAULT_INTERRUPT && !waits))
 		return 0;
 	if (atomic_fetch_sub(&left, 1) != 1)

@@ -20,6 +20,10 @@ enum fault_kind {
 /* faults_begin - makes the @n-th call from now fail, once; the count runs over all threads. */
 void faults_begin(enum fault_kind kind, long n);
 
+/* faults_only - of the calls of this name alone the n-th fails; NULL: of all of them. Threads call
+ * in an order that differs from run to run, so that counting all may miss what is rare. */
+void faults_only(const char *name);
+
 /* faults_end - stops counting.  Returns whether a call was made to fail; @ret_name is its name and
  * @ret_rc the -errno that it stands for. */
 bool faults_end(const char **ret_name, int *ret_rc);

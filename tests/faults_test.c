@@ -402,6 +402,18 @@ WHEREVER_(calls_and_look_ups_on_the_pool_all_end)
 	return rc == 0 && calls != 4 ? -EBADMSG : rc;
 }
 
+static void wherever_a_look_up_fails_the_pool_goes_on(void)
+{
+	long n = 1;
+
+	faults_only("getaddrinfo");
+	while (n < RUNS_MAX && run_once("look_ups", calls_and_look_ups_on_the_pool_all_end_scenario,
+					FAULT_ERROR, n))
+		n++;
+	faults_only(NULL);
+	CHECK_EQ(n - 1, 2);
+}
+
 /* Streams */
 
 LADE_CHANNEL(num, long)
@@ -643,6 +655,7 @@ int main(void)
 	TAP(wherever_a_call_fails_waits_in_both_directions_of_a_socket_all_end);
 	TAP(wherever_a_call_fails_waits_that_are_called_off_all_end);
 	TAP(wherever_a_call_fails_calls_and_look_ups_on_the_pool_all_end);
+	TAP(wherever_a_look_up_fails_the_pool_goes_on);
 	TAP(wherever_a_call_fails_a_chain_of_streams_ends_with_an_answer);
 	TAP(wherever_a_call_fails_loads_of_a_cache_all_end);
 	TAP(every_call_that_the_scenarios_make_was_made_to_fail);
