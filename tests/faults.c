@@ -320,8 +320,8 @@ void __wrap_freeaddrinfo(struct addrinfo *list)
 
 /* io_uring */
 
-static uint64_t spoilt_tag; /* user data of the operation that does nothing */
-static int spoilt_error;    /* what its completion shall say; 0: none is under way */
+static __thread uint64_t spoilt_tag; /* user data of the operation that does nothing */
+static __thread int spoilt_error;    /* what its completion shall say; 0: none is under way */
 
 /* The error of an operation, or 0: it is not one that fails. */
 static int error_of(uint8_t code, const char **ret_name)

@@ -9,6 +9,7 @@
 #include "faults.h"
 
 #include <lade/cache.h>
+#include <lade/cores.h>
 #include <lade/event.h>
 #include <lade/io.h>
 #include <lade/join.h>
@@ -81,11 +82,11 @@ static int play_in_loop(scenario_function scenario)
 {
 	struct play_task task = play_task(scenario);
 	struct lade_loop *loop;
-	int rc = lade_loop_new(&(struct lade_loop_config){ 0 }, &loop);
+	int rc = lade_loop_new(&(struct lade_loop_config){ .cores = 2 }, &loop);
 
 	if (rc < 0)
 		return rc;
-	rc = lade_loop_run(loop, &task.head, LADE_SITE);
+	rc = lade_loop_run_at(loop, &task.head, LADE_SITE);
 	lade_loop_free(loop);
 	return rc;
 }
@@ -402,6 +403,25 @@ WHEREVER_(calls_and_look_ups_on_the_pool_all_end)
 	return rc == 0 && calls != 4 ? -EBADMSG : rc;
 }
 
+/* Other cores */
+
+static int count_there(atomic_int *calls)
+{
+	int rc = lade_sleep(lade_us(50));
+
+	return rc < 0 ? rc : lade_blocking(count_call, calls);
+}
+LADE_TASK_VOID(count_there, (atomic_int *, calls))
+
+WHEREVER_(tasks_on_other_cores_all_end)
+{
+	atomic_int calls = 0;
+	int rc = lade_join(lade_on(1, lade_do(count_there, &calls)),
+			   lade_on(1, lade_do(count_there, &calls)), lade_do(count_there, &calls));
+
+	return rc == 0 && calls != 3 ? -EBADMSG : rc;
+}
+
 static void wherever_a_look_up_fails_the_pool_goes_on(void)
 {
 	long n = 1;
@@ -655,6 +675,7 @@ int main(void)
 	TAP(wherever_a_call_fails_waits_in_both_directions_of_a_socket_all_end);
 	TAP(wherever_a_call_fails_waits_that_are_called_off_all_end);
 	TAP(wherever_a_call_fails_calls_and_look_ups_on_the_pool_all_end);
+	TAP(wherever_a_call_fails_tasks_on_other_cores_all_end);
 	TAP(wherever_a_look_up_fails_the_pool_goes_on);
 	TAP(wherever_a_call_fails_a_chain_of_streams_ends_with_an_answer);
 	TAP(wherever_a_call_fails_loads_of_a_cache_all_end);

@@ -75,7 +75,7 @@ static inline void run_with(const struct lade_loop_config *config, void (*body)(
 		CHECK(!"a loop");
 		return;
 	}
-	CHECK_EQ(lade_loop_run(loop, &root.head, LADE_SITE), 0);
+	CHECK_EQ(lade_loop_run_at(loop, &root.head, LADE_SITE), 0);
 	CHECK(!loop->ready_head);
 	CHECK(!lade_heap_first(&loop->timers));
 	lade_loop_free(loop);

@@ -313,5 +313,5 @@ int main(int argc, char **argv)
 	bench_bare();
 	if (lade_loop_new(&(struct lade_loop_config){ .backend = NULL }, &loop) < 0)
 		return 1;
-	return lade_loop_run(loop, &task.head, LADE_SITE) < 0;
+	return lade_loop_run_at(loop, &task.head, LADE_SITE) < 0;
 }

@@ -6,10 +6,12 @@
 
 #include <lade/cache.h>
 #include <lade/channel.h>
+#include <lade/cores.h>
 #include <lade/dump.h>
 #include <lade/event.h>
 #include <lade/io.h>
 #include <lade/join.h>
+#include <lade/loop.h>
 #include <lade/main.h>
 #include <lade/park.h>
 #include <lade/scope.h>

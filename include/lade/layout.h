@@ -31,7 +31,7 @@
 #define LADE_GLUE(a, b) LADE_GLUE_(a, b)
 
 /* The version of these layouts; the library refuses a program compiled for another. */
-#define LADE_LAYOUT_VERSION 1u
+#define LADE_LAYOUT_VERSION 2u
 
 struct lade_ctl;
 struct lade_loop;
@@ -44,6 +44,12 @@ struct lade_task;
 struct lade_link {
 	struct lade_link *next;
 	struct lade_link *prev;
+};
+
+/* Something that another thread tells a loop. */
+struct lade_mail {
+	struct lade_mail *next;		  /* in the loop's mailbox */
+	void (*take)(struct lade_mail *); /* called by the loop, on its own stack */
 };
 
 /* A timer of a loop: a node of an intrusive pairing heap. */
@@ -149,7 +155,7 @@ struct lade_task {
 	uint8_t state;		     /* enum task_state */
 	uint8_t flags;		     /* TASK_ */
 	uint16_t reserved16;	     /* 0 */
-	uintptr_t reserved[2];	     /* 0 */
+	struct lade_mail mail;	     /* of lade_loop_start */
 };
 
 /* Where a suspended context goes on. */
@@ -202,11 +208,11 @@ struct lade_op {
 	int64_t since_ns;			/* loop time when it was parked */
 	struct lade_link link;			/* place in the waited-for object's list */
 	struct lade_loop *loop;			/* home, for lade_complete_remote */
-	struct lade_op *mail_next;		/* next in the loop's mailbox */
+	struct lade_mail mail;			/* of lade_complete_remote */
 	int result;				/* the outcome, once complete */
 	uint8_t state;				/* enum op_state */
 	uint8_t reserved8[3];			/* 0 */
-	uintptr_t reserved[2];			/* 0 */
+	uintptr_t reserved[1];			/* 0 */
 };
 
 #endif

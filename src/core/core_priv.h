@@ -12,9 +12,11 @@
 #include "base/list.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include <lade/layout.h>
+#include <lade/loop.h>
 #include <lade/park.h>
 #include <lade/scope.h>
 #include <lade/task.h>
@@ -83,22 +85,14 @@ enum timer_class { TIMER_OP, TIMER_DEADLINE, TIMER_BUDGET };
 #define LADE_INLINE_BUDGET 64
 
 struct lade_backend;
+struct lade_cores;
 struct lade_effect;
 struct lade_io;
 struct lade_pool;
 struct lade_stacks;
 struct lade_sys;
 
-/* What a program may set about a loop; zeros are defaults. */
-struct lade_loop_config {
-	const char *backend;   /* "uring", "epoll", "virtual"; NULL: LADE_BACKEND, else the best */
-	uint32_t stacks_max;   /* tasks alive at once; 0: 2,000,000 */
-	int inline_budget;     /* calls that complete without a switch in a row; 0: 64 */
-	void (*report)(void *arg, const char *message); /* told of overruns; NULL: nobody */
-	void *report_arg;			       /* handed to report */
-};
-
-/* One loop: one core's tasks. Only its own thread touches it. */
+/* One loop: one core's tasks. Only its own thread touches it, but for the mailbox. */
 struct lade_loop {
 	struct lade_context context;	   /* the loop's own, on the thread's stack */
 	struct lade_ctl *ready_head;	   /* tasks that can run, first in first out */
@@ -120,11 +114,23 @@ struct lade_loop {
 	int refused;			   /* -errno of a better back end that was refused, or 0 */
 	void *backend_data;		   /* the back end's own */
 	int wake_fd;			   /* eventfd that makes poll return; -1: no outside */
-	struct lade_op *_Atomic mailbox;   /* ops completed by other threads, latest first */
+	struct lade_mail *_Atomic mailbox; /* what other threads tell it, latest first */
+	bool asleep;			   /* the mailbox was marked: it sleeps, or is about to */
+	uint32_t wakes_owed;		   /* pushed on the mark: a write to wake_fd each */
+	uint32_t wakes_heard;		   /* those that have been read from it */
+	struct lade_cores *cores;	   /* the loops that it is one of, or NULL: alone so far */
+	uint32_t core;			   /* its number among them */
+	uint32_t stacks_max;		   /* of its configuration, for the other cores */
+	uint32_t cores_wanted;		   /* so many there will be; 0: as the system says */
+	bool dismissed;			   /* a core's: nothing more will come from outside */
+	pthread_t thread;		   /* whose loop it is */
 	void (*on_wake)(struct lade_loop *); /* called after each wake-up from outside, or NULL */
-	struct lade_pool *pool;		   /* threads for blocking calls, or NULL */
+	struct lade_loop *first;	   /* of the program's loops: core 0's; itself if alone */
+	struct lade_pool *_Atomic pool;	   /* of the first: threads for blocking calls, or NULL */
 	void (*pool_end)(struct lade_loop *); /* ends the pool; set by whoever made it */
-	_Atomic uint32_t lookups_left_behind; /* name look-ups whose tasks have gone */
+	_Atomic uint32_t lookups_left_behind; /* of the first: whose tasks have gone */
+	struct lade_link pool_places;	   /* ops of tasks that wait for a place in the pool */
+	uint32_t pool_inside;		   /* calls of tasks in the pool, queued or running */
 	uint32_t watches_leaving;	   /* closed, but the kernel has not let go yet */
 	struct lade_scope root;		   /* parent of the tasks started on the loop */
 	uint64_t tasks_started;		   /* counts tasks, gives them numbers */
@@ -181,6 +187,8 @@ struct lade_backend {
 	enum lade_abort_result (*abort)(struct lade_loop *loop, struct lade_io *io);
 	/* Runs what is ready, in an order of its own; NULL: lade_enter_tasks. */
 	void (*run)(struct lade_loop *loop);
+	/* A descriptor that is readable when poll has something to do; NULL: there is none. */
+	int (*fd)(const struct lade_loop *loop);
 	/* How long the next call on the pool takes, or name look-up; NULL: no time. */
 	int64_t (*pool_ns)(struct lade_loop *loop, bool name);
 	const struct lade_sys *sys; /* who answers system calls; NULL: the kernel */
@@ -207,16 +215,11 @@ void lade_dump_loop(struct lade_loop *loop, int fd);
 
 /* loop.c */
 
-/* lade_loop_new - a loop for the calling thread.  Returns 0 or -errno. */
-int lade_loop_new(const struct lade_loop_config *config, struct lade_loop **ret_loop);
+/* lade_turn - one turn of a loop; @may_wait: it sleeps when it has nothing to do. */
+void lade_turn(struct lade_loop *loop, bool may_wait);
 
-/* lade_loop_run - starts a task and runs the loop until all its tasks have ended.
- *
- * Returns the task's status. */
-int lade_loop_run(struct lade_loop *loop, struct lade_task *task, const char *site);
-
-/* lade_loop_free - frees a loop that has no tasks; NULL is allowed. */
-struct lade_loop *lade_loop_free(struct lade_loop *loop);
+/* lade_close_loop - lade_loop_free but for the memory, which others may look at once more. */
+void lade_close_loop(struct lade_loop *loop);
 
 /* lade_loop_now - the loop's time, at most 50 us old. */
 int64_t lade_loop_now(struct lade_loop *loop);
@@ -231,6 +234,23 @@ static inline void lade_timer_stop(struct lade_loop *loop, struct lade_timer *ti
 	if (lade_timer_armed(timer))
 		lade_heap_remove(&loop->timers, timer);
 }
+
+/* mailbox.c */
+
+/* lade_mail_send - has a loop take a mail; from any thread or signal handler. */
+void lade_mail_send(struct lade_loop *loop, struct lade_mail *mail);
+
+/* lade_mail_sleep - says that the loop will sleep.  Returns false if it must not: there is mail. */
+bool lade_mail_sleep(struct lade_loop *loop);
+
+/* lade_mail_take - takes what has come, in order of sending. */
+void lade_mail_take(struct lade_loop *loop);
+
+/* lade_callback_begin - lets a callback outside any task see its loop, and nobody suspend. */
+void lade_callback_begin(struct lade_ctl *stand_in, struct lade_loop *loop, const char *site);
+
+/* lade_callback_end - the end of what lade_callback_begin began. */
+void lade_callback_end(void);
 
 /* switch.c */
 
@@ -377,7 +397,12 @@ void lade_shield_overrun(struct lade_node *shield);
  * shields too: a shield holds the request back, not the reason. */
 struct lade_reason lade_reason_from(const struct lade_node *node);
 
-/* lade_request - asks a scope and all below it to end. */
+/* lade_request_for - asks a scope and all below it to end, for a reason that is kept if it is the
+ * first; its instant is set here. */
+void lade_request_for(struct lade_loop *loop, struct lade_node *node, enum level level,
+		      const struct lade_reason *why);
+
+/* lade_request - lade_request_for, with the reason's parts. */
 void lade_request(struct lade_loop *loop, struct lade_node *node, enum level level,
 		  enum lade_reason_kind kind, const char *site, const char *task);
 

@@ -79,7 +79,7 @@ static void epoll_close(struct lade_loop *loop)
 	for (uint32_t i = 0; i < d->watches_len; i++)
 		lade_free(d->watches[i]);
 	lade_free(d->watches);
-	close(loop->wake_fd);
+	lade_wake_fd_close(loop);
 	close(d->fd);
 	lade_free(d);
 }
@@ -247,10 +247,15 @@ static int epoll_poll(struct lade_loop *loop, int64_t until_ns)
 			take_event(d, events[i].data.fd, events[i].events);
 			continue;
 		}
-		(void)!read(loop->wake_fd, &woken, sizeof(woken));
-		lade_mailbox_run(loop);
+		if (read(loop->wake_fd, &woken, sizeof(woken)) == sizeof(woken))
+			lade_woken(loop, woken);
 	}
 	return 0;
+}
+
+static int epoll_fd(const struct lade_loop *loop)
+{
+	return ((const struct epoll_state *)loop->backend_data)->fd;
 }
 
 const struct lade_backend lade_backend_epoll = {
@@ -261,4 +266,5 @@ const struct lade_backend lade_backend_epoll = {
 	.poll = epoll_poll,
 	.start = epoll_start,
 	.abort = epoll_abort,
+	.fd = epoll_fd,
 };

@@ -53,8 +53,11 @@ int lade_io_wait(struct lade_io *io);
 /* lade_loop_wake - makes the loop's poll return; from any thread or signal handler. */
 void lade_loop_wake(struct lade_loop *loop);
 
-/* lade_mailbox_run - completes the ops that other threads have completed. */
-void lade_mailbox_run(struct lade_loop *loop);
+/* lade_woken - the back end's word that it read @value from wake_fd: takes mail and signals. */
+void lade_woken(struct lade_loop *loop, uint64_t value);
+
+/* lade_wake_fd_close - closes wake_fd, which nobody will write to any more. */
+void lade_wake_fd_close(struct lade_loop *loop);
 
 /* virtual.c: the clock that moves only when nothing can run; the simulation has it too. */
 #define LADE_VIRTUAL_FIRST_NS INT64_C(1000000000) /* not 0: there must be an instant before it */

@@ -9,16 +9,19 @@
  * twenty switches. */
 
 #include "base/alloc.h"
+#include "core/cores_priv.h"
 #include "core/io_priv.h"
 #include "core/sanitize.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #define TURN_SWITCHES 256 /* at least as many between two looks at I/O */
+#define TURNS_AT_ONCE 16    /* of lade_loop_turn, before it gives way */
 #define FRESH_CYCLES 50000 /* 50 us at 1 GHz, less on faster counters */
 
 static uint64_t cycles(void)
@@ -148,20 +151,15 @@ int lade_loop_new(const struct lade_loop_config *config, struct lade_loop **ret_
 	}
 	san_thread(loop);
 	read_clock(loop);
+	loop->thread = pthread_self();
+	loop->first = loop;
+	lade_list_init(&loop->pool_places);
+	loop->cores_wanted = config->cores;
+	loop->stacks_max = config->stacks_max;
+	lade_node_init_root(&loop->root.head, NULL, NODE_BLOCK, "a loop");
+	lade_scope_init(&loop->root, loop, POLICY_ALL);
 	*ret_loop = loop;
 	return 0;
-}
-
-struct lade_loop *lade_loop_free(struct lade_loop *loop)
-{
-	if (!loop)
-		return NULL;
-	if (loop->pool)
-		loop->pool_end(loop);
-	loop->backend->close(loop);
-	lade_stacks_free(loop->stacks);
-	lade_free(loop);
-	return NULL;
 }
 
 /* Until when the back end may wait. */
@@ -175,16 +173,24 @@ static int64_t poll_until(struct lade_loop *loop)
 	return first ? first->at_ns : INT64_MAX;
 }
 
-static void turn(struct lade_loop *loop)
+/* Waits, if it may, and takes what has come. */
+static void take_events(struct lade_loop *loop, int64_t until_ns)
 {
-	int64_t until_ns = poll_until(loop);
-
+	if (until_ns && !lade_mail_sleep(loop))
+		until_ns = 0;
 	if (loop->backend->poll(loop, until_ns) == -EDEADLK) {
 		lade_dump_loop(loop, STDERR_FILENO);
 		lade_misuse("all tasks wait and nothing can wake them");
 	}
 	if (until_ns) /* it may have slept */
 		read_clock(loop);
+	if (atomic_load_explicit(&loop->mailbox, memory_order_relaxed))
+		lade_mail_take(loop);
+}
+
+void lade_turn(struct lade_loop *loop, bool may_wait)
+{
+	take_events(loop, may_wait ? poll_until(loop) : 0);
 	/* All that is ready now has its turn, whatever else becomes ready meanwhile. */
 	loop->turn_end = loop->queued;
 	if (loop->turn_end - loop->taken < TURN_SWITCHES)
@@ -210,13 +216,87 @@ static void check_outside(const char *site)
 		    ctl->head->type->name, ctl->head->site);
 }
 
-int lade_loop_run(struct lade_loop *loop, struct lade_task *task, const char *site)
+static bool has_tasks(const struct lade_loop *loop)
+{
+	return loop->root.live || loop->root.daemons || loop->watches_leaving;
+}
+
+bool lade_loop_is_owed(const struct lade_loop *loop)
+{
+	return loop->wakes_owed != loop->wakes_heard;
+}
+
+int lade_loop_run_at(struct lade_loop *loop, struct lade_task *task, const char *site)
 {
 	check_outside(site);
-	lade_node_init_root(&loop->root.head, NULL, NODE_BLOCK, site);
-	lade_scope_init(&loop->root, loop, POLICY_ALL);
 	lade_task_start(&loop->root, task, 0, 0, site);
-	while (loop->root.live || loop->watches_leaving)
-		turn(loop);
+	while (has_tasks(loop))
+		lade_turn(loop, true);
 	return task->status;
+}
+
+int lade_loop_fd(const struct lade_loop *loop)
+{
+	return loop->backend->fd ? loop->backend->fd(loop) : -EOPNOTSUPP;
+}
+
+/* The time to a loop's next timer as poll() takes it: rounded up, or a call too early would be
+ * followed by calls that find nothing. */
+static int timeout_ms(struct lade_loop *loop)
+{
+	const struct lade_timer *first = lade_heap_first(&loop->timers);
+	int64_t left_ns;
+
+	if (!first)
+		return -1;
+	left_ns = first->at_ns - lade_loop_now(loop);
+	if (left_ns <= 0)
+		return 0;
+	if (left_ns > INT64_C(1000000) * INT_MAX)
+		return INT_MAX;
+	return (int)((left_ns + 999999) / 1000000);
+}
+
+int lade_loop_turn(struct lade_loop *loop)
+{
+	check_outside(LADE_SITE);
+	for (int i = 0; i < TURNS_AT_ONCE; i++) {
+		lade_turn(loop, false);
+		if (!loop->ready_head)
+			break;
+	}
+	/* What tasks have asked the kernel for must be on its way before the program sleeps, and
+	 * from here on who sends mail must wake it. */
+	loop->backend->poll(loop, 0);
+	if (loop->ready_head || !lade_mail_sleep(loop))
+		return 0;
+	lade_stacks_trim(loop->stacks);
+	return timeout_ms(loop);
+}
+
+void lade_close_loop(struct lade_loop *loop)
+{
+	loop->backend->close(loop);
+	lade_stacks_free(loop->stacks);
+}
+
+struct lade_loop *lade_loop_free(struct lade_loop *loop)
+{
+	if (!loop)
+		return NULL;
+	check_outside(LADE_SITE);
+	lade_mail_take(loop);
+	if (has_tasks(loop))
+		lade_request(loop, &loop->root.head, LEVEL_HARD, LADE_REASON_SHUTDOWN, LADE_SITE,
+			     "");
+	while (has_tasks(loop))
+		lade_turn(loop, true);
+	if (loop->pool)
+		loop->pool_end(loop);
+	lade_cores_end(loop);
+	while (lade_loop_is_owed(loop))
+		lade_turn(loop, true);
+	lade_close_loop(loop);
+	lade_free(loop);
+	return NULL;
 }

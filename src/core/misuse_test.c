@@ -496,7 +496,7 @@ static int runs_a_loop(void)
 
 	if (lade_loop_new(&(struct lade_loop_config){ .backend = "virtual" }, &second) < 0)
 		return -ENOMEM;
-	return lade_loop_run(second, &inner.head, OFFENCE);
+	return lade_loop_run_at(second, &inner.head, OFFENCE);
 }
 LADE_TASK_VOID(runs_a_loop)
 
@@ -513,7 +513,7 @@ IN_TASK(the_running_loop_run_again_inside_its_task_ends_the_process)
 {
 	struct end_after_task inner = end_after_task(1, 0);
 
-	lade_loop_run(lade_cur->loop, &inner.head, OFFENCE);
+	lade_loop_run_at(lade_cur->loop, &inner.head, OFFENCE);
 }
 
 static void a_loop_may_be_run_when_another_has_ended(void)
@@ -647,7 +647,7 @@ static void values_layouts_and_loops(void)
 	TAP_DIES(a_shield_without_end_ends_the_process,
 		 "here.c:2: a shield needs a finite budget");
 	TAP_DIES(a_task_compiled_for_another_layout_ends_the_process,
-		 "here.c:2: compiled for layout 99, running 1: rebuild");
+		 "here.c:2: compiled for layout 99, running 2: rebuild");
 	TAP(a_message_longer_than_a_kibibyte_is_cut);
 	TAP_DIES(a_loop_run_inside_a_task_ends_the_process,
 		 "here.c:2: a loop is run inside task runs_a_loop, started at start.c:1, which "

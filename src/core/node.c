@@ -93,7 +93,7 @@ static bool shield_defers(struct lade_loop *loop, struct lade_node *shield)
 
 static void tell(struct lade_loop *loop, struct lade_ctl *ctl)
 {
-	if (!ctl || !ctl->context.sp)
+	if (!ctl)
 		return;
 	lade_gate_set(ctl);
 	if (!ctl->wait || (ctl->flags & CTL_DELIVERING))
@@ -188,22 +188,28 @@ void lade_shield_overrun(struct lade_node *shield)
 	shield_over(&shield->timer);
 }
 
-void lade_request(struct lade_loop *loop, struct lade_node *node, enum level level,
-		  enum lade_reason_kind kind, const char *site, const char *task)
+void lade_request_for(struct lade_loop *loop, struct lade_node *node, enum level level,
+		      const struct lade_reason *why)
 {
 	/* What is hard already, if only from outside, keeps the reason for that. */
 	if (node->level >= level || node->eff == LEVEL_HARD)
 		return;
-	if (node->level == LEVEL_NONE)
-		node->reason = (struct lade_reason){ .kind = kind,
-						     .root = kind,
-						     .site = site,
-						     .task = task,
-						     .at_ns = loop->now_ns };
+	if (node->level == LEVEL_NONE) {
+		node->reason = *why;
+		node->reason.at_ns = loop->now_ns;
+	}
 	node->level = (uint8_t)level;
 	if (level == LEVEL_HARD)
 		node->flags |= NODE_FIRED;
 	spread(loop, node);
+}
+
+void lade_request(struct lade_loop *loop, struct lade_node *node, enum level level,
+		  enum lade_reason_kind kind, const char *site, const char *task)
+{
+	const struct lade_reason why = { .kind = kind, .root = kind, .site = site, .task = task };
+
+	lade_request_for(loop, node, level, &why);
 }
 
 /* The end of the grace that lade_cancel gave. */

@@ -24,7 +24,7 @@ static int cancelled(struct lade_ctl *ctl)
 int lade_gate_closed(struct lade_ctl *ctl, const char *site)
 {
 	if ((ctl->gate & GATE_OUTSIDE) && ctl->no_suspend_site)
-		lade_misuse("%s: a suspending call in the callback of the watch or alarm of %s",
+		lade_misuse("%s: a suspending call in a callback that was given at %s",
 			    site, ctl->no_suspend_site);
 	if (ctl->gate & GATE_OUTSIDE)
 		lade_misuse("%s: a suspending call outside any task", site);

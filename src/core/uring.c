@@ -112,7 +112,7 @@ static void uring_close(struct lade_loop *loop)
 	struct uring_data *d = loop->backend_data;
 
 	io_uring_queue_exit(&d->ring);
-	close(loop->wake_fd);
+	lade_wake_fd_close(loop);
 	lade_free(d->slots);
 	lade_free(d);
 }
@@ -281,7 +281,8 @@ static void take_completion(struct lade_loop *loop, struct uring_data *d, uint64
 		return;
 	if (tag == TAG_WAKE) {
 		d->wake_armed = false;
-		lade_mailbox_run(loop);
+		if (result == sizeof(d->woken))
+			lade_woken(loop, d->woken);
 		return;
 	}
 	if (number >= d->slots_len || tag != tag_of(d, number) || !d->slots[number].io)
@@ -354,6 +355,11 @@ static int uring_poll(struct lade_loop *loop, int64_t until_ns)
 	return 0;
 }
 
+static int uring_fd(const struct lade_loop *loop)
+{
+	return ((const struct uring_data *)loop->backend_data)->ring.ring_fd;
+}
+
 const struct lade_backend lade_backend_uring = {
 	.name = "uring",
 	.open = uring_open,
@@ -362,4 +368,5 @@ const struct lade_backend lade_backend_uring = {
 	.poll = uring_poll,
 	.start = uring_start,
 	.abort = uring_abort,
+	.fd = uring_fd,
 };

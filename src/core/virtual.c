@@ -41,7 +41,7 @@ static enum lade_abort_result virtual_abort(struct lade_loop *loop, struct lade_
 int lade_virtual_poll(struct lade_loop *loop, int64_t until_ns)
 {
 	if (atomic_load(&loop->mailbox)) {
-		lade_mailbox_run(loop);
+		lade_mail_take(loop);
 		return 0;
 	}
 	if (until_ns == INT64_MAX)

@@ -456,7 +456,7 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 		return;
 	at.loop->observer = &at.observer;
 	at.loop->gate = GATE_OBSERVED;
-	lade_loop_run(at.loop, &task.head, scenario->site);
+	lade_loop_run_at(at.loop, &task.head, scenario->site);
 	at.out->trace_hash = lade_sim_trace_hash(at.loop);
 	at.out->fds_open = lade_sim_open_fds(at.loop, at.out->fd_site, sizeof(at.out->fd_site));
 	lade_loop_free(at.loop);

@@ -153,7 +153,7 @@ int lade_main_at(struct lade_task *task, const char *site)
 	main_loop = loop;
 	if (atomic_load(&stops_asked) || atomic_load(&dumps_asked))
 		lade_loop_wake(loop);
-	lade_loop_run(loop, task, site);
+	lade_loop_run_at(loop, task, site);
 	main_loop = NULL;
 	lade_loop_free(loop);
 	return exit_status(task);

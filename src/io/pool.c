@@ -2,15 +2,17 @@
 /* pool.c - a bounded pool of threads for calls that block.
  *
  * DESIGN
- * The pool belongs to a loop and grows to POOL_THREADS as calls queue up; a thread that has been
- * idle for ten seconds ends. A task that waits for a call waits to its end: its arguments are on
- * the task's stack. Only a call that has not begun can be taken back. Who may be abandoned (a name
- * look-up) owns its memory and says so by completing nobody.
+ * The pool belongs to the first of a program's loops, serves them all and grows to POOL_THREADS as
+ * calls queue up; a thread that has been idle for ten seconds ends. A task that waits for a call
+ * waits to its end: its arguments are on the task's stack. Only a call that has not begun can be
+ * taken back. Who may be abandoned (a name look-up) owns its memory and says so by completing
+ * nobody.
  *
  * With the virtual clock a call runs at once, on the loop's own thread: no second order of events.
  *
  * LIMITS  POOL_THREADS threads, and one more for each name look-up that was left behind: those say
- * of themselves how many they may be. JOBS_MAX calls queued; then tasks wait for a place. */
+ * of themselves how many they may be. JOBS_MAX calls of one loop queued; then its tasks wait for a
+ * place. */
 
 #include "io/pool_priv.h"
 
@@ -38,8 +40,6 @@ struct lade_pool {
 	uint32_t threads;	 /* alive */
 	uint32_t idle;		 /* of them, waiting for a job */
 	bool ends;		 /* threads end when the queue is empty */
-	struct lade_link places; /* ops of tasks that wait for a place; the loop's own */
-	uint32_t inside;	 /* calls of tasks queued or running; the loop's own */
 };
 
 static struct timespec idle_until(void)
@@ -109,6 +109,14 @@ static int start_thread(struct lade_pool *pool)
 	return -rc;
 }
 
+static void pool_free(struct lade_pool *pool)
+{
+	pthread_cond_destroy(&pool->work);
+	pthread_cond_destroy(&pool->gone);
+	pthread_mutex_destroy(&pool->lock);
+	lade_free(pool);
+}
+
 static void pool_end(struct lade_loop *loop)
 {
 	struct lade_pool *pool = loop->pool;
@@ -119,17 +127,14 @@ static void pool_end(struct lade_loop *loop)
 	while (pool->threads)
 		pthread_cond_wait(&pool->gone, &pool->lock);
 	pthread_mutex_unlock(&pool->lock);
-	pthread_cond_destroy(&pool->work);
-	pthread_cond_destroy(&pool->gone);
-	pthread_mutex_destroy(&pool->lock);
-	lade_free(pool);
+	pool_free(pool);
 	loop->pool = NULL;
 }
 
 static struct lade_pool *pool_of(struct lade_loop *loop)
 {
+	struct lade_pool *pool = atomic_load(&loop->first->pool), *made = NULL;
 	pthread_condattr_t attr;
-	struct lade_pool *pool = loop->pool;
 
 	if (pool)
 		return pool;
@@ -143,9 +148,11 @@ static struct lade_pool *pool_of(struct lade_loop *loop)
 	pthread_cond_init(&pool->gone, NULL);
 	pthread_condattr_destroy(&attr);
 	lade_list_init(&pool->queue);
-	lade_list_init(&pool->places);
-	loop->pool = pool;
-	loop->pool_end = pool_end;
+	if (!atomic_compare_exchange_strong(&loop->first->pool, &made, pool)) {
+		pool_free(pool); /* another core was quicker */
+		return made;
+	}
+	loop->first->pool_end = pool_end;
 	return pool;
 }
 
@@ -159,12 +166,12 @@ static void job_due(struct lade_timer *timer)
 /* A look-up that was left behind keeps its thread busy for nobody. */
 static uint32_t threads_max(struct lade_loop *loop)
 {
-	return POOL_THREADS + atomic_load(&loop->lookups_left_behind);
+	return POOL_THREADS + atomic_load(&loop->first->lookups_left_behind);
 }
 
 void lade_pool_grow(struct lade_loop *loop)
 {
-	struct lade_pool *pool = loop->pool;
+	struct lade_pool *pool = atomic_load(&loop->first->pool);
 
 	if (!pool) /* simulated */
 		return;
@@ -211,7 +218,7 @@ int lade_pool_add(struct lade_loop *loop, struct lade_job *job)
 
 bool lade_pool_take_back(struct lade_loop *loop, struct lade_job *job)
 {
-	struct lade_pool *pool = loop->pool;
+	struct lade_pool *pool = atomic_load(&loop->first->pool);
 	bool queued;
 
 	if (!pool) /* the virtual clock: it has run */
@@ -259,28 +266,28 @@ static enum lade_abort_result place_abort(struct lade_op *op)
 }
 
 /* Takes one of the places for calls, which the one that leaves hands over. */
-static int take_place(struct lade_pool *pool, bool always, const char *site)
+static int take_place(struct lade_loop *loop, bool always, const char *site)
 {
 	struct lade_op op = { .what = "a place in the pool",
 			      .site = site,
 			      .abort = always ? NULL : place_abort };
 
-	if (pool->inside < JOBS_MAX + POOL_THREADS) {
-		pool->inside++;
+	if (loop->pool_inside < JOBS_MAX + POOL_THREADS) {
+		loop->pool_inside++;
 		return 0;
 	}
-	lade_list_append(&pool->places, &op.link);
+	lade_list_append(&loop->pool_places, &op.link);
 	return lade_op_wait(&op);
 }
 
-static void leave_place(struct lade_pool *pool)
+static void leave_place(struct lade_loop *loop)
 {
-	struct lade_link *first = lade_list_pop(&pool->places);
+	struct lade_link *first = lade_list_pop(&loop->pool_places);
 
 	if (first)
 		lade_complete(LADE_CONTAINER(first, struct lade_op, link), 0);
 	else
-		pool->inside--;
+		loop->pool_inside--;
 }
 
 /* A call without a thread: where the pool is simulated, after a wait in the queue, which a cancel
@@ -319,21 +326,19 @@ static int call_and_wait(const struct lade_blocking_config *config, const char *
 int lade_blocking_at(const struct lade_blocking_config *config, const char *site)
 {
 	struct lade_loop *loop = lade_loop_here();
-	struct lade_pool *pool;
 	int rc = lade_enter(site);
 
 	if (rc < 0 && !config->always)
 		return rc;
 	if (loop->backend->exact)
 		return call_here(config, site);
-	pool = pool_of(loop);
-	if (!pool)
+	if (!pool_of(loop))
 		return -EAGAIN;
-	rc = take_place(pool, config->always, site);
+	rc = take_place(loop, config->always, site);
 	if (rc < 0)
 		return rc;
 	/* A cancel may have come with the place, before there was a call to take back. */
 	rc = lade_cancelled() && !config->always ? -ECANCELED : call_and_wait(config, site);
-	leave_place(pool);
+	leave_place(loop);
 	return rc;
 }

@@ -30,7 +30,7 @@ struct lookup {
 	struct lade_job job;
 	struct lade_op *op;	     /* who waits; not touched once the look-up is left */
 	atomic_int state;	     /* LOOKUP_ */
-	_Atomic uint32_t *left;	     /* the loop's count of look-ups left behind */
+	_Atomic uint32_t *left;	     /* the count of look-ups left behind */
 	struct lade_addresses found; /* the answer */
 	const struct lade_sys *sys;  /* who answers */
 	struct lade_loop *loop;	     /* whose task asks */
@@ -76,16 +76,18 @@ static enum lade_abort_result lookup_abort(struct lade_op *op)
 {
 	struct lookup_wait *w = LADE_CONTAINER(op, struct lookup_wait, op);
 	struct lade_loop *loop = op->loop;
+	_Atomic uint32_t *left = w->lookup->left;
 
 	if (lade_pool_take_back(loop, &w->lookup->job))
 		return LADE_ABORTED;
-	if (atomic_load(&loop->lookups_left_behind) >= LEFT_BEHIND_MAX)
+	if (atomic_fetch_add(left, 1) >= LEFT_BEHIND_MAX) {
+		atomic_fetch_sub(left, 1);
 		return LADE_PENDING;
-	atomic_fetch_add(&loop->lookups_left_behind, 1);
+	}
 	if (atomic_exchange(&w->lookup->state, LOOKUP_LEFT) == LOOKUP_DONE) {
 		/* The answer is under way to us. */
 		atomic_store(&w->lookup->state, LOOKUP_DONE);
-		atomic_fetch_sub(&loop->lookups_left_behind, 1);
+		atomic_fetch_sub(left, 1);
 		return LADE_PENDING;
 	}
 	w->lookup = NULL;
@@ -121,7 +123,7 @@ static int wait_lookup(struct lookup *l, struct lade_addresses *ret, const char 
 	int rc;
 
 	l->op = &w.op;
-	l->left = &loop->lookups_left_behind;
+	l->left = &loop->first->lookups_left_behind;
 	rc = lade_pool_add(loop, &l->job);
 	if (rc == 0)
 		rc = lade_op_wait(&w.op);

@@ -35,20 +35,6 @@ struct lade_watch {
 	bool closed;		/* by its owner */
 };
 
-/* Lets a callback see its loop, and nobody suspend. */
-static void begin_callback(struct lade_ctl *stand_in, struct lade_loop *loop, const char *site)
-{
-	*stand_in = (struct lade_ctl){ .loop = loop,
-				       .gate = GATE_OUTSIDE,
-				       .no_suspend_site = site };
-	lade_cur = stand_in;
-}
-
-static void end_callback(void)
-{
-	lade_cur = &lade_outside;
-}
-
 static struct lade_loop *home(const char *what, const char *site)
 {
 	struct lade_loop *loop = lade_loop_here();
@@ -94,9 +80,9 @@ static void tell(struct lade_watch *w, unsigned events)
 	struct lade_ctl stand_in;
 
 	w->inside = true;
-	begin_callback(&stand_in, w->loop, w->site);
+	lade_callback_begin(&stand_in, w->loop, w->site);
 	w->ready(w->arg, events);
-	end_callback();
+	lade_callback_end();
 	w->inside = false;
 }
 
@@ -183,9 +169,9 @@ static void timer_due(struct lade_timer *timer)
 	struct lade_alarm *alarm = LADE_CONTAINER(timer, struct lade_alarm, timer);
 	struct lade_ctl stand_in;
 
-	begin_callback(&stand_in, alarm->loop, alarm->site);
+	lade_callback_begin(&stand_in, alarm->loop, alarm->site);
 	alarm->due(alarm->arg);
-	end_callback();
+	lade_callback_end();
 }
 
 void lade_alarm_init_at(struct lade_alarm *alarm, void (*due)(void *arg), void *arg,

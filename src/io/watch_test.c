@@ -841,7 +841,7 @@ int main(void)
 	TAP(hundreds_of_watches_are_told_each_of_its_own);
 	TAP(the_virtual_clock_has_no_descriptors);
 	TAP_DIES(a_callback_that_suspends_ends_the_process,
-		 "in the callback of the watch or alarm of");
+		 "in a callback that was given at");
 	TAP_DIES(outside_a_task, "a watch is opened outside any task");
 	TAP(an_alarm_calls_once_at_its_instant);
 	TAP(an_alarm_may_start_itself_anew_in_its_callback);
@@ -852,7 +852,7 @@ int main(void)
 	TAP(the_callback_of_an_alarm_may_free_it);
 	TAP(of_an_alarm_and_a_deadline_at_one_instant_the_alarm_counts);
 	TAP_DIES(an_alarm_that_suspends_ends_the_process,
-		 "in the callback of the watch or alarm of");
+		 "in a callback that was given at");
 	TAP(a_cancel_stops_a_call_that_runs_and_its_result_is_returned);
 	TAP(a_call_that_has_not_begun_is_not_stopped_but_taken_back);
 	TAP(a_call_that_is_always_made_is_made_by_a_cancelled_task);
