@@ -16,6 +16,7 @@
 #include <lade/park.h>
 #include <lade/scope.h>
 #include <lade/select.h>
+#include <lade/shared_channel.h>
 #include <lade/stream.h>
 #include <lade/task.h>
 #include <lade/time.h>

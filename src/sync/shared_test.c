@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* shared_test.c - channels between cores and threads: nothing lost, nothing doubled. */
+
+#include <lade/cores.h>
+#include <lade/join.h>
+#include <lade/shared_channel.h>
+
+#include "run.h"
+
+/* ON_CORES - a test on a loop of three cores, on the back end that LADE_BACKEND names. */
+#define ON_CORES(name)                                                                             \
+	static void name##_body(void);                                                             \
+	static void name(void)                                                                     \
+	{                                                                                          \
+		run_with(&(struct lade_loop_config){ .cores = 3 }, name##_body);                   \
+	}                                                                                          \
+	static void name##_body(void)
+
+static atomic_int dropped;
+
+static void drop_number(long *number)
+{
+	atomic_fetch_add(&dropped, (int)*number);
+}
+
+LADE_SHARED_CHANNEL_WITH(number, long, drop_number)
+typedef struct number_shared_channel *channel_ptr;
+
+static channel_ptr channel_of(uint32_t capacity)
+{
+	channel_ptr ch = NULL;
+
+	CHECK_EQ(number_shared_channel_new(capacity, &ch), 0);
+	return ch;
+}
+
+/* Sends @count numbers from 1 on, @at_once of them with one call. */
+static int send_numbers(channel_ptr ch, long count, uint32_t at_once)
+{
+	long items[64];
+	int rc = 0;
+
+	for (long i = 0; rc == 0 && i < count; i += at_once) {
+		uint32_t done = 0;
+
+		for (uint32_t j = 0; j < at_once; j++)
+			items[j] = i + j + 1;
+		rc = at_once == 1 ? number_shared_send(ch, items[0]) :
+				    number_shared_send_many(ch, items, at_once, &done);
+		CHECK(rc < 0 || at_once == 1 || done == at_once);
+	}
+	return rc;
+}
+LADE_TASK_VOID(send_numbers, (channel_ptr, ch), (long, count), (uint32_t, at_once))
+
+static int sum_numbers(channel_ptr ch, uint32_t at_once, long *ret)
+{
+	long items[64], sum = 0;
+	uint32_t count;
+	int rc;
+
+	while ((rc = number_shared_recv_many(ch, items, at_once, &count)) == 0) {
+		CHECK(count >= 1 && count <= at_once);
+		for (uint32_t i = 0; i < count; i++)
+			sum += items[i];
+	}
+	*ret = sum;
+	return rc == -EPIPE ? 0 : rc;
+}
+LADE_TASK(sum_numbers, long, (channel_ptr, ch), (uint32_t, at_once))
+
+static int send_all(channel_ptr ch, long count, uint32_t at_once)
+{
+	int rc = lade_join(lade_on(1, lade_do(send_numbers, ch, count, at_once)),
+			   lade_on(2, lade_do(send_numbers, ch, count, at_once)),
+			   lade_do(send_numbers, ch, count, at_once));
+
+	number_shared_channel_close(ch);
+	return rc;
+}
+LADE_TASK_VOID(send_all, (channel_ptr, ch), (long, count), (uint32_t, at_once))
+
+static void pass(uint32_t capacity, uint32_t at_once)
+{
+	channel_ptr ch = channel_of(capacity);
+	long count = RUN_MANY(64 * 200), a = 0, b = 0;
+
+	CHECK_EQ(lade_join(lade_do(send_all, ch, count, at_once),
+			   lade_on(1, lade_do(sum_numbers, ch, at_once, &a)),
+			   lade_do(sum_numbers, ch, at_once, &b)),
+		 0);
+	CHECK_EQ(a + b, 3 * count * (count + 1) / 2);
+	number_shared_channel_free(ch);
+}
+
+ON_CORES(every_item_that_is_sent_on_any_core_is_received_once)
+{
+	pass(1, 1);
+	pass(7, 1);
+	pass(1000, 1);
+	pass(3, 64);
+	pass(1000, 64);
+}
+
+ON_CORES(between_two_tasks_the_order_is_kept)
+{
+	channel_ptr ch = channel_of(5);
+	struct send_numbers_task task = send_numbers_task(ch, 1000, 1);
+	struct lade_on_task there = lade_on_task(1, &task);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &there);
+		for (long i = 1; rc == 0 && i <= 1000; i++) {
+			long n = 0;
+
+			rc = number_shared_recv(ch, &n);
+			CHECK_EQ(n, i);
+		}
+	}
+	CHECK_EQ(rc, 0);
+	number_shared_channel_free(ch);
+}
+
+/* Numbers that were sent, and received: what is cancelled has done neither. */
+static atomic_long sent, received;
+
+static int send_till_cancelled(channel_ptr ch)
+{
+	int rc;
+
+	while ((rc = number_shared_send(ch, 1)) == 0)
+		atomic_fetch_add(&sent, 1);
+	return rc;
+}
+LADE_TASK_VOID(send_till_cancelled, (channel_ptr, ch))
+
+static int receive_till_cancelled(channel_ptr ch)
+{
+	long n;
+	int rc;
+
+	while ((rc = number_shared_recv(ch, &n)) == 0)
+		atomic_fetch_add(&received, n);
+	return rc;
+}
+LADE_TASK_VOID(receive_till_cancelled, (channel_ptr, ch))
+
+static int send_many_till_cancelled(channel_ptr ch)
+{
+	long ones[50];
+	uint32_t done;
+	int rc;
+
+	for (int i = 0; i < 50; i++)
+		ones[i] = 1;
+	do {
+		done = 0;
+		rc = number_shared_send_many(ch, ones, 50, &done);
+		atomic_fetch_add(&sent, done);
+	} while (rc == 0);
+	return rc;
+}
+LADE_TASK_VOID(send_many_till_cancelled, (channel_ptr, ch))
+
+static int reserve_till_cancelled(channel_ptr ch)
+{
+	int rc;
+
+	while ((rc = number_shared_reserve(ch)) == 0) {
+		rc = lade_yield();
+		if (rc < 0) {
+			number_shared_unreserve(ch);
+			break;
+		}
+		number_shared_commit(ch, 1);
+		atomic_fetch_add(&sent, 1);
+	}
+	return rc;
+}
+LADE_TASK_VOID(reserve_till_cancelled, (channel_ptr, ch))
+
+ON_CORES(a_cancel_at_any_moment_neither_loses_an_item_nor_doubles_one)
+{
+	for (int i = 0; i < RUN_MANY(300); i++) {
+		channel_ptr ch = channel_of(3);
+		int rc;
+
+		atomic_store(&sent, 0);
+		atomic_store(&received, 0);
+		atomic_store(&dropped, 0);
+		rc = lade_within(lade_us(i % 200),
+				 lade_join(lade_on(1, lade_do(send_till_cancelled, ch)),
+					   lade_on(2, lade_do(receive_till_cancelled, ch)),
+					   lade_on(1, lade_do(receive_till_cancelled, ch)),
+					   lade_on(2, lade_do(send_many_till_cancelled, ch)),
+					   lade_on(1, lade_do(reserve_till_cancelled, ch)),
+					   lade_do(send_till_cancelled, ch),
+					   lade_do(receive_till_cancelled, ch)));
+		CHECK_EQ(rc, -ETIME);
+		number_shared_channel_free(ch);
+		CHECK_EQ(atomic_load(&sent), atomic_load(&received) + atomic_load(&dropped));
+	}
+}
+
+ON_CORES(what_waits_when_it_is_closed_is_told)
+{
+	channel_ptr full = channel_of(1), empty = channel_of(1);
+	struct send_numbers_task sender = send_numbers_task(full, 2, 1);
+	struct receive_till_cancelled_task receiver = receive_till_cancelled_task(empty);
+	struct lade_on_task a = lade_on_task(1, &sender), b = lade_on_task(2, &receiver);
+	long n = 0;
+	int rc = 0;
+
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		lade_start(&s, &a);
+		lade_start(&s, &b);
+		CHECK_EQ(lade_sleep(lade_ms(2)), 0);
+		number_shared_channel_close(full);
+		number_shared_channel_close(empty);
+	}
+	CHECK_EQ(lade_status(&sender), -EPIPE);
+	CHECK_EQ(lade_status(&receiver), -EPIPE);
+	CHECK_EQ(number_shared_recv(full, &n), 0);
+	CHECK_EQ(n, 1);
+	CHECK_EQ(number_shared_recv(full, &n), -EPIPE);
+	CHECK_EQ(number_shared_send(full, 1), -EPIPE);
+	CHECK_EQ(number_shared_reserve(full), -EPIPE);
+	CHECK_EQ(number_shared_try_send(full, 1), -EPIPE);
+	number_shared_channel_free(full);
+	number_shared_channel_free(empty);
+}
+
+ON_CORES(what_is_committed_after_the_close_is_received)
+{
+	channel_ptr ch = channel_of(2);
+	long n = 0;
+
+	CHECK_EQ(number_shared_reserve(ch), 0);
+	number_shared_channel_close(ch);
+	CHECK_EQ(number_shared_try_recv(ch, &n), -EAGAIN);
+	number_shared_commit(ch, 7);
+	CHECK_EQ(number_shared_recv(ch, &n), 0);
+	CHECK_EQ(n, 7);
+	CHECK_EQ(number_shared_recv(ch, &n), -EPIPE);
+	number_shared_channel_free(ch);
+}
+
+static void *feed(void *arg)
+{
+	channel_ptr ch = arg;
+
+	for (long i = 1; i <= 1000; i++)
+		while (number_shared_try_send(ch, i) == -EAGAIN)
+			sched_yield();
+	number_shared_channel_close(ch);
+	return NULL;
+}
+
+ON_CORES(a_thread_that_is_no_core_feeds_tasks)
+{
+	channel_ptr ch = channel_of(10);
+	pthread_t thread;
+	long a = 0, b = 0;
+
+	pthread_create(&thread, NULL, feed, ch);
+	CHECK_EQ(lade_join(lade_on(1, lade_do(sum_numbers, ch, 4, &a)),
+			   lade_do(sum_numbers, ch, 1, &b)),
+		 0);
+	pthread_join(thread, NULL);
+	CHECK_EQ(a + b, 500500);
+	number_shared_channel_free(ch);
+}
+
+IN_TASK(a_shared_channel_has_its_limits)
+{
+	struct lade_shared_channel *raw = NULL;
+	channel_ptr ch = NULL;
+
+	CHECK_EQ(number_shared_channel_new(0, &ch), -EINVAL);
+	CHECK_EQ(lade_shared_channel_new(1u << 20, 1025, NULL, &raw), -EOVERFLOW);
+	CHECK(!number_shared_channel_free(NULL));
+	ch = channel_of(1);
+	CHECK_EQ(number_shared_try_send(ch, 1), 0);
+	CHECK_EQ(number_shared_try_send(ch, 2), -EAGAIN);
+	CHECK_EQ(lade_within(lade_ms(1), number_shared_send(ch, 2)), -ETIME);
+	CHECK_EQ(lade_within(lade_ms(1), number_shared_reserve(ch)), -ETIME);
+	atomic_store(&dropped, 0);
+	number_shared_channel_free(ch);
+	CHECK_EQ(atomic_load(&dropped), 1);
+}
+
+static void commit_unreserved(void)
+{
+	number_shared_commit(channel_of(1), 1);
+}
+
+static void committing_to_a_place_that_was_not_reserved_ends_the_process(void)
+{
+	run_with(&(struct lade_loop_config){ .backend = "virtual" }, commit_unreserved);
+}
+
+static void free_awaited(void)
+{
+	channel_ptr ch = channel_of(1);
+	struct receive_till_cancelled_task task = receive_till_cancelled_task(ch);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &task);
+		(void)!lade_yield();
+		number_shared_channel_free(ch);
+	}
+}
+
+static void freeing_a_channel_on_which_a_task_waits_ends_the_process(void)
+{
+	run_with(&(struct lade_loop_config){ .backend = "virtual" }, free_awaited);
+}
+
+int main(void)
+{
+	TAP(every_item_that_is_sent_on_any_core_is_received_once);
+	TAP(between_two_tasks_the_order_is_kept);
+	TAP(a_cancel_at_any_moment_neither_loses_an_item_nor_doubles_one);
+	TAP(what_waits_when_it_is_closed_is_told);
+	TAP(what_is_committed_after_the_close_is_received);
+	TAP(a_thread_that_is_no_core_feeds_tasks);
+	TAP(a_shared_channel_has_its_limits);
+	TAP_DIES(committing_to_a_place_that_was_not_reserved_ends_the_process,
+		 "a shared channel's place is filled that was not reserved");
+	TAP_DIES(freeing_a_channel_on_which_a_task_waits_ends_the_process,
+		 "a shared channel is freed on which a task waits, at number_shared_recv");
+	return tap_done();
+}
