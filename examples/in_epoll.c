@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* in_epoll.c - lade inside a program that has an epoll loop of its own.
  *
- * The program's timer ticks every 20 ms; its loop also watches lade's descriptor, and its time-out is
- * lade's next timer. Two tasks race meanwhile, and nobody waits for anybody. */
+ * The program's timer ticks every 20 ms; its loop also watches lade's descriptor, and its time-out
+ * is lade's next timer. Two tasks race meanwhile, and nobody waits for anybody. */
 #include <lade/lade.h>
 
 #include <errno.h>

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* park.c - a foreign library made to wait: POSIX aio, which calls back from threads of its own.
  *
- * Start the work, park on an op, complete the op in the callback. aio calls back also when a request
- * was cancelled, so abort() only asks, and answers PENDING: the buffer stays ours until then. */
+ * It calls back also when a request was cancelled, so abort() only asks, and answers PENDING. */
 #include <lade/lade.h>
-
 #include <aio.h>
 #include <errno.h>
 #include <stdio.h>

@@ -118,6 +118,7 @@ struct lade_loop {
 	bool asleep;			   /* the mailbox was marked: it sleeps, or is about to */
 	uint32_t wakes_owed;		   /* pushed on the mark: a write to wake_fd each */
 	uint32_t wakes_heard;		   /* those that have been read from it */
+	uint32_t spin_pause;		   /* sleeps before it looks for mail again first */
 	struct lade_cores *cores;	   /* the loops that it is one of, or NULL: alone so far */
 	uint32_t core;			   /* its number among them */
 	uint32_t stacks_max;		   /* of its configuration, for the other cores */

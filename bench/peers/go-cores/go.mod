@@ -1,0 +1,3 @@
+module peer-go-cores
+
+go 1.22
