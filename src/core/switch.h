@@ -23,8 +23,9 @@
 
 #include "core/core_priv.h"
 #include "core/sanitize.h"
+#include "lade_config.h"
 
-#if !defined(LADE_UCONTEXT)
+#if !defined(LADE_SWITCH_UCONTEXT)
 #if defined(__x86_64__)
 
 #if defined(__AVX512F__)
@@ -86,6 +87,15 @@ static inline __attribute__((always_inline)) void lade_swap(struct lade_context 
 #else
 #error "no switch for this architecture: configure with ucontext"
 #endif
+#else
+
+#include <ucontext.h>
+
+/* The C library's own switch, with a system call for the signal mask: for processors that have none
+ * above. A suspended task's registers lie on its stack, where sp points; bp is NULL until it has
+ * begun. Never inlined: getcontext returns twice. */
+void lade_swap(struct lade_context *from, const struct lade_context *to);
+
 #endif
 
 /* lade_context_init - makes a context that begins in @entry on a stack whose top is @top. */
