@@ -12,6 +12,7 @@
 #include "core/cores_priv.h"
 #include "core/io_priv.h"
 #include "core/sanitize.h"
+#include "lade_config.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -118,9 +119,12 @@ static void fire_timers(struct lade_loop *loop)
 	}
 }
 
-static const struct lade_backend *const backends[] = { &lade_backend_uring, &lade_backend_epoll,
-							&lade_backend_virtual,
-							&lade_backend_sim };
+static const struct lade_backend *const backends[] = {
+#if LADE_HAVE_URING
+	&lade_backend_uring,
+#endif
+	&lade_backend_epoll, &lade_backend_virtual, &lade_backend_sim
+};
 
 /* Opens the wished back end, or the best that this system allows. */
 static int open_backend(struct lade_loop *loop, const char *wish)

@@ -9,10 +9,10 @@
 
 #include "run.h"
 #include "core/io_priv.h"
+#include "lade_config.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/mman.h>
@@ -552,6 +552,9 @@ IN_REAL(a_signal_handler_completes_the_op_of_a_task)
 /* As many switches as it takes for the loop to have looked at the kernel several times. */
 #define LOOKS 1000
 
+#if LADE_HAVE_URING
+#include <liburing.h>
+
 /* Gives the kernel an operation that does nothing and comes back under @tag. */
 static void forge_completion(uint64_t tag)
 {
@@ -606,6 +609,11 @@ IN_REAL(a_completion_forged_for_a_slot_in_new_use_is_not_believed)
 	for (int i = 0; i < 6; i++)
 		lade_close(pipes[i / 2][i % 2]);
 }
+#else
+static void a_completion_forged_for_a_slot_in_new_use_is_not_believed(void)
+{
+}
+#endif
 
 /* What a cleanup closes, and whether it could suspend. */
 struct closing {
