@@ -428,7 +428,7 @@ static int transfer_effect(struct lade_io *io)
 
 	int rc = sim_fault(sim, t.out ? "write" : "read");
 
-	return rc < 0 ? rc : f ? sim_file_transfer(sim, f, &t) : -EBADF;
+	return rc < 0 ? rc : f ? sim_file_transfer(sim, f, &t, true) : -EBADF;
 }
 
 static int fsync_effect(struct lade_io *io)

@@ -129,7 +129,11 @@ int sim_connect(struct sim *sim, const struct sockaddr *where, int *ret_fd);
 int sim_look_up(struct sim *sim, const char *host, uint16_t port, lade_address_found *found,
 		void *arg);
 int sim_open(struct sim *sim, const char *path, int flags);
-int sim_file_transfer(struct sim *sim, struct sim_fd *f, const struct lade_transfer *t);
+int sim_file_transfer(struct sim *sim, struct sim_fd *f, const struct lade_transfer *t,
+		      bool is_effect);
+int sim_file_stat(struct sim *sim, const struct sim_fd *f, const char *path, struct stat *ret);
+int sim_file_truncate(struct sim *sim, struct sim_fd *f, int64_t len);
+int sim_file_remove(struct sim *sim, const char *path);
 void sim_files_free(struct sim *sim);
 
 /* sim_close - gives a descriptor back. */
