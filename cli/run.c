@@ -139,9 +139,12 @@ static int run_simulated(const struct lade_pipe_config *config, bool quiet, int 
 
 static int run_pipeline(const struct lade_pipe_config *config, bool quiet, int *ret)
 {
-	if (lade_simulated())
-		return run_simulated(config, quiet, ret);
-	return lade_pipe_run(config, stderr, isatty(STDERR_FILENO), quiet, ret);
+	int rc = lade_simulated()
+			 ? run_simulated(config, quiet, ret)
+			 : lade_pipe_run(config, stderr, isatty(STDERR_FILENO), quiet, ret);
+
+	/* Cancelled: the process ends, and *ret says what was left. */
+	return rc == -ECANCELED ? 0 : rc;
 }
 LADE_TASK(run_pipeline, int, (const struct lade_pipe_config *, config), (bool, quiet))
 

@@ -114,10 +114,11 @@ static bool find_after(const struct outcome *a, const struct outcome *b, bool on
 }
 
 bool explore_judge(const struct outcome *a, const struct outcome *b,
-		   const struct injection *injection, int status, bool once, char *text,
-		   size_t len, const struct effect **ret_paid)
+		   const struct injection *injection, int status,
+		   const struct lade_exploration *options, char *text, size_t len,
+		   const struct effect **ret_paid)
 {
-	bool cancelled = injection->when <= COMPLETED;
+	bool cancelled = injection->when <= COMPLETED, once = options->once;
 	bool effects = cancelled && injection->what != OVERRUN && !once;
 
 	*ret_paid = NULL;
@@ -129,7 +130,7 @@ bool explore_judge(const struct outcome *a, const struct outcome *b,
 		snprintf(text, len, "SWALLOWED CANCEL\n  %s\n", b->swallowed);
 		return true;
 	}
-	if (effects)
+	if (effects && !options->asks_again)
 		*ret_paid = find_lost(a, b, text, len);
 	if (effects && !*ret_paid)
 		*ret_paid = find_doubled(a, b, text, len);

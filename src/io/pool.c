@@ -15,6 +15,7 @@
  * place. */
 
 #include "io/pool_priv.h"
+#include "io/sys_priv.h"
 
 #include <lade/io.h>
 
@@ -330,6 +331,8 @@ int lade_blocking_at(const struct lade_blocking_config *config, const char *site
 
 	if (rc < 0 && !config->always)
 		return rc;
+	if (rc < 0)
+		(void)lade_outran(0); /* the caller is not told of the cancel */
 	if (loop->backend->exact)
 		return call_here(config, site);
 	if (!pool_of(loop))
