@@ -581,7 +581,7 @@ static void clean_up(void *arg)
 	lade_complete(h->freeing, 0);
 }
 
-struct lade_http *lade_http_free(struct lade_http *http)
+struct lade_http *lade_http_free_at(struct lade_http *http, const char *site)
 {
 	struct lade_op op = LADE_OP("an HTTP client to close");
 
@@ -591,7 +591,7 @@ struct lade_http *lade_http_free(struct lade_http *http)
 	lade_alarm_stop(&http->kick);
 	lade_alarm_init(&http->kick, clean_up, http);
 	lade_alarm_start(&http->kick, lade_now());
-	(void)!lade_park(&op, NULL);
+	(void)!lade_park_at(&op, NULL, site);
 	lade_free(http);
 	return NULL;
 }
