@@ -380,6 +380,7 @@ int sim_fd_new(struct sim *sim, enum sim_kind kind, struct sim_fd **ret)
 	if (!*ret)
 		return -ENOMEM;
 	(*ret)->kind = kind;
+	(*ret)->serial = ++sim->fds_made;
 	(*ret)->site = sim->loop->observer ? sim->loop->observer->site : "";
 	lade_list_init(&(*ret)->waiters);
 	sim->fds[at] = *ret;

@@ -43,6 +43,7 @@ struct sim_inode;
 /* A simulated descriptor. */
 struct sim_fd {
 	enum sim_kind kind;
+	uint64_t serial;	  /* no other descriptor of this simulation has or had it */
 	const char *site;	  /* of the call that opened it, where there is an observer */
 	struct lade_link waiters; /* struct lade_io: who waits until it is ready */
 	struct sim_stream *in;	  /* bytes that come, or NULL */
@@ -69,6 +70,7 @@ struct sim {
 	uint64_t random;	   /* state of the generator; not 0 */
 	struct sim_fd *fds[SIM_FDS_MAX]; /* by descriptor, less SIM_FIRST_FD */
 	uint32_t fds_len;	   /* entries ever used */
+	uint64_t fds_made;	   /* descriptors so far */
 	uint16_t next_port;	   /* for who does not care */
 	struct sim_inode *inodes;  /* all files, latest first */
 	uint64_t disk_used;	   /* bytes in them */

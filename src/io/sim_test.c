@@ -264,6 +264,38 @@ static void what_was_sent_before_the_end_is_read(void)
 	lade_close(fds[0]);
 }
 
+/* A connection that is given up while it is made, and another one with its number, and perhaps its
+ * memory: the first must not come to life in it. */
+static void connect_again(void)
+{
+	char a_address[32], b_address[32], got = 0;
+	int a, b, given_up, fd, other;
+
+	CHECK_EQ(lade_listen("127.0.0.1:0", &a), 0);
+	CHECK_EQ(lade_listen("127.0.0.1:0", &b), 0);
+	snprintf(a_address, sizeof(a_address), "127.0.0.1:%d", lade_local_port(a));
+	snprintf(b_address, sizeof(b_address), "127.0.0.1:%d", lade_local_port(b));
+	for (int i = 0; i < 20; i++) {
+		if (lade_within(lade_us(1), lade_connect_to(a_address, &given_up)) == 0)
+			lade_close(given_up);
+		CHECK_EQ(lade_connect_to(b_address, &fd), 0);
+		CHECK_EQ(lade_accept(b, &other), 0);
+		CHECK_EQ(lade_sleep(lade_ms(2)), 0);
+		CHECK_EQ(lade_write(fd, "x", 1), 1);
+		CHECK_EQ(lade_within(lade_s(1), lade_read(other, &got, 1)), 1);
+		lade_close(fd);
+		lade_close(other);
+	}
+	lade_close(a);
+	lade_close(b);
+}
+
+static void a_connection_that_was_given_up_is_not_made_in_the_place_of_the_next(void)
+{
+	simulate("1", "", connect_again);
+	simulate("2", "", connect_again);
+}
+
 static void bytes_arrive_although_the_sender_has_closed(void)
 {
 	simulate("1", "cut=500", what_was_sent_before_the_end_is_read);
@@ -658,6 +690,7 @@ int main(void)
 	TAP(a_connection_to_nobody_is_refused);
 	TAP(who_finds_the_backlog_full_waits_and_gives_up);
 	TAP(a_writer_waits_for_a_slow_reader);
+	TAP(a_connection_that_was_given_up_is_not_made_in_the_place_of_the_next);
 	TAP(bytes_arrive_although_the_sender_has_closed);
 	TAP(a_file_is_kept_in_memory_and_nowhere_else);
 	TAP(a_real_file_can_be_read);
