@@ -154,7 +154,7 @@ static int start_services(struct lade_scope *world)
 {
 	return lade_http_sim_new(world,
 				 "http://service/\t200\t20\thello\n"
-				 "http://service/slow\t200\t90000\thello\n"
+				 "http://service/slow\t200\t3000\thello\n"
 				 "http://service/drip\tdrip\t10\thello\n",
 				 &services, NULL);
 }

@@ -25,9 +25,11 @@ int batches_main(void);
 #undef main
 #undef printf
 
+/* With its servers in it: whose own scope is cancelled serves nobody any more, and a client that
+ * asks it waits. */
 LADE_EXPLORE(remember_whole)
 {
-	return app();
+	return lade_within(lade_s(3), app());
 }
 
 /* The server's part alone, in a world with the service: whoever is cancelled, what was paid for is
@@ -77,7 +79,25 @@ LADE_EXPLORE(remember_client, .setup = start_slow_service, .teardown = stop_slow
 	return rc;
 }
 
-LADE_EXPLORE(batches)
+/* The services and who feeds the messages are the world. A batch that is given up is gone, and a
+ * request is the same for each: what is asked for again is for other messages. */
+static struct services all;
+
+static int open_services(struct lade_scope *world)
 {
-	return services_app(enrich);
+	return services_open(world, &all);
+}
+
+static void close_services(void)
+{
+	services_close(&all);
+}
+
+LADE_EXPLORE(batches, .setup = open_services, .teardown = close_services, .asks_again = true)
+{
+	int rc = 0;
+
+	lade_scope(s, &rc)
+		rc = enrich(&s, &all);
+	return rc;
 }
