@@ -111,8 +111,8 @@ static int start_services(struct lade_scope *scope, struct lade_http_sim **ret)
 		return -ENOENT;
 	rc = lade_http_sim_new(scope, table, ret, &line);
 	if (rc == -EINVAL)
-		fprintf(stderr, "LADE_SIM_HTTP: %s:%d: an address, a status, a delay in ms and a body"
-				" are expected, with tabs between\n", path, line);
+		fprintf(stderr, "LADE_SIM_HTTP: %s:%d: an address, a status, a delay in ms and a"
+				" body are expected, with tabs between\n", path, line);
 	else if (rc < 0)
 		fprintf(stderr, "LADE_SIM_HTTP: %s: %s\n", path, strerror(-rc));
 	free(table);

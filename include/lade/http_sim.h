@@ -6,11 +6,11 @@
  *
  * In a simulation there is nobody outside. A service is made of a table, a line for each address:
  *
- *	http://places.example/v1?of=Oslo	200	20	{"lat": 59.9}
- *	http://places.example/			404	0	{}
- *	http://rates.example:8080/		reset	5
+ * http://places.example/v1?of=Oslo   200    20  {"lat": 59.9}
+ * http://places.example/             404    0   {}
+ * http://rates.example:8080/         reset  5
  *
- * with tabs between: the beginning of an address, of which the longest that fits counts; a status,
+ * with one tab between two of them: the beginning of an address, of which the longest that fits counts; a status,
  * or `reset` (the connection breaks), `never` (no answer comes), `half` (the connection breaks in
  * the middle of the body) or `drip` (status 200, the body byte by byte, its delay before each); the
  * delay in milliseconds of the simulation; the body. A line that begins with # is a remark. What no

@@ -250,7 +250,8 @@ lade_suspends int lade_sqlite_writer_read_at(struct lade_sqlite_writer *writer,
  *
  * Suspends: yes, and is not cut short by a cancel.  Threads: inside a task only. */
 #define lade_sqlite_writer_free(...) lade_sqlite_writer_free_at(__VA_ARGS__, LADE_SITE)
-struct lade_sqlite_writer *lade_sqlite_writer_free_at(struct lade_sqlite_writer *writer, const char *site);
+struct lade_sqlite_writer *lade_sqlite_writer_free_at(struct lade_sqlite_writer *writer,
+						      const char *site);
 
 /* lade_sqlite_query_uses_message - does the query read m? */
 bool lade_sqlite_query_uses_message(const struct lade_sqlite_query *query);

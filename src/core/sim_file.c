@@ -2,9 +2,9 @@
 /* sim_file.c - simulated files: in memory, by name.
  *
  * A file that the run has not written is read from the real one, once; what is written stays in
- * memory, unless LADE_SIM_SAVE names a folder that the run's end puts it into. There are no folders:
- * a name is what the program says it is. A file that is removed while it is open lives on without
- * its name, as everywhere.
+ * memory, unless LADE_SIM_SAVE names a folder that the run's end puts it into. There are no
+ * folders: a name is what the program says it is. A file that is removed while it is open lives on
+ * without its name, as everywhere.
  *
  * LIMITS  config.disk_bytes in all files together; then ENOSPC. */
 

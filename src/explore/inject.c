@@ -27,8 +27,7 @@
 #define JOBS_MAX 64
 #define TRIAL_SECONDS 20
 #define FINDINGS_KEPT 256
-#define TRIES_MAX 1000 /* of the operations of one call; what comes after does not fail */
-#define CALL_KINDS 6   /* in failures[] */
+#define CALL_KINDS 6 /* in failures[] */
 
 /* A trial under way. */
 struct job {
@@ -368,8 +367,8 @@ static bool try_fault(const struct lade_ctl *ctl, uint32_t point, uint32_t try, 
 	return false;
 }
 
-/* One call may try many operations, as a transaction of SQLite does: of each kind the first ones
- * fail, and of those behind them every eighth. */
+/* One call may try many operations, as a transaction of SQLite does: of each kind the first two
+ * fail, the third, the fifth, the ninth and so on. */
 static void try_faults(const struct lade_ctl *ctl, uint32_t point, const char *call)
 {
 	uint32_t nth;
@@ -379,8 +378,9 @@ static void try_faults(const struct lade_ctl *ctl, uint32_t point, const char *c
 		i++;
 	if (i == CALL_KINDS)
 		return;
-	nth = now.tries[point][i]++;
-	if (nth >= TRIES_MAX || (nth >= 2 && nth % 8))
+	nth = now.tries[point][i];
+	now.tries[point][i] += nth < UINT16_MAX;
+	if (nth & (nth - 1) || nth == UINT16_MAX)
 		return;
 	for (int j = 0; j < 3; j++)
 		if (failures[i].errors[j] &&

@@ -11,8 +11,8 @@
  * Names are resolved by the runtime and handed over: libcurl's own resolver thread would be joined
  * when a transfer is removed, and a cancel would wait for DNS. Answers are kept for half a minute.
  *
- * A client that is made in a simulation has no libcurl behind it: its twin in sim_client.c does what
- * it would do, on the simulated connections.
+ * A client that is made in a simulation has no libcurl behind it: its twin in sim_client.c does
+ * what it would do, on the simulated connections.
  *
  * LIMITS  in the configuration; 64 host names are remembered; at most five redirects, to http and
  * https only. */

@@ -354,8 +354,10 @@ static int ask_once(const struct lade_http_config *config, const struct lade_htt
 	if (rc < 0)
 		return rc;
 	rc = send_request(in->fd, config, request, to, reply, site);
-	/* A server may answer, and close, before it has the whole request. */
-	rc = rc < 0 ? broken(reply, rc) : receive(in, reply, head_only, site);
+	if (rc == -EMSGSIZE)
+		rc = fail(reply, rc, "the request is longer than 64 MiB");
+	else
+		rc = rc < 0 ? broken(reply, rc) : receive(in, reply, head_only, site);
 	lade_close(in->fd);
 	return rc;
 }

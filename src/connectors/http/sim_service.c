@@ -23,7 +23,6 @@
 #define PORTS_MAX 16
 #define LINES_MAX 1024
 #define HEAD_MAX 16384
-#define URL_MAX 2048
 
 enum manner { ANSWERS, RESETS, NEVER, HALF, DRIPS };
 
@@ -220,7 +219,7 @@ static int read_request(int fd, char head[HEAD_MAX])
 /* Answers the request of one connection. */
 static int answer(int fd, struct port *at)
 {
-	char head[HEAD_MAX], host[300] = "", path[URL_MAX] = "";
+	char head[HEAD_MAX], host[300] = "", *path;
 	const char *field;
 	int rc = read_request(fd, head);
 
@@ -229,7 +228,10 @@ static int answer(int fd, struct port *at)
 		field = strcasestr(head, "\r\nHost:");
 		if (field)
 			(void)sscanf(field + 7, " %299[^\r\n]", host);
-		(void)sscanf(head, "%*15s %2047s", path);
+		/* Behind "GET "; host is taken first, because this writes into the head. */
+		path = strchr(head, ' ');
+		path = path ? path + 1 : head;
+		path[strcspn(path, " \r\n")] = 0;
 		rc = send_reply(fd, reply_to(at, host, path));
 	}
 	lade_close(fd);

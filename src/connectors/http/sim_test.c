@@ -157,6 +157,47 @@ static void post(void)
 	lade_http_reply_done(&r);
 }
 
+static void post_too_much(void)
+{
+	const size_t len = ((size_t)64 << 20) + 1;
+	char *body = malloc(len);
+	struct lade_http_reply r;
+
+	CHECK(body);
+	memset(body, 'x', len);
+	CHECK_EQ(lade_http_fetch(http,
+				 &(struct lade_http_request){ .url = "http://service/hello",
+							      .body = body,
+							      .body_len = len },
+				 &r),
+		 -EMSGSIZE);
+	CHECK_EQ(r.exchange, LADE_NOT_SENT);
+	free(body);
+}
+
+static void a_request_of_more_than_64_mib_is_emsgsize(void)
+{
+	simulate("1", "", post_too_much);
+}
+
+static void ask_at_length(void)
+{
+	static char url[17000] = "http://service/hello?";
+	struct lade_http_reply r;
+
+	memset(url + strlen(url), 'x', 12000);
+	CHECK_EQ(get(url, &r), 0);
+	CHECK_STR(r.body, "hello");
+	lade_http_reply_done(&r);
+	memset(url + strlen(url), 'x', 4500);
+	CHECK_EQ(get(url, &r), -ECONNRESET);
+}
+
+static void a_service_breaks_the_connection_at_a_head_over_its_limit(void)
+{
+	simulate("1", "", ask_at_length);
+}
+
 static void a_request_with_a_body_is_answered_when_all_of_it_has_come(void)
 {
 	simulate("1", "cut=1000", post);
@@ -353,6 +394,8 @@ int main(void)
 	TAP(the_longest_address_that_fits_answers);
 	TAP(how_far_an_exchange_got_is_told_as_the_real_client_tells_it);
 	TAP(a_name_that_is_not_found_is_enoent);
+	TAP(a_request_of_more_than_64_mib_is_emsgsize);
+	TAP(a_service_breaks_the_connection_at_a_head_over_its_limit);
 	TAP(a_request_with_a_body_is_answered_when_all_of_it_has_come);
 	TAP(chunks_and_bodies_without_an_end_are_read_as_http_says);
 	TAP(redirects_are_followed_five_times);

@@ -137,7 +137,8 @@ static void close_both(struct lade_sqlite_query *query, struct lade_sqlite_write
 		(void)do_close(&c.call);
 }
 
-struct lade_sqlite_query *lade_sqlite_query_free_at(struct lade_sqlite_query *query, const char *site)
+struct lade_sqlite_query *lade_sqlite_query_free_at(struct lade_sqlite_query *query,
+						    const char *site)
 {
 	close_both(query, NULL, site);
 	return NULL;
