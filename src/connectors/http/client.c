@@ -84,6 +84,7 @@ struct transfer {
 	bool cancelled;	 /* to be removed */
 	bool too_long;	 /* the body passed its limit */
 	bool no_memory;	 /* the body could not be kept */
+	bool in_head;	 /* a status has come, and not yet the end of its fields */
 	char text[CURL_ERROR_SIZE];
 };
 
@@ -234,6 +235,11 @@ static void take_finished(struct lade_http *h)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
 		remove_transfer(t);
 		rc = t->too_long ? -EMSGSIZE : error_of(t, code);
+		/* To libcurl a connection that ends among the fields is a reply without a body. */
+		if (rc == 0 && t->in_head) {
+			rc = -ECONNRESET;
+			strcpy(t->text, "the connection ended within the head of the reply");
+		}
 		if (rc < 0)
 			snprintf(t->reply->error, sizeof(t->reply->error), "%.159s",
 				 *t->text ? t->text : curl_easy_strerror(code));
@@ -323,6 +329,19 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *user)
 	return len;
 }
 
+/* A line of a reply's head, or of a trailer. */
+static size_t on_field(char *bytes, size_t size, size_t count, void *user)
+{
+	struct transfer *t = user;
+	size_t len = size * count;
+
+	if (len > 5 && memcmp(bytes, "HTTP/", 5) == 0)
+		t->in_head = true;
+	else if (len && (*bytes == '\r' || *bytes == '\n'))
+		t->in_head = false;
+	return len;
+}
+
 static CURL *take_handle(struct lade_http *h)
 {
 	return h->idle_count ? h->idle[--h->idle_count] : curl_easy_init();
@@ -358,6 +377,8 @@ static bool set_options(struct transfer *t, const struct lade_http_request *requ
 	curl_easy_setopt(e, CURLOPT_RESOLVE, t->resolve);
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_field);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L);
 	curl_easy_setopt(e, CURLOPT_MAXREDIRS, (long)HTTP_REDIRECTS_MAX);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
