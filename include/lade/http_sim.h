@@ -10,11 +10,11 @@
  * http://places.example/             404    0   {}
  * http://rates.example:8080/         reset  5
  *
- * with one tab between two of them: the beginning of an address, of which the longest that fits counts; a status,
- * or `reset` (the connection breaks), `never` (no answer comes), `half` (the connection breaks in
- * the middle of the body) or `drip` (status 200, the body byte by byte, its delay before each); the
- * delay in milliseconds of the simulation; the body. A line that begins with # is a remark. What no
- * line fits is answered by 404.
+ * with one tab between two of them: the beginning of an address, of which the longest that fits
+ * counts; a status, or `reset` (the connection breaks), `never` (no answer comes), `half` (the
+ * connection breaks in the middle of the body) or `drip` (status 200, the body byte by byte, its
+ * delay before each); the delay in milliseconds of the simulation; the body. A line that begins
+ * with # is a remark. What no line fits is answered by 404.
  *
  * Example:
  *	int serve_places(struct lade_scope *world, struct lade_http_sim **ret)

@@ -252,7 +252,8 @@ static void a_disk_that_fails_now_and_then_loses_and_doubles_nothing(void)
 		char text[8];
 
 		snprintf(text, sizeof(text), "%d", seed);
-		simulate(text, seed % 2 ? "io_error=10" : "io_error=40,cut=700", write_on_a_bad_disk);
+		simulate(text, seed % 2 ? "io_error=10" : "io_error=40,cut=700",
+			 write_on_a_bad_disk);
 	}
 }
 
