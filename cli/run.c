@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <lade/http_sim.h>
 #include <lade/lade.h>
 
 #include "cli/cli.h"
@@ -28,7 +29,12 @@ static const char run_help[] =
 	"   2  wrong arguments\n"
 	"   3  stopped with unfinished work: it says what will be read again\n"
 	"   4  stopped by a bad message, because there is no dead letter\n"
-	"  78  the configuration cannot run: lade check says the same\n";
+	"  78  the configuration cannot run: lade check says the same\n"
+	"\n"
+	"LADE_BACKEND=sim LADE_SEED=n runs it in a simulation: the same n gives the same run.\n"
+	"Files are read from here, and written in memory; LADE_SIM_SAVE=FOLDER keeps what was\n"
+	"written, LADE_SIM_HTTP=TABLE says what the services answer, LADE_TRACE=FILE gets every\n"
+	"event, and LADE_SIM sets how the simulation behaves: docs/explorer.md.\n";
 
 static const char check_help[] =
 	"usage: lade check [--connect] [--keys] PIPELINE.yaml\n"
@@ -65,11 +71,80 @@ static int load(const char *path, struct lade_pipe_config **ret)
 	return CLI_CONFIG;
 }
 
+/* In a simulation nobody outside answers: a table says what services there are. */
+
+/* Reads a whole file; NULL, having said why: it cannot. */
+static char *read_table(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	char *text = NULL;
+	size_t room = 0;
+
+	/* No file has a byte 0 in it that would end this early, but a wrong one. */
+	if (!file || (getdelim(&text, &room, 0, file) < 0 && ferror(file)))
+		fprintf(stderr, "LADE_SIM_HTTP: %s: %s\n", path, strerror(errno));
+	else if (!text)
+		text = strdup("");
+	if (file)
+		fclose(file);
+	return text;
+}
+
+static bool wants_http(const struct lade_pipe_config *config)
+{
+	for (int i = 0; i < config->n_steps; i++)
+		if (config->steps[i].kind == LADE_STEP_HTTP)
+			return true;
+	return false;
+}
+
+static int start_services(struct lade_scope *scope, struct lade_http_sim **ret)
+{
+	const char *path = getenv("LADE_SIM_HTTP");
+	char *table = path ? read_table(path) : NULL;
+	int line = 0, rc;
+
+	if (!path)
+		fprintf(stderr, "in the simulation nobody answers http: LADE_SIM_HTTP=TABLE names a"
+				" file that says who does\n");
+	if (!table)
+		return -ENOENT;
+	rc = lade_http_sim_new(scope, table, ret, &line);
+	if (rc == -EINVAL)
+		fprintf(stderr, "LADE_SIM_HTTP: %s:%d: an address, a status, a delay in ms and a"
+				" body are expected, with tabs between\n", path, line);
+	else if (rc < 0)
+		fprintf(stderr, "LADE_SIM_HTTP: %s: %s\n", path, strerror(-rc));
+	free(table);
+	return rc;
+}
+
+static int run_simulated(const struct lade_pipe_config *config, bool quiet, int *ret)
+{
+	struct lade_http_sim *services = NULL;
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		rc = wants_http(config) ? start_services(&s, &services) : 0;
+		if (rc < 0)
+			*ret = CLI_CONFIG;
+		else
+			rc = lade_pipe_run(config, stderr, isatty(STDERR_FILENO), quiet, ret);
+	}
+	lade_http_sim_free(services);
+	return *ret == CLI_CONFIG ? 0 : rc;
+}
+
 /* The running pipeline */
 
 static int run_pipeline(const struct lade_pipe_config *config, bool quiet, int *ret)
 {
-	return lade_pipe_run(config, stderr, isatty(STDERR_FILENO), quiet, ret);
+	int rc = lade_simulated()
+			 ? run_simulated(config, quiet, ret)
+			 : lade_pipe_run(config, stderr, isatty(STDERR_FILENO), quiet, ret);
+
+	/* Cancelled: the process ends, and *ret says what was left. */
+	return rc == -ECANCELED ? 0 : rc;
 }
 LADE_TASK(run_pipeline, int, (const struct lade_pipe_config *, config), (bool, quiet))
 

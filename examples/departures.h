@@ -48,6 +48,56 @@ static const struct lade_sqlite_query_config place_query = {
 	.n_columns = 1,
 };
 
+/* Reads a request to its empty line: who closes with something unread resets the connection. */
+static inline int hear_request(int fd)
+{
+	struct lade_line_stream *in = lade_lines_of(fd, 0, 1, 0);
+	struct lade_line line;
+	bool over = false;
+	int rc = 1;
+
+	while (!over && (rc = lade_line_next(in, &line)) > 0) {
+		over = line.len == 0;
+		lade_line_drop(&line);
+	}
+	lade_line_stream_close(in);
+	return rc > 0 ? 0 : rc < 0 ? rc : -ENODATA;
+}
+
+/* A weather service: answers each request with the same weather, after a while. */
+static inline int answer_weather(int fd, int delay_ms)
+{
+	static const char reply[] = "HTTP/1.0 200 OK\r\n\r\nsnow";
+	size_t done = 0;
+	int rc = hear_request(fd);
+
+	if (rc == 0)
+		rc = lade_sleep(lade_ms(delay_ms));
+	if (rc == 0)
+		rc = lade_write_all(fd, reply, sizeof(reply) - 1, &done);
+	lade_close(fd);
+	return rc;
+}
+static inline void answer_weather_drop(int fd, int delay_ms)
+{
+	(void)delay_ms;
+	lade_close(fd);
+}
+LADE_TASK_VOID_WITH(answer_weather, (.drop_args = answer_weather_drop), (int, fd), (int, delay_ms))
+
+static inline int serve_weather(int listener, int delay_ms)
+{
+	int rc = 0, fd;
+
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		while ((rc = lade_accept(listener, &fd)) == 0)
+			if ((rc = lade_spawn(&s, answer_weather_task(fd, delay_ms))) < 0)
+				break;
+	}
+	return rc;
+}
+LADE_TASK_VOID(serve_weather, (int, listener), (int, delay_ms))
+
 /* What the program has: messages, a database in memory, and two replicas of a weather service. */
 struct services {
 	struct departure_channel *messages; /* where they come in */
@@ -56,16 +106,9 @@ struct services {
 	struct lade_sqlite_result found;   /* of the latest query */
 	struct lade_http *http;		   /* the client */
 	struct line urls[2];		   /* of the replicas */
-	int fds[2], delays_ms[2];	   /* where they listen; how slow they are */
-	struct serve_lines_task replicas[2]; /* the services themselves */
+	int fds[2];			   /* where they listen */
+	struct serve_weather_task replicas[2]; /* the services themselves */
 };
-
-static inline int weather_service(void *delay_ms, const struct line *request, struct line *ret)
-{
-	(void)request;
-	*ret = (struct line){ "HTTP/1.0 200 OK\r\n\r\nsnow" };
-	return lade_sleep(lade_ms(*(int *)delay_ms));
-}
 
 static inline int start_replica(struct lade_scope *scope, struct services *all, int i)
 {
@@ -73,8 +116,7 @@ static inline int start_replica(struct lade_scope *scope, struct services *all, 
 	int rc = listen_here(&address, &all->fds[i]);
 
 	snprintf(all->urls[i].text, sizeof(all->urls[i].text), "http://%.40s/oslo", address.text);
-	all->delays_ms[i] = i == 0 ? 300 : 5;
-	all->replicas[i] = serve_lines_task(all->fds[i], weather_service, &all->delays_ms[i]);
+	all->replicas[i] = serve_weather_task(all->fds[i], i == 0 ? 300 : 5);
 	if (rc == 0)
 		lade_start_daemon(scope, &all->replicas[i]);
 	return rc;

@@ -30,12 +30,12 @@ static int app(void)
 	struct line service, server, reply, city = { "Oslo" };
 	struct serve_lines_task slow, quick;
 	struct reply_cache *cache = NULL;
-	int paid = 0, slow_fd, quick_fd, rc = listen_here(&service, &slow_fd);
+	int paid = 0, slow_fd = -1, quick_fd = -1, rc = 0;
 
-	if (rc < 0 || (rc = listen_here(&server, &quick_fd)) < 0)
-		return rc;
 	lade_scope(s, &rc) {
-		rc = reply_cache_new(&s, exchange, &service, &config, &cache);
+		if ((rc = listen_here(&service, &slow_fd)) == 0 &&
+		    (rc = listen_here(&server, &quick_fd)) == 0)
+			rc = reply_cache_new(&s, exchange, &service, &config, &cache);
 		slow = serve_lines_task(slow_fd, forecast, &paid);
 		quick = serve_lines_task(quick_fd, remember, cache);
 		lade_start_daemon(&s, &slow);
@@ -48,6 +48,7 @@ static int app(void)
 		}
 	}
 	reply_cache_close(cache, false);
+	lade_close(slow_fd), lade_close(quick_fd);
 	printf("replies paid for: %d\n", paid);
 	return rc;
 }

@@ -855,6 +855,87 @@ def five_minutes():
                   else [f"status {r.returncode}: {r.stderr}"])
 
 
+SIMULATED = """config: 1
+pipeline: simulated
+databases: { main: "sqlite:places.db" }
+source: { file: in.ndjson }
+delivery: exactly_once
+batch: { max_messages: 7, linger: 20ms }
+concurrency: 3
+steps:
+  - name: place
+    sql:
+      db: main
+      keys: { code: "text .to" }
+      query: select b.i, p.name from batch b join p using (code)
+      into: .place
+  - name: weather
+    http: { get: "http://weather.example/{.to}", into: .weather, timeout: 400ms }
+sink:
+  - sqlite:
+      path: out.db
+      table: t
+      create: true
+      columns: { id: "integer .id", name: "text .place.name", wind: "integer .weather.wind" }
+"""
+
+
+def simulate(folder, seed, **env):
+    """`lade run` of that pipeline in a simulation: how it ended, its trace, the rows it wrote."""
+    os.makedirs(f"{folder}/saved", exist_ok=True)
+    r = lade("run", f"{folder}/p.yaml", env={
+        "LADE_BACKEND": "sim", "LADE_SEED": str(seed), "LADE_TRACE": f"{folder}/trace",
+        "LADE_SIM_HTTP": f"{folder}/services", "LADE_SIM_SAVE": f"{folder}/saved", **env})
+    with open(f"{folder}/trace", encoding="utf-8") as f:
+        trace = f.read()
+    saved = [f"{folder}/saved/{n}" for n in os.listdir(f"{folder}/saved") if n.endswith("out.db")]
+    found = rows(saved[0], "select id, name, wind from t order by id") if saved else None
+    for name in saved:
+        os.unlink(name)
+    return r, trace, found
+
+
+def in_the_simulation():
+    with tempfile.TemporaryDirectory() as d:
+        write(f"{d}/p.yaml", SIMULATED)
+        write(f"{d}/in.ndjson", "".join(f'{{"id":{i},"to":"{"OCL"[i % 3]}"}}\n'
+                                        for i in range(40)))
+        write(f"{d}/services", "http://weather.example/\t200\t30\t{\"wind\":3}\n"
+                               "http://weather.example/O\t200\t30\t{\"wind\":5}\n")
+        db = sqlite3.connect(f"{d}/places.db")
+        db.execute("create table p(code text, name text)")
+        db.executemany("insert into p values (?, ?)", [("O", "Oslo"), ("C", "Cork"),
+                                                       ("L", "Lima")])
+        db.commit()
+        db.close()
+        wanted = [(i, ["Oslo", "Cork", "Lima"][i % 3], 5 if i % 3 == 0 else 3)
+                  for i in range(40)]
+        r, trace, found = simulate(d, 7)
+        tap.point("in the simulation a pipeline makes the rows that it makes outside",
+                  [] if r.returncode == 0 and found == wanted
+                  else [f"status {r.returncode}, {found}: {r.stderr}"])
+        tap.point("it writes nothing there",
+                  [] if not os.path.exists(f"{d}/out.db") else ["out.db is there"])
+        _, again, _ = simulate(d, 7)
+        _, other, _ = simulate(d, 8)
+        tap.point("one seed is one trace, byte for byte, and another is another",
+                  [] if trace == again != other and len(trace) > 1000
+                  else [f"{len(trace)}, {len(again)}, {len(other)} bytes"])
+        bad = [f"seed {seed}: status {r.returncode}, {found}: {r.stderr}"
+               for seed in range(1, 31)
+               for r, _, found in [simulate(d, seed, LADE_SIM="cut=700,reset=30,no_name=100")]
+               if r.returncode != 0 or found != wanted]
+        tap.point("connections that break and names that are not found cost time, and no row", bad)
+        r, _, _ = simulate(d, 7, LADE_SIM_HTTP="")
+        q = lade("run", f"{d}/p.yaml", env={"LADE_BACKEND": "sim"})
+        write(f"{d}/wrong", "# services\nhttp://weather.example/ 200\n")
+        w, _, _ = simulate(d, 7, LADE_SIM_HTTP=f"{d}/wrong")
+        tap.point("without a table of services, or with a wrong one, it says what is missing",
+                  [] if [r.returncode, q.returncode, w.returncode] == [78] * 3
+                  and "LADE_SIM_HTTP=TABLE" in q.stderr and f"{d}/wrong:2:" in w.stderr
+                  else [f"{p.returncode}: {p.stderr}" for p in (r, q, w)])
+
+
 def main():
     only = sys.argv[2:]
     for name in only:
@@ -881,6 +962,7 @@ def main():
     connect_changes_nothing()
     stopped_in_a_file()
     beside_the_pipeline()
+    in_the_simulation()
     stops_at_random()
     two_processes()
     kill_nine()

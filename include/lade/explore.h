@@ -45,6 +45,7 @@ struct lade_exploration {
 	void (*teardown)(void); /* frees what setup made, when the world has ended */
 	unsigned long seed;	/* of the simulation, 0: 1 */
 	bool once;		/* the body cannot be run a second time */
+	bool asks_again;	/* its requests may be made again: the invariant judges */
 };
 
 /* A scenario; LADE_EXPLORE makes it. */

@@ -59,7 +59,8 @@ int lade_http_new(const struct lade_http_config *config, struct lade_http **ret)
 /* lade_http_free - closes all connections; no request may be under way; NULL is allowed.
  *
  * Returns NULL.  Suspends: yes, and is not cut short by a cancel.  Threads: inside a task only. */
-struct lade_http *lade_http_free(struct lade_http *http);
+#define lade_http_free(...) lade_http_free_at(__VA_ARGS__, LADE_SITE)
+struct lade_http *lade_http_free_at(struct lade_http *http, const char *site);
 
 /* lade_http_fetch - sends a request and waits for the whole reply; at most five redirects.
  *

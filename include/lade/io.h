@@ -164,7 +164,7 @@ lade_suspends int lade_connect_to_at(const char *host_port, int *ret_fd, const c
 
 /* A call for a thread of the pool; what is left out of the options has its default. */
 struct lade_blocking_config {
-	int (*fn)(void *arg); /* may block; must not call lade */
+	int (*fn)(void *arg); /* may block; calls nothing of lade but <lade/blocking.h> */
 	void *arg;	      /* handed to fn and stop */
 	/* Makes an fn that runs return soon, as sqlite3_interrupt does. Called at most once, when
 	 * a cancel comes after fn has begun, on the loop's thread while fn may still be running or

@@ -4,6 +4,7 @@
 
 /* lade.h - the core library: everything that needs no foreign protocol. */
 
+#include <lade/blocking.h>
 #include <lade/cache.h>
 #include <lade/channel.h>
 #include <lade/cores.h>

@@ -167,74 +167,91 @@ LADE_API_BEGIN
  * Refuses, as fatal, anything that is not one SELECT, and columns that do not fit its kind.
  * Returns 0 and *ret; else as the fault of @ret_error says; -ECANCELED.
  * Suspends: yes.  Threads: inside a task only.  Owns: lade_sqlite_query_free frees it. */
-lade_suspends int lade_sqlite_query_new(const struct lade_sqlite_query_config *config,
-					struct lade_sqlite_query **ret,
-					struct lade_sqlite_error *ret_error);
+#define lade_sqlite_query_new(...) lade_sqlite_query_new_at(__VA_ARGS__, LADE_SITE)
+lade_suspends int lade_sqlite_query_new_at(const struct lade_sqlite_query_config *config,
+					   struct lade_sqlite_query **ret,
+					   struct lade_sqlite_error *ret_error, const char *site);
 
 /* lade_sqlite_query_ask - runs the query over a batch; after @limit_ns it fails as passing.
  *
  * @result was made by lade_sqlite_result_init; what was in it is gone, also on failure.
  * Returns 0; else as the fault of @ret_error says; -ECANCELED.
  * Suspends: yes.  Threads: inside a task only, one at a time. */
-lade_suspends int lade_sqlite_query_ask(struct lade_sqlite_query *query,
-					const struct lade_sqlite_batch *batch, int64_t limit_ns,
-					struct lade_sqlite_result *result,
-					struct lade_sqlite_error *ret_error);
+#define lade_sqlite_query_ask(...) lade_sqlite_query_ask_at(__VA_ARGS__, LADE_SITE)
+lade_suspends int lade_sqlite_query_ask_at(struct lade_sqlite_query *query,
+					   const struct lade_sqlite_batch *batch,
+					   int64_t limit_ns, struct lade_sqlite_result *result,
+					   struct lade_sqlite_error *ret_error, const char *site);
 
 /* lade_sqlite_query_free - closes a query; NULL is allowed.  Returns NULL.
  *
  * Suspends: yes, and is not cut short by a cancel.  Threads: inside a task only. */
-struct lade_sqlite_query *lade_sqlite_query_free(struct lade_sqlite_query *query);
+#define lade_sqlite_query_free(...) lade_sqlite_query_free_at(__VA_ARGS__, LADE_SITE)
+struct lade_sqlite_query *lade_sqlite_query_free_at(struct lade_sqlite_query *query,
+						    const char *site);
 
 /* lade_sqlite_writer_new - opens a database for writing, and the table of offsets if @offsets.
  *
  * Returns and suspends as lade_sqlite_query_new does.  Owns: lade_sqlite_writer_free frees it. */
-lade_suspends int lade_sqlite_writer_new(const struct lade_sqlite_config *config, bool offsets,
-					 struct lade_sqlite_writer **ret,
-					 struct lade_sqlite_error *ret_error);
+#define lade_sqlite_writer_new(...) lade_sqlite_writer_new_at(__VA_ARGS__, LADE_SITE)
+lade_suspends int lade_sqlite_writer_new_at(const struct lade_sqlite_config *config, bool offsets,
+					    struct lade_sqlite_writer **ret,
+					    struct lade_sqlite_error *ret_error,
+					    const char *site);
 
 /* lade_sqlite_writer_table - reads a table's columns and prepares for writing it.
  *
  * Returns and suspends as lade_sqlite_query_new does.  Owns: the table is the writer's. */
-lade_suspends int lade_sqlite_writer_table(struct lade_sqlite_writer *writer,
-					   const struct lade_sqlite_table_config *config,
-					   struct lade_sqlite_table **ret,
-					   struct lade_sqlite_error *ret_error);
+#define lade_sqlite_writer_table(...) lade_sqlite_writer_table_at(__VA_ARGS__, LADE_SITE)
+lade_suspends int lade_sqlite_writer_table_at(struct lade_sqlite_writer *writer,
+					      const struct lade_sqlite_table_config *config,
+					      struct lade_sqlite_table **ret,
+					      struct lade_sqlite_error *ret_error,
+					      const char *site);
 
 /* lade_sqlite_writer_write - writes rows and moves offsets, in one transaction.
  *
  * Fails as fenced, having written nothing, unless every offset is where it is said to be under the
  * epoch that is said. After any failure nothing is written, unless ret_error->unsure.
  * Returns and suspends as lade_sqlite_query_ask does. */
-lade_suspends int lade_sqlite_writer_write(struct lade_sqlite_writer *writer,
-					   const struct lade_sqlite_part *parts, unsigned n_parts,
-					   const struct lade_sqlite_offset *offsets,
-					   unsigned n_offsets, int64_t limit_ns,
-					   struct lade_sqlite_error *ret_error);
+#define lade_sqlite_writer_write(...) lade_sqlite_writer_write_at(__VA_ARGS__, LADE_SITE)
+lade_suspends int lade_sqlite_writer_write_at(struct lade_sqlite_writer *writer,
+					      const struct lade_sqlite_part *parts,
+					      unsigned n_parts,
+					      const struct lade_sqlite_offset *offsets,
+					      unsigned n_offsets, int64_t limit_ns,
+					      struct lade_sqlite_error *ret_error,
+					      const char *site);
 
 /* lade_sqlite_writer_claim - takes a lane over: its epoch grows by one, and whoever had it before
  * is fenced. A lane that is not there begins at .to, .cluster of @lane.
  *
  * *ret is what is stored now: .cluster and .next_offset as the one before left them.
  * Returns and suspends as lade_sqlite_query_ask does. */
-lade_suspends int lade_sqlite_writer_claim(struct lade_sqlite_writer *writer,
-					   const struct lade_sqlite_offset *lane,
-					   const char *owner, int64_t limit_ns,
-					   struct lade_sqlite_stored *ret,
-					   struct lade_sqlite_error *ret_error);
+#define lade_sqlite_writer_claim(...) lade_sqlite_writer_claim_at(__VA_ARGS__, LADE_SITE)
+lade_suspends int lade_sqlite_writer_claim_at(struct lade_sqlite_writer *writer,
+					      const struct lade_sqlite_offset *lane,
+					      const char *owner, int64_t limit_ns,
+					      struct lade_sqlite_stored *ret,
+					      struct lade_sqlite_error *ret_error,
+					      const char *site);
 
 /* lade_sqlite_writer_read - what is stored of a lane; -ENOENT: nothing.
  *
  * Returns and suspends as lade_sqlite_query_ask does. */
-lade_suspends int lade_sqlite_writer_read(struct lade_sqlite_writer *writer,
-					  const struct lade_sqlite_offset *lane,
-					  int64_t limit_ns, struct lade_sqlite_stored *ret,
-					  struct lade_sqlite_error *ret_error);
+#define lade_sqlite_writer_read(...) lade_sqlite_writer_read_at(__VA_ARGS__, LADE_SITE)
+lade_suspends int lade_sqlite_writer_read_at(struct lade_sqlite_writer *writer,
+					     const struct lade_sqlite_offset *lane,
+					     int64_t limit_ns, struct lade_sqlite_stored *ret,
+					     struct lade_sqlite_error *ret_error,
+					     const char *site);
 
 /* lade_sqlite_writer_free - closes a writer and its tables; NULL is allowed.  Returns NULL.
  *
  * Suspends: yes, and is not cut short by a cancel.  Threads: inside a task only. */
-struct lade_sqlite_writer *lade_sqlite_writer_free(struct lade_sqlite_writer *writer);
+#define lade_sqlite_writer_free(...) lade_sqlite_writer_free_at(__VA_ARGS__, LADE_SITE)
+struct lade_sqlite_writer *lade_sqlite_writer_free_at(struct lade_sqlite_writer *writer,
+						      const char *site);
 
 /* lade_sqlite_query_uses_message - does the query read m? */
 bool lade_sqlite_query_uses_message(const struct lade_sqlite_query *query);

@@ -755,7 +755,7 @@ static int give_up_in_time(struct lade_pipe_engine *e, struct lade_scope *work)
 		e->timed_out = true;
 		lade_cancel(work, lade_ns(0));
 	}
-	return 0;
+	return rc < 0 ? rc : 0;
 }
 LADE_TASK_VOID(give_up_in_time, (struct lade_pipe_engine *, e), (struct lade_scope *, work))
 
@@ -929,7 +929,7 @@ int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live, b
 		fprintf(log, "%s: %s\n", config->name, e->why);
 	*ret_exit = e->exit;
 	lade_pipe_engine_free(e);
-	return rc == -ENOMEM ? rc : 0;
+	return rc == -ENOMEM || rc == -ECANCELED ? rc : 0;
 }
 
 int lade_pipe_connect(const struct lade_pipe_config *config, FILE *log, int *ret_exit)

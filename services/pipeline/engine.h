@@ -232,7 +232,8 @@ struct lade_pipe_engine *lade_pipe_engine_free(struct lade_pipe_engine *engine);
 
 /* lade_pipe_run - runs a pipeline to the end of its source, or until it is asked to stop.
  *
- * @log gets what there is to say. Returns how it ended; engine->why says more.
+ * @log gets what there is to say. Returns 0, and *ret_exit is how it ended; -ECANCELED, with
+ * *ret_exit as well; -ENOMEM.
  * Suspends: yes.  Threads: inside a task only. */
 lade_suspends int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live,
 				bool quiet, int *ret_exit);

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
+
+#include <lade/blocking.h>
 
 /* FNV-1a, 64 bits: it grows byte by byte, and a file is no adversary of itself. */
 #define FNV_BASIS UINT64_C(0xcbf29ce484222325)
@@ -33,32 +34,18 @@ void lade_pipe_beginning_feed(struct lade_pipe_beginning *beginning, int64_t off
 		beginning->hash = (beginning->hash ^ (unsigned char)*bytes++) * FNV_PRIME;
 }
 
-/* Reads up to @len bytes from the start of the file; returns how many, or -errno. */
-static ssize_t read_start(int fd, char *to, size_t len)
-{
-	size_t done = 0;
-	ssize_t n = 1;
-
-	while (done < len && n > 0) {
-		n = pread(fd, to + done, len - done, (off_t)done);
-		if (n < 0)
-			return -errno;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
-}
-
 int lade_pipe_identify(int fd, int64_t offset, struct lade_pipe_identity *ret)
 {
 	size_t len = offset < LADE_POSITION_HASHED ? (size_t)offset : LADE_POSITION_HASHED;
 	struct lade_pipe_beginning beginning;
 	char bytes[LADE_POSITION_HASHED];
 	struct stat st;
-	ssize_t n;
+	int64_t n;
+	int rc = lade_file_stat(fd, &st);
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	n = read_start(fd, bytes, len);
+	if (rc < 0)
+		return rc;
+	n = lade_file_read(fd, bytes, len, 0);
 	if (n < 0)
 		return (int)n;
 	if ((size_t)n < len)
@@ -73,10 +60,10 @@ int lade_pipe_same_file(int fd, const struct lade_pipe_identity *stored, int64_t
 {
 	struct lade_pipe_identity now;
 	struct stat st;
-	int rc;
+	int rc = lade_file_stat(fd, &st);
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
+	if (rc < 0)
+		return rc;
 	if (offset == 0)
 		return LADE_SAME_FILE;
 	if (st.st_dev != stored->device || st.st_ino != stored->inode)

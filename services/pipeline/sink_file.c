@@ -40,24 +40,23 @@ static int cut_torn_line(void *arg)
 	int fd = *(int *)arg;
 	struct stat st;
 	char block[4096];
-	off_t end;
+	int64_t end;
+	int rc = lade_file_stat(fd, &st);
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return 0;
+	if (rc < 0 || !S_ISREG(st.st_mode))
+		return rc;
 	for (end = st.st_size; end > 0;) {
-		size_t want = end < (off_t)sizeof(block) ? (size_t)end : sizeof(block);
-		ssize_t n = pread(fd, block, want, end - (off_t)want);
+		size_t want = end < (int64_t)sizeof(block) ? (size_t)end : sizeof(block);
+		int64_t n = lade_file_read(fd, block, want, end - (int64_t)want);
 
 		if (n < 0)
-			return -errno;
+			return (int)n;
 		while (n > 0 && block[n - 1] != '\n')
 			n--, end--;
 		if (n > 0)
 			break;
 	}
-	return end == st.st_size || ftruncate(fd, end) == 0 ? 0 : -errno;
+	return end == st.st_size ? 0 : lade_file_truncate(fd, end);
 }
 
 int lade_pipe_probe_file(const char *path)
@@ -174,16 +173,24 @@ static uint32_t append_messages(struct to_file *f, struct lade_pipe_batch *b)
 	return n;
 }
 
+/* Where a block begins; -1: nothing can be cut off there. */
+static int64_t end_of(const struct to_file *f)
+{
+	struct stat st;
+
+	return f->path && lade_file_stat(f->fd, &st) == 0 && S_ISREG(st.st_mode) ? st.st_size : -1;
+}
+
 /* Writes the block; what is left of a failed write is cut off. */
 static int write_block(struct to_file *f)
 {
-	off_t start = f->path ? lseek(f->fd, 0, SEEK_END) : -1;
+	int64_t start = end_of(f);
 	size_t done = 0;
 	int rc = lade_write_all(f->fd, f->out.data, f->out.len, &done);
 
 	if (rc == 0 && f->sync)
 		rc = lade_fsync(f->fd);
-	if (rc < 0 && done && start >= 0 && ftruncate(f->fd, start) < 0)
+	if (rc < 0 && done && start >= 0 && lade_file_truncate(f->fd, start) < 0)
 		return -EIO;
 	return rc;
 }

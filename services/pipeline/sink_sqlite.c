@@ -580,7 +580,8 @@ static int sqlite_claim(struct lade_pipe_outlet *outlet, const char *cluster,
 	char owner[96];
 	int rc;
 
-	snprintf(owner, sizeof(owner), "process %ld", (long)getpid());
+	/* A simulation is the same in every process. */
+	snprintf(owner, sizeof(owner), "process %ld", lade_simulated() ? 1 : (long)getpid());
 	for (uint32_t attempt = 1;; attempt++) {
 		rc = lade_sqlite_writer_claim(s->writer, &lane, owner, WRITE_LIMIT_NS, &s->stored,
 					      &error);

@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Lines until the process is asked to stop. */
@@ -93,14 +92,6 @@ void lade_pipe_batch_drop(struct lade_pipe_batch **item)
 	*item = lade_pipe_batch_free(*item);
 }
 
-static int64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 static const char *keep_reason(struct lade_pipe_batch *batch, const char *format, va_list args)
 {
 	char text[300];
@@ -125,7 +116,7 @@ void lade_pipe_reject(struct lade_pipe_batch *batch, uint32_t i, const char *ste
 	fate->verdict = LADE_VERDICT_REJECT;
 	fate->step = step;
 	if (!fate->first_us)
-		fate->first_us = now_us();
+		fate->first_us = lade_wall_ns() / 1000;
 	if (!fate->attempts)
 		fate->attempts = 1;
 }
@@ -140,7 +131,7 @@ void lade_pipe_retry(struct lade_pipe_batch *batch, uint32_t i, const char *form
 	va_end(args);
 	fate->verdict = LADE_VERDICT_RETRY;
 	if (!fate->first_us)
-		fate->first_us = now_us();
+		fate->first_us = lade_wall_ns() / 1000;
 }
 
 /* Makes a message of a line.  Returns 0 or -ENOMEM. */
@@ -322,7 +313,9 @@ static int lines_open(struct lade_pipe_engine *e)
 	}
 	/* A FIFO that nobody writes to yet is waited for where a stop is heard: not in open. */
 	rc = lade_open(c->path, O_RDONLY | O_NONBLOCK, 0, &e->source_fd);
-	if (rc == 0 && fstat(e->source_fd, &st) == 0 && S_ISDIR(st.st_mode))
+	if (rc == 0)
+		rc = lade_file_stat(e->source_fd, &st);
+	if (rc == 0 && S_ISDIR(st.st_mode))
 		rc = -EISDIR;
 	if (rc < 0)
 		return rc == -ECANCELED ? rc
@@ -365,9 +358,12 @@ static int resume_now(void *arg)
 	if (lade_pipe_identity_parse(e->stored.cluster, &before) < 0)
 		return -EINVAL;
 	same = lade_pipe_same_file(e->source_fd, &before, e->resume_offset);
-	if (same == LADE_SAME_FILE &&
-	    lseek(e->source_fd, (off_t)e->resume_offset, SEEK_SET) < 0)
-		return -errno;
+	if (same == LADE_SAME_FILE) {
+		int rc = lade_file_seek(e->source_fd, e->resume_offset);
+
+		if (rc < 0)
+			return rc;
+	}
 	return same;
 }
 

@@ -220,7 +220,7 @@ static int load_reply(void *arg, const struct lade_cache_key *key, struct lade_c
 static int fetch_wanted(struct http *h, struct wanted *w)
 {
 	w->rc = lade_cache_get(h->cache, w->url, w->len + 1, &w->got);
-	return 0;
+	return w->rc == -ECANCELED ? w->rc : 0;
 }
 LADE_TASK_VOID(fetch_wanted, (struct http *, h), (struct wanted *, w))
 

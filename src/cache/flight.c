@@ -442,7 +442,8 @@ static int cache_load(struct flight *f)
 			  : lade_within(f->cache->config.load_timeout, run_load(f, &load));
 	f->node = NULL;
 	flight_end(f, rc, &load);
-	return 0;
+	/* A failure is told to those who wait for it; the task itself has done its work. */
+	return rc == -ECANCELED ? rc : 0;
 }
 
 static void cache_load_drop(struct flight *f)

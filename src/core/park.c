@@ -115,6 +115,14 @@ static int park_cancelled(struct lade_op *op, enum lade_abort_result (*abort)(st
 	return lade_op_wait(op);
 }
 
+/* The caller is not told of the cancel after all: it gets what it waited for. */
+static int outran(struct lade_ctl *ctl, int result)
+{
+	if ((ctl->gate & GATE_OBSERVED) && result != -ECANCELED)
+		ctl->loop->observer->outran(ctl->loop->observer, ctl);
+	return result;
+}
+
 int lade_park_at(struct lade_op *op, enum lade_abort_result (*abort)(struct lade_op *),
 		 const char *site)
 {
@@ -129,11 +137,10 @@ int lade_park_at(struct lade_op *op, enum lade_abort_result (*abort)(struct lade
 		return op->result;
 	}
 	rc = lade_enter(site);
-	if (op->state == OP_DONE)
-		return op->result;
 	if (rc < 0)
-		return park_cancelled(op, abort);
-	return lade_op_wait(op);
+		return outran(lade_cur, op->state == OP_DONE ? op->result
+							     : park_cancelled(op, abort));
+	return op->state == OP_DONE ? op->result : lade_op_wait(op);
 }
 
 /* A sleep: an op that a timer completes. */

@@ -380,6 +380,7 @@ int sim_fd_new(struct sim *sim, enum sim_kind kind, struct sim_fd **ret)
 	if (!*ret)
 		return -ENOMEM;
 	(*ret)->kind = kind;
+	(*ret)->serial = ++sim->fds_made;
 	(*ret)->site = sim->loop->observer ? sim->loop->observer->site : "";
 	lade_list_init(&(*ret)->waiters);
 	sim->fds[at] = *ret;
@@ -428,7 +429,7 @@ static int transfer_effect(struct lade_io *io)
 
 	int rc = sim_fault(sim, t.out ? "write" : "read");
 
-	return rc < 0 ? rc : f ? sim_file_transfer(sim, f, &t) : -EBADF;
+	return rc < 0 ? rc : f ? sim_file_transfer(sim, f, &t, true) : -EBADF;
 }
 
 static int fsync_effect(struct lade_io *io)

@@ -2,7 +2,9 @@
 /* sim_file.c - simulated files: in memory, by name.
  *
  * A file that the run has not written is read from the real one, once; what is written stays in
- * memory. There are no folders: a name is what the program says it is.
+ * memory, unless LADE_SIM_SAVE names a folder that the run's end puts it into. There are no
+ * folders: a name is what the program says it is. A file that is removed while it is open lives on
+ * without its name, as everywhere.
  *
  * LIMITS  config.disk_bytes in all files together; then ENOSPC. */
 
@@ -12,6 +14,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,13 +27,17 @@ struct sim_inode {
 	char *data;
 	uint64_t len;	   /* bytes in it */
 	uint64_t capacity; /* bytes in data */
+	bool nameless;	   /* it was removed; who has it open has it still */
+	bool absent;	   /* there is no file of this name, whatever the real system has */
+	bool written;	   /* it is not as the real one was */
 	char name[];
 };
 
+/* Also one that says that there is no such file. */
 static struct sim_inode *inode_of(struct sim *sim, const char *name)
 {
 	for (struct sim_inode *i = sim->inodes; i; i = i->next)
-		if (strcmp(i->name, name) == 0)
+		if (!i->nameless && strcmp(i->name, name) == 0)
 			return i;
 	return NULL;
 }
@@ -69,14 +78,14 @@ static int resize(struct sim *sim, struct sim_inode *i, uint64_t len)
 /* Reads the real file, if there is one.  Returns 1: there is; 0: there is none; or -errno. */
 static int load(struct sim *sim, const char *name, struct sim_inode **ret)
 {
-	int fd = open(name, O_RDONLY | O_CLOEXEC), rc;
+	int fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC), rc;
 	struct stat s;
 	ssize_t n = 0;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	rc = fstat(fd, &s) < 0 ? -errno : !S_ISREG(s.st_mode) ? -EACCES : 1;
-	if (rc == 1) {
+	rc = fstat(fd, &s) < 0 ? -errno : !S_ISREG(s.st_mode) ? -EACCES : 0;
+	if (rc == 0) {
 		*ret = inode_new(sim, name);
 		rc = *ret ? resize(sim, *ret, (uint64_t)s.st_size) : -ENOMEM;
 	}
@@ -86,14 +95,24 @@ static int load(struct sim *sim, const char *name, struct sim_inode **ret)
 			rc = n < 0 ? -errno : -EIO;
 	}
 	close(fd);
+	/* Half a file is none: the next open reads it again. */
+	if (rc < 0 && *ret)
+		(*ret)->nameless = true;
 	return rc < 0 ? rc : 1;
+}
+
+/* Returns 1: there is such a file; 0: there is none, and *ret may be NULL; or -errno. */
+static int find(struct sim *sim, const char *path, struct sim_inode **ret)
+{
+	*ret = inode_of(sim, path);
+	return *ret ? !(*ret)->absent : load(sim, path, ret);
 }
 
 int sim_open(struct sim *sim, const char *path, int flags)
 {
-	struct sim_inode *i = inode_of(sim, path);
+	struct sim_inode *i;
 	struct sim_fd *f;
-	int fd, rc = i ? 1 : load(sim, path, &i);
+	int fd, rc = find(sim, path, &i);
 
 	if (rc < 0)
 		return rc;
@@ -101,10 +120,14 @@ int sim_open(struct sim *sim, const char *path, int flags)
 		return -EEXIST;
 	if (rc == 0 && !(flags & O_CREAT))
 		return -ENOENT;
-	if (rc == 0 && !(i = inode_new(sim, path)))
+	if (rc == 0 && !i && !(i = inode_new(sim, path)))
 		return -ENOMEM;
-	if ((flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY)
+	i->absent = false;
+	i->written |= rc == 0;
+	if ((flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY) {
+		i->written = true;
 		(void)resize(sim, i, 0);
+	}
 	fd = sim_fd_new(sim, SIM_FILE, &f);
 	if (fd < 0)
 		return fd;
@@ -134,10 +157,12 @@ static int file_write(struct sim *sim, struct sim_inode *i, int64_t at, const ch
 		return rc;
 	if (len)
 		memcpy(i->data + at, buf, len);
+	i->written = true;
 	return (int)len;
 }
 
-int sim_file_transfer(struct sim *sim, struct sim_fd *f, const struct lade_transfer *t)
+int sim_file_transfer(struct sim *sim, struct sim_fd *f, const struct lade_transfer *t,
+		      bool is_effect)
 {
 	int mode = f->flags & O_ACCMODE, rc;
 	size_t len = t->len;
@@ -153,7 +178,7 @@ int sim_file_transfer(struct sim *sim, struct sim_fd *f, const struct lade_trans
 		len = 1 + (size_t)sim_below(sim, len - 1);
 	rc = t->out ? file_write(sim, f->inode, at, t->buf, len)
 		    : file_read(f->inode, at, t->buf, len);
-	if (t->out && rc > 0)
+	if (t->out && rc > 0 && is_effect)
 		sim_effect(sim, &(struct lade_effect){
 					.kind = EFFECT_WRITE,
 					.peer = f->inode->name,
@@ -166,12 +191,94 @@ int sim_file_transfer(struct sim *sim, struct sim_fd *f, const struct lade_trans
 	return rc;
 }
 
+int sim_file_stat(struct sim *sim, const struct sim_fd *f, const char *path, struct stat *ret)
+{
+	struct sim_inode *i = f ? f->inode : NULL;
+	int rc = f ? 1 : find(sim, path, &i);
+
+	if (rc <= 0)
+		return rc < 0 ? rc : -ENOENT;
+	memset(ret, 0, sizeof(*ret));
+	ret->st_mode = S_IFREG | 0644;
+	ret->st_size = (off_t)i->len;
+	ret->st_nlink = !i->nameless;
+	/* The same in every run: a program may keep it. */
+	ret->st_ino = (ino_t)lade_hash_fnv(LADE_HASH_FNV, i->name, strlen(i->name));
+	return 0;
+}
+
+int sim_file_truncate(struct sim *sim, struct sim_fd *f, int64_t len)
+{
+	int rc;
+
+	if ((f->flags & O_ACCMODE) == O_RDONLY)
+		return -EBADF;
+	if (sim_chance(sim, sim->config.io_error))
+		return -EIO;
+	f->inode->written = true;
+	rc = resize(sim, f->inode, (uint64_t)len);
+	sim_trace(sim, "truncate %s to %lld: %d", f->inode->name, (long long)len, rc);
+	return rc;
+}
+
+static bool is_open(const struct sim *sim, const struct sim_inode *i)
+{
+	for (uint32_t n = 0; n < sim->fds_len; n++)
+		if (sim->fds[n] && sim->fds[n]->inode == i)
+			return true;
+	return false;
+}
+
+int sim_file_remove(struct sim *sim, const char *path)
+{
+	struct sim_inode *i, *none;
+	int rc = find(sim, path, &i);
+
+	if (rc <= 0)
+		return rc < 0 ? rc : -ENOENT;
+	none = i;
+	if (is_open(sim, i)) {
+		none = inode_new(sim, path);
+		if (!none)
+			return -ENOMEM;
+		i->nameless = true;
+	}
+	none->absent = true;
+	(void)resize(sim, none, 0);
+	sim_trace(sim, "remove %s", path);
+	return 0;
+}
+
+/* What was written goes into a folder of the real system, each file under its whole name with the
+ * slashes made percent signs, as editors name their copies. */
+static void save(const struct sim_inode *i, const char *folder)
+{
+	char path[PATH_MAX];
+	int len = snprintf(path, sizeof(path), "%s/", folder), fd;
+	ssize_t n = 0;
+
+	if (len < 0 || (size_t)len + strlen(i->name) >= sizeof(path))
+		return;
+	for (const char *c = i->name; *c; c++)
+		path[len++] = *c == '/' ? '%' : *c;
+	path[len] = 0;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return;
+	for (uint64_t done = 0; n >= 0 && done < i->len; done += (uint64_t)n)
+		n = write(fd, i->data + done, i->len - done);
+	close(fd);
+}
+
 void sim_files_free(struct sim *sim)
 {
+	const char *folder = getenv("LADE_SIM_SAVE");
 	struct sim_inode *next;
 
 	for (struct sim_inode *i = sim->inodes; i; i = next) {
 		next = i->next;
+		if (folder && *folder && i->written && !i->absent && !i->nameless)
+			save(i, folder);
 		lade_free(i->data);
 		lade_free(i);
 	}

@@ -50,7 +50,8 @@ struct meeting {
 	struct lade_timer timer;
 	struct sim *sim;
 	int fd;		     /* of who connects */
-	struct sim_fd *self; /* what that descriptor was then */
+	struct sim_fd *self; /* what that descriptor was then; it may be closed by now */
+	uint64_t serial;     /* its: neither number nor address says that it is the same */
 	uint16_t port;	     /* where to */
 	int tries;	     /* so far */
 };
@@ -427,7 +428,8 @@ static void meeting_due(struct lade_timer *timer)
 	struct meeting *m = LADE_CONTAINER(timer, struct meeting, timer);
 	struct sim *sim = m->sim;
 	struct sim_fd *listener = listener_at(sim, m->port);
-	bool closed = sim_fd_of(sim, m->fd) != m->self;
+	struct sim_fd *now = sim_fd_of(sim, m->fd);
+	bool closed = !now || now->serial != m->serial;
 
 	if (!closed && listener && is_full(sim, listener) && ++m->tries < CONNECT_TRIES) {
 		lade_timer_start(sim->loop, &m->timer, sim->loop->now_ns + CONNECT_RETRY_NS,
@@ -459,6 +461,7 @@ int sim_connect(struct sim *sim, const struct sockaddr *where, int *ret_fd)
 	}
 	m->sim = sim;
 	m->fd = fd;
+	m->serial = m->self->serial;
 	m->port = port_of(where);
 	m->self->port = sim->next_port++;
 	m->self->connect_rc = -EINPROGRESS;

@@ -43,6 +43,7 @@ struct sim_inode;
 /* A simulated descriptor. */
 struct sim_fd {
 	enum sim_kind kind;
+	uint64_t serial;	  /* no other descriptor of this simulation has or had it */
 	const char *site;	  /* of the call that opened it, where there is an observer */
 	struct lade_link waiters; /* struct lade_io: who waits until it is ready */
 	struct sim_stream *in;	  /* bytes that come, or NULL */
@@ -69,6 +70,7 @@ struct sim {
 	uint64_t random;	   /* state of the generator; not 0 */
 	struct sim_fd *fds[SIM_FDS_MAX]; /* by descriptor, less SIM_FIRST_FD */
 	uint32_t fds_len;	   /* entries ever used */
+	uint64_t fds_made;	   /* descriptors so far */
 	uint16_t next_port;	   /* for who does not care */
 	struct sim_inode *inodes;  /* all files, latest first */
 	uint64_t disk_used;	   /* bytes in them */
@@ -129,7 +131,11 @@ int sim_connect(struct sim *sim, const struct sockaddr *where, int *ret_fd);
 int sim_look_up(struct sim *sim, const char *host, uint16_t port, lade_address_found *found,
 		void *arg);
 int sim_open(struct sim *sim, const char *path, int flags);
-int sim_file_transfer(struct sim *sim, struct sim_fd *f, const struct lade_transfer *t);
+int sim_file_transfer(struct sim *sim, struct sim_fd *f, const struct lade_transfer *t,
+		      bool is_effect);
+int sim_file_stat(struct sim *sim, const struct sim_fd *f, const char *path, struct stat *ret);
+int sim_file_truncate(struct sim *sim, struct sim_fd *f, int64_t len);
+int sim_file_remove(struct sim *sim, const char *path);
 void sim_files_free(struct sim *sim);
 
 /* sim_close - gives a descriptor back. */

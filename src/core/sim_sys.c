@@ -4,7 +4,11 @@
 #include "core/sim_priv.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
+
+/* The wall clock of every simulation begins on 2026-01-01: a run is the same on any day. */
+#define FIRST_WALL_NS INT64_C(1767225600000000000)
 
 /* What the observer makes of an operation that is about to be tried. */
 int sim_fault(struct sim *sim, const char *what)
@@ -28,7 +32,7 @@ static int stdio_transfer(const struct lade_transfer *t)
 	return n < 0 ? -errno : (int)n;
 }
 
-static int sys_transfer(const struct lade_transfer *t)
+static int do_transfer(const struct lade_transfer *t, bool is_effect)
 {
 	struct sim *sim = here();
 	struct sim_fd *f = sim_fd_of(sim, t->fd);
@@ -39,7 +43,18 @@ static int sys_transfer(const struct lade_transfer *t)
 	rc = sim_fault(sim, t->out ? "write" : "read");
 	if (rc < 0)
 		return rc;
-	return f->kind == SIM_FILE ? sim_file_transfer(sim, f, t) : sim_stream_transfer(sim, f, t);
+	return f->kind == SIM_FILE ? sim_file_transfer(sim, f, t, is_effect)
+				   : sim_stream_transfer(sim, f, t);
+}
+
+static int sys_transfer(const struct lade_transfer *t)
+{
+	return do_transfer(t, true);
+}
+
+static int sys_write_page(const struct lade_transfer *t)
+{
+	return do_transfer(t, false);
 }
 
 static int sys_try_transfer(const struct lade_transfer *t)
@@ -62,8 +77,10 @@ static bool sys_is_ready(int fd, short events)
 
 static int sys_open(const char *path, int flags, mode_t mode)
 {
+	int rc = sim_fault(here(), "open");
+
 	(void)mode;
-	return sim_open(here(), path, flags);
+	return rc < 0 ? rc : sim_open(here(), path, flags);
 }
 
 static void sys_close(int fd)
@@ -73,7 +90,11 @@ static void sys_close(int fd)
 
 static int sys_fsync(int fd)
 {
-	return sim_fd_of(here(), fd) ? 0 : -EBADF;
+	int rc = sim_fault(here(), "fsync");
+
+	if (rc < 0 || !sim_fd_of(here(), fd))
+		return rc < 0 ? rc : -EBADF;
+	return sim_chance(here(), here()->config.io_error) ? -EIO : 0;
 }
 
 static int sys_pipe(int ret_fds[2])
@@ -127,6 +148,64 @@ static int sys_look_up(struct lade_loop *loop, const char *host, uint16_t port,
 	return sim_look_up(loop->backend_data, host, port, found, arg);
 }
 
+static int sys_stat(int fd, struct stat *ret)
+{
+	struct sim_fd *f = sim_fd_of(here(), fd);
+
+	if (!f && fd >= STDIN_FILENO && fd <= STDERR_FILENO)
+		return fstat(fd, ret) < 0 ? -errno : 0;
+	if (!f)
+		return -EBADF;
+	if (f->kind == SIM_FILE)
+		return sim_file_stat(here(), f, NULL, ret);
+	memset(ret, 0, sizeof(*ret));
+	ret->st_mode = f->kind == SIM_PIPE ? S_IFIFO : S_IFSOCK;
+	return 0;
+}
+
+static int sys_stat_path(const char *path, struct stat *ret)
+{
+	return sim_file_stat(here(), NULL, path, ret);
+}
+
+static int sys_truncate(int fd, int64_t len)
+{
+	struct sim_fd *f = sim_fd_of(here(), fd);
+	int rc;
+
+	if (!f || f->kind != SIM_FILE || len < 0)
+		return f ? -EINVAL : -EBADF;
+	rc = sim_fault(here(), "write");
+	return rc < 0 ? rc : sim_file_truncate(here(), f, len);
+}
+
+static int sys_seek(int fd, int64_t offset)
+{
+	struct sim_fd *f = sim_fd_of(here(), fd);
+
+	if (!f || f->kind != SIM_FILE || offset < 0)
+		return !f ? -EBADF : f->kind != SIM_FILE ? -ESPIPE : -EINVAL;
+	f->position = offset;
+	return 0;
+}
+
+static int sys_remove(const char *path)
+{
+	return sim_file_remove(here(), path);
+}
+
+static int64_t sys_clock_ns(bool wall)
+{
+	int64_t now_ns = lade_cur->loop->now_ns;
+
+	return wall ? now_ns - LADE_VIRTUAL_FIRST_NS + FIRST_WALL_NS : now_ns;
+}
+
+static uint64_t sys_random(void)
+{
+	return sim_random(here());
+}
+
 const struct lade_sys sim_sys = {
 	.try_transfer = sys_try_transfer,
 	.transfer = sys_transfer,
@@ -142,4 +221,12 @@ const struct lade_sys sim_sys = {
 	.connect = sys_connect,
 	.connect_state = sys_connect_state,
 	.look_up = sys_look_up,
+	.stat = sys_stat,
+	.stat_path = sys_stat_path,
+	.truncate = sys_truncate,
+	.seek = sys_seek,
+	.remove = sys_remove,
+	.write_page = sys_write_page,
+	.clock_ns = sys_clock_ns,
+	.random = sys_random,
 };

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 struct lade_loop;
@@ -48,6 +49,16 @@ struct lade_sys {
 	 * threads. */
 	int (*look_up)(struct lade_loop *loop, const char *host, uint16_t port,
 		       lade_address_found *found, void *arg);
+	/* For code that may block: see <lade/blocking.h>. The state of a descriptor or a path. */
+	int (*stat)(int fd, struct stat *ret);
+	int (*stat_path)(const char *path, struct stat *ret);
+	int (*truncate)(int fd, int64_t len);
+	int (*seek)(int fd, int64_t offset);
+	int (*remove)(const char *path);
+	/* As transfer does; but to an observer the bytes are not an effect. */
+	int (*write_page)(const struct lade_transfer *t);
+	int64_t (*clock_ns)(bool wall); /* CLOCK_MONOTONIC, or CLOCK_REALTIME */
+	uint64_t (*random)(void);
 };
 
 /* lade_sys_kernel - the real one; defined by the io layer. */

@@ -80,10 +80,12 @@ static bool read_replay(const char *text, char name[128], struct settings *s)
 	s->when = mode_of(mode);
 	s->replay.when = (enum when)s->when;
 	s->replay.point = point;
-	if (s->when == FAULT || s->when == FAULT_ON)
-		s->replay.error = -(int)scope;
-	else if (s->when != NO_MEMORY)
+	if (s->when == FAULT || s->when == FAULT_ON) {
+		s->replay.error = -(int)(scope % 1000);
+		s->replay.try = scope / 1000;
+	} else if (s->when != NO_MEMORY) {
 		s->replay.scope = scope;
+	}
 	return true;
 }
 

@@ -68,6 +68,7 @@ struct injection {
 	uint32_t point;	     /* index; of NO_MEMORY: the allocation, from 1 */
 	uint32_t scope;	     /* index among the enclosing ones, from inside */
 	int error;	     /* of FAULT: the -errno */
+	uint32_t try;	     /* of FAULT: which of the operations that the call tries */
 	const char *where;   /* the scope's place */
 	const char *kind;    /* the scope's kind, in words */
 	const char *call;    /* of FAULT: the operation that fails */
@@ -188,7 +189,8 @@ void explore_print_stack(const char *indent, const uintptr_t *pcs, uint32_t n);
 /* explore_judge - compares a trial with the undisturbed run.  Returns whether there is a finding:
  * which, with its explanation, in @text; what was paid for or done twice in *ret_paid, or NULL. */
 bool explore_judge(const struct outcome *undisturbed, const struct outcome *trial,
-		   const struct injection *injection, int status, bool once, char *text,
-		   size_t len, const struct effect **ret_paid);
+		   const struct injection *injection, int status,
+		   const struct lade_exploration *options, char *text, size_t len,
+		   const struct effect **ret_paid);
 
 #endif

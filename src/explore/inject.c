@@ -27,6 +27,7 @@
 #define JOBS_MAX 64
 #define TRIAL_SECONDS 20
 #define FINDINGS_KEPT 256
+#define CALL_KINDS 6 /* in failures[] */
 
 /* A trial under way. */
 struct job {
@@ -53,6 +54,7 @@ static struct {
 	uint64_t told[FINDINGS_KEPT]; /* hashes of findings that were printed */
 	int told_len;
 	bool replayed; /* the one injection of a replay has been made */
+	uint16_t tries[POINTS_MAX][CALL_KINDS]; /* operations that a point's call has tried */
 } now;
 
 static void *shared(size_t bytes)
@@ -212,7 +214,7 @@ static void judge(const struct injection *injection, const struct outcome *out, 
 	const struct effect *paid;
 	char text[4 * TEXT_BYTES];
 
-	if (!explore_judge(now.undisturbed, out, injection, status, now.scenario->options.once,
+	if (!explore_judge(now.undisturbed, out, injection, status, &now.scenario->options,
 			   text, sizeof(text), &paid))
 		return;
 	now.tally->findings++;
@@ -264,7 +266,8 @@ static bool begin(const struct injection *injection, const struct lade_ctl *ctl)
 		const struct injection *r = &now.settings->replay;
 
 		if (now.replayed || r->when != injection->when || r->point != injection->point ||
-		    r->scope != injection->scope || r->error != injection->error)
+		    r->scope != injection->scope || r->error != injection->error ||
+		    r->try != injection->try)
 			return false;
 		now.replayed = true;
 		now.jobs[0].injection = *injection;
@@ -337,19 +340,21 @@ static void try_cancels(enum when when, struct lade_ctl *ctl, uint32_t point)
 static const struct {
 	const char *call;
 	int errors[3];
-} failures[] = {
+} failures[CALL_KINDS] = {
 	{ "read", { -EIO, -ECONNRESET } },  { "write", { -EIO, -ENOSPC, -EPIPE } },
 	{ "open", { -EMFILE, -ENOENT } },   { "connect", { -ECONNREFUSED, -EMFILE } },
 	{ "accept", { -EMFILE } },	    { "fsync", { -EIO } },
 };
 
 /* Returns whether this process is the trial. */
-static bool try_fault(const struct lade_ctl *ctl, uint32_t point, const char *call, int error)
+static bool try_fault(const struct lade_ctl *ctl, uint32_t point, uint32_t try, const char *call,
+		      int error)
 {
 	for (enum when when = FAULT; when <= FAULT_ON; when++) {
 		const struct injection injection = { .when = when,
 						     .point = point,
 						     .error = error,
+						     .try = try,
 						     .call = call };
 
 		if ((now.settings->when < 0 || now.settings->when == (int)when) &&
@@ -362,13 +367,25 @@ static bool try_fault(const struct lade_ctl *ctl, uint32_t point, const char *ca
 	return false;
 }
 
+/* One call may try many operations, as a transaction of SQLite does: of each kind the first two
+ * fail, the third, the fifth, the ninth and so on. */
 static void try_faults(const struct lade_ctl *ctl, uint32_t point, const char *call)
 {
-	for (size_t i = 0; i < sizeof(failures) / sizeof(*failures); i++)
-		for (int j = 0; j < 3 && strcmp(failures[i].call, call) == 0; j++)
-			if (failures[i].errors[j] &&
-			    try_fault(ctl, point, call, failures[i].errors[j]))
-				return;
+	uint32_t nth;
+	uint32_t i = 0;
+
+	while (i < CALL_KINDS && strcmp(failures[i].call, call) != 0)
+		i++;
+	if (i == CALL_KINDS)
+		return;
+	nth = now.tries[point][i];
+	now.tries[point][i] += nth < UINT16_MAX;
+	if (nth & (nth - 1) || nth == UINT16_MAX)
+		return;
+	for (int j = 0; j < 3; j++)
+		if (failures[i].errors[j] &&
+		    try_fault(ctl, point, nth * CALL_KINDS + i, call, failures[i].errors[j]))
+			return;
 }
 
 static void try_no_memory(const struct lade_ctl *ctl)

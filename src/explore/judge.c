@@ -54,12 +54,13 @@ static const struct effect *find_lost(const struct outcome *a, const struct outc
 }
 
 static const struct effect *find_doubled(const struct outcome *a, const struct outcome *b,
-					 char *text, size_t len)
+					 bool asks_again, char *text, size_t len)
 {
 	for (uint32_t i = 0; i < b->effects_len; i++) {
 		const struct effect *e = &b->effects[i];
 
 		if (e->run != 0 || e->kind == EFFECT_EXCHANGE || !times(a, e, -1) ||
+		    (asks_again && e->kind == EFFECT_SEND) ||
 		    times(b, e, -1) <= times(a, e, -1))
 			continue;
 		snprintf(text, len,
@@ -114,10 +115,11 @@ static bool find_after(const struct outcome *a, const struct outcome *b, bool on
 }
 
 bool explore_judge(const struct outcome *a, const struct outcome *b,
-		   const struct injection *injection, int status, bool once, char *text,
-		   size_t len, const struct effect **ret_paid)
+		   const struct injection *injection, int status,
+		   const struct lade_exploration *options, char *text, size_t len,
+		   const struct effect **ret_paid)
 {
-	bool cancelled = injection->when <= COMPLETED;
+	bool cancelled = injection->when <= COMPLETED, once = options->once;
 	bool effects = cancelled && injection->what != OVERRUN && !once;
 
 	*ret_paid = NULL;
@@ -129,10 +131,10 @@ bool explore_judge(const struct outcome *a, const struct outcome *b,
 		snprintf(text, len, "SWALLOWED CANCEL\n  %s\n", b->swallowed);
 		return true;
 	}
-	if (effects)
+	if (effects && !options->asks_again)
 		*ret_paid = find_lost(a, b, text, len);
 	if (effects && !*ret_paid)
-		*ret_paid = find_doubled(a, b, text, len);
+		*ret_paid = find_doubled(a, b, options->asks_again, text, len);
 	if (*ret_paid)
 		return true;
 	if (cancelled && b->took_ns[0] > a->took_ns[0] + SLOW_NS) {

@@ -71,7 +71,8 @@ static void print_replay(const struct lade_scenario *scenario, uint64_t seed,
 {
 	printf("  replay          LADE_REPLAY='%s:p%u:%s:s%u:seed%llu' ./%s\n", scenario->name,
 	       i->point, explore_when_names[i->when],
-	       i->when == FAULT || i->when == FAULT_ON ? (unsigned)-i->error : i->scope,
+	       i->when == FAULT || i->when == FAULT_ON ? i->try * 1000 + (unsigned)-i->error
+							     : i->scope,
 	       (unsigned long long)seed, program_invocation_short_name);
 }
 

@@ -262,6 +262,7 @@ static void outran(struct lade_observer *o, struct lade_ctl *ctl)
 
 	(void)o;
 	k->told = k->told_before;
+	k->after -= k->after > 0;
 }
 
 static void delivered(struct lade_observer *o, struct lade_ctl *ctl)

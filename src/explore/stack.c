@@ -52,6 +52,7 @@ static bool is_ours(const char *line)
 {
 	static const char *const folders[] = { "/src/core/",   "/src/sync/",	"/src/io/",
 					       "/src/stream/", "/src/cache/",	"/src/explore/",
+					       "/src/connectors/",
 					       "/lade/task.h", "/lade/stream.h", "/lade/cache.h",
 					       "/lade/scope.h", "/lade/channel.h" };
 

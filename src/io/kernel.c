@@ -14,7 +14,9 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 static int kernel_try_transfer(const struct lade_transfer *t)
@@ -209,6 +211,55 @@ static int kernel_look_up(struct lade_loop *loop, const char *host, uint16_t por
 	return 0;
 }
 
+static int kernel_stat(int fd, struct stat *ret)
+{
+	return fstat(fd, ret) < 0 ? -errno : 0;
+}
+
+static int kernel_stat_path(const char *path, struct stat *ret)
+{
+	return stat(path, ret) < 0 ? -errno : 0;
+}
+
+static int kernel_truncate(int fd, int64_t len)
+{
+	int rc;
+
+	do {
+		rc = ftruncate(fd, len);
+	} while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : 0;
+}
+
+static int kernel_seek(int fd, int64_t offset)
+{
+	return lseek(fd, offset, SEEK_SET) < 0 ? -errno : 0;
+}
+
+static int kernel_remove(const char *path)
+{
+	return unlink(path) < 0 ? -errno : 0;
+}
+
+static int64_t kernel_clock_ns(bool wall)
+{
+	struct timespec ts;
+
+	clock_gettime(wall ? CLOCK_REALTIME : CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+static uint64_t kernel_random(void)
+{
+	uint64_t bits = 0;
+
+	/* So few bytes come whole; before the system has collected any, the clock is better than
+	 * nothing. */
+	if (getrandom(&bits, sizeof(bits), 0) != sizeof(bits))
+		bits = (uint64_t)kernel_clock_ns(false);
+	return bits;
+}
+
 const struct lade_sys lade_sys_kernel = {
 	.try_transfer = kernel_try_transfer,
 	.transfer = kernel_transfer,
@@ -224,4 +275,12 @@ const struct lade_sys lade_sys_kernel = {
 	.connect = kernel_connect,
 	.connect_state = kernel_connect_state,
 	.look_up = kernel_look_up,
+	.stat = kernel_stat,
+	.stat_path = kernel_stat_path,
+	.truncate = kernel_truncate,
+	.seek = kernel_seek,
+	.remove = kernel_remove,
+	.write_page = kernel_transfer,
+	.clock_ns = kernel_clock_ns,
+	.random = kernel_random,
 };

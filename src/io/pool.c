@@ -15,6 +15,7 @@
  * place. */
 
 #include "io/pool_priv.h"
+#include "io/sys_priv.h"
 
 #include <lade/io.h>
 
@@ -290,22 +291,55 @@ static void leave_place(struct lade_loop *loop)
 		loop->pool_inside--;
 }
 
-/* A call without a thread: where the pool is simulated, after a wait in the queue, which a cancel
- * ends, and the time of the call, which it does not. */
+/* A call where the pool is simulated: it waits in the queue, and a cancel takes it back; then it
+ * takes its time, and a cancel comes too late or stops it; it runs at its end, in the task. */
+struct simulated {
+	struct lade_op op;
+	struct lade_timer timer;
+	const struct lade_blocking_config *config;
+	int64_t begins_ns; /* until then it is in the queue */
+	bool stopped;	   /* a cancel came behind that */
+};
+
+static void simulated_due(struct lade_timer *timer)
+{
+	lade_complete(&LADE_CONTAINER(timer, struct simulated, timer)->op, 0);
+}
+
+static enum lade_abort_result simulated_abort(struct lade_op *op)
+{
+	struct simulated *call = LADE_CONTAINER(op, struct simulated, op);
+	struct lade_loop *loop = op->task->loop;
+
+	if (loop->now_ns < call->begins_ns) {
+		lade_timer_stop(loop, &call->timer);
+		return LADE_ABORTED;
+	}
+	call->stopped = true;
+	return LADE_PENDING;
+}
+
+/* A call without a thread: with the virtual clock at once, in a simulation after a while. */
 static int call_here(const struct lade_blocking_config *config, const char *site)
 {
 	struct lade_loop *loop = lade_loop_here();
 	int64_t ns = loop->backend->pool_ns ? loop->backend->pool_ns(loop, false) : 0;
+	struct simulated call = {
+		.op = { .what = config->what ? config->what : "a blocking call",
+			.site = site,
+			.abort = config->always ? NULL : simulated_abort },
+		.config = config,
+		.begins_ns = loop->now_ns + ns / 2,
+	};
 	int rc = 0;
 
-	if (ns > 0 && !config->always)
-		rc = lade_sleep_until_at((struct lade_instant){ loop->now_ns + ns / 2 }, site);
-	if (rc < 0)
-		return rc;
-	if (ns > 0)
-		lade_shield(lade_s(3600))
-			rc = lade_sleep_until_at((struct lade_instant){ loop->now_ns + ns / 2 },
-						 site);
+	if (ns > 0) {
+		lade_timer_start(loop, &call.timer, loop->now_ns + ns, TIMER_OP, simulated_due);
+		rc = lade_op_wait(&call.op);
+	}
+	/* It is stopped as it begins; or it had just returned. */
+	if (call.stopped && config->stop && lade_sys_here()->random() & 1)
+		config->stop(config->arg);
 	return rc < 0 ? rc : config->fn(config->arg);
 }
 
@@ -330,6 +364,8 @@ int lade_blocking_at(const struct lade_blocking_config *config, const char *site
 
 	if (rc < 0 && !config->always)
 		return rc;
+	if (rc < 0)
+		(void)lade_outran(0); /* the caller is not told of the cancel */
 	if (loop->backend->exact)
 		return call_here(config, site);
 	if (!pool_of(loop))

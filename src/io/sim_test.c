@@ -4,13 +4,17 @@
 #include "core/io_priv.h"
 #include "tap.h"
 
+#include <lade/blocking.h>
 #include <lade/io.h>
 #include <lade/join.h>
 #include <lade/scope.h>
+#include <lade/select.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void (*body)(void);
@@ -260,6 +264,38 @@ static void what_was_sent_before_the_end_is_read(void)
 	lade_close(fds[0]);
 }
 
+/* A connection that is given up while it is made, and another one with its number, and perhaps its
+ * memory: the first must not come to life in it. */
+static void connect_again(void)
+{
+	char a_address[32], b_address[32], got = 0;
+	int a, b, given_up, fd, other;
+
+	CHECK_EQ(lade_listen("127.0.0.1:0", &a), 0);
+	CHECK_EQ(lade_listen("127.0.0.1:0", &b), 0);
+	snprintf(a_address, sizeof(a_address), "127.0.0.1:%d", lade_local_port(a));
+	snprintf(b_address, sizeof(b_address), "127.0.0.1:%d", lade_local_port(b));
+	for (int i = 0; i < 20; i++) {
+		if (lade_within(lade_us(1), lade_connect_to(a_address, &given_up)) == 0)
+			lade_close(given_up);
+		CHECK_EQ(lade_connect_to(b_address, &fd), 0);
+		CHECK_EQ(lade_accept(b, &other), 0);
+		CHECK_EQ(lade_sleep(lade_ms(2)), 0);
+		CHECK_EQ(lade_write(fd, "x", 1), 1);
+		CHECK_EQ(lade_within(lade_s(1), lade_read(other, &got, 1)), 1);
+		lade_close(fd);
+		lade_close(other);
+	}
+	lade_close(a);
+	lade_close(b);
+}
+
+static void a_connection_that_was_given_up_is_not_made_in_the_place_of_the_next(void)
+{
+	simulate("1", "", connect_again);
+	simulate("2", "", connect_again);
+}
+
 static void bytes_arrive_although_the_sender_has_closed(void)
 {
 	simulate("1", "cut=500", what_was_sent_before_the_end_is_read);
@@ -459,6 +495,128 @@ static void open_many(void)
 	CHECK_EQ(pairs, 65536 / 2);
 }
 
+/* A pipe that is written to later, and a file, which can always be read. */
+static void select_ready(void)
+{
+	int fds[2], file;
+	char c;
+
+	CHECK_EQ(lade_pipe(fds), 0);
+	CHECK_EQ(lade_open("a file", O_RDWR | O_CREAT, 0600, &file), 0);
+	CHECK_EQ(lade_select(lade_readable_case(fds[0]), lade_after(lade_ms(5))), 1);
+	CHECK_EQ(lade_select(lade_readable_case(fds[0]), lade_writable_case(fds[1])), 1);
+	CHECK_EQ(lade_write(fds[1], "x", 1), 1);
+	CHECK_EQ(lade_select(lade_after(lade_ms(5)), lade_readable_case(fds[0])), 1);
+	CHECK_EQ(lade_select(lade_readable_case(file), lade_after(lade_ms(5))), 0);
+	CHECK_EQ(lade_read(fds[0], &c, 1), 1);
+	/* A deadline, which the loop delivers, looks once more. */
+	CHECK_EQ(lade_within(lade_ms(1), lade_select(lade_readable_case(fds[0]),
+						     lade_after(lade_s(1)))),
+		 -ETIME);
+	lade_close(fds[0]);
+	lade_close(fds[1]);
+	lade_close(file);
+}
+
+static void a_select_sees_what_is_ready_in_the_simulation(void)
+{
+	simulate("1", "", select_ready);
+	simulate("2", "", select_ready);
+}
+
+/* The calls for code that blocks find the same files, and another clock. */
+static int block_on_a_file(void *arg)
+{
+	struct stat st;
+	char back[4] = "";
+	int fd = lade_file_open("a file", O_RDWR | O_CREAT, 0600);
+
+	(void)arg;
+	CHECK(lade_simulated());
+	CHECK(fd > 1000);
+	CHECK_EQ(lade_file_write(fd, "abcd", 4, 2), 0);
+	CHECK_EQ(lade_file_read(fd, back, 4, 4), 2);
+	CHECK_STR(back, "cd");
+	CHECK_EQ(lade_file_sync(fd), 0);
+	CHECK_EQ(lade_file_stat(fd, &st), 0);
+	CHECK_EQ(st.st_size, 6);
+	CHECK(S_ISREG(st.st_mode));
+	CHECK_EQ(lade_file_truncate(fd, 3), 0);
+	CHECK_EQ(lade_file_stat_path("a file", &st), 0);
+	CHECK_EQ(st.st_size, 3);
+	CHECK_EQ(lade_file_seek(fd, 2), 0);
+	CHECK_EQ(lade_clock_ns(), lade_now().mono_ns);
+	CHECK_EQ(lade_wall_ns() / INT64_C(1000000000), 1767225600);
+	/* Removed, it is there for who has it open, and another one can have its name. */
+	CHECK_EQ(lade_file_remove("a file"), 0);
+	CHECK_EQ(lade_file_stat_path("a file", &st), -ENOENT);
+	CHECK_EQ(lade_file_remove("a file"), -ENOENT);
+	CHECK_EQ(lade_file_open("a file", O_RDONLY, 0), -ENOENT);
+	CHECK_EQ(lade_file_stat(fd, &st), 0);
+	CHECK_EQ(st.st_size, 3);
+	return fd;
+}
+
+static void block_on_files(void)
+{
+	int fd = lade_blocking(block_on_a_file, NULL), again;
+	char c = 0;
+
+	CHECK_EQ(lade_read(fd, &c, 1), 1);
+	CHECK_EQ(c, 'a');
+	CHECK_EQ(lade_open("a file", O_RDWR | O_CREAT | O_EXCL, 0600, &again), 0);
+	CHECK_EQ(lade_read(again, &c, 1), 0);
+	lade_close(fd);
+	lade_close(again);
+	/* A real file is gone in the simulation, and nowhere else. */
+	CHECK_EQ(lade_file_remove("/etc/hosts"), 0);
+	CHECK_EQ(lade_file_open("/etc/hosts", O_RDONLY, 0), -ENOENT);
+	CHECK_EQ(access("/etc/hosts", R_OK), 0);
+	CHECK_EQ(lade_file_truncate(99, 0), -EBADF);
+	CHECK_EQ(lade_file_seek(99, 0), -EBADF);
+}
+
+static void code_that_blocks_finds_the_simulated_files_and_clock(void)
+{
+	simulate("1", "cut=900", block_on_files);
+	simulate("2", "cut=0", block_on_files);
+}
+
+static void write_a_file(void)
+{
+	size_t done = 0;
+	int fd, gone;
+
+	CHECK_EQ(lade_open("folder/kept", O_WRONLY | O_CREAT, 0600, &fd), 0);
+	CHECK_EQ(lade_write_all(fd, "text", 4, &done), 0);
+	lade_close(fd);
+	CHECK_EQ(lade_open("gone", O_WRONLY | O_CREAT, 0600, &gone), 0);
+	lade_close(gone);
+	CHECK_EQ(lade_file_remove("gone"), 0);
+	CHECK_EQ(lade_open("/etc/hosts", O_RDONLY, 0, &fd), 0);
+	lade_close(fd);
+}
+
+static void what_was_written_can_be_kept(void)
+{
+	char folder[] = "/tmp/lade-sim-XXXXXX", path[64], text[8] = "";
+	int fd;
+
+	CHECK(mkdtemp(folder));
+	setenv("LADE_SIM_SAVE", folder, 1);
+	simulate("1", "", write_a_file);
+	unsetenv("LADE_SIM_SAVE");
+	snprintf(path, sizeof(path), "%s/folder%%kept", folder);
+	fd = open(path, O_RDONLY);
+	CHECK(fd >= 0);
+	CHECK_EQ(read(fd, text, sizeof(text)), 4);
+	CHECK_STR(text, "text");
+	close(fd);
+	unlink(path);
+	/* Nothing else was. */
+	CHECK_EQ(rmdir(folder), 0);
+}
+
 static void more_descriptors_than_the_limit_are_refused(void)
 {
 	simulate("1", "buffer_bytes=1", open_many);
@@ -532,6 +690,7 @@ int main(void)
 	TAP(a_connection_to_nobody_is_refused);
 	TAP(who_finds_the_backlog_full_waits_and_gives_up);
 	TAP(a_writer_waits_for_a_slow_reader);
+	TAP(a_connection_that_was_given_up_is_not_made_in_the_place_of_the_next);
 	TAP(bytes_arrive_although_the_sender_has_closed);
 	TAP(a_file_is_kept_in_memory_and_nowhere_else);
 	TAP(a_real_file_can_be_read);
@@ -541,6 +700,9 @@ int main(void)
 	TAP(a_blocking_call_takes_simulated_time);
 	TAP_DIES(when_all_wait_and_nothing_can_come_the_process_ends, "waits for readable at ");
 	TAP(what_is_ready_already_is_not_waited_for);
+	TAP(a_select_sees_what_is_ready_in_the_simulation);
+	TAP(code_that_blocks_finds_the_simulated_files_and_clock);
+	TAP(what_was_written_can_be_kept);
 	TAP(more_descriptors_than_the_limit_are_refused);
 	TAP(a_call_that_could_complete_at_once_switches_when_the_seed_says_so);
 	TAP(a_setting_that_is_none_is_refused);

@@ -11,6 +11,7 @@
  * INVARIANT  chosen is settled once; while pending > 0 the cases are still the kernel's. */
 
 #include "core/switch.h"
+#include "core/sys.h"
 #include "sync/select_priv.h"
 
 #include <errno.h>
@@ -52,10 +53,16 @@ static const struct lade_case_type ready_case;
  * index, or -ECANCELED. */
 static int last_look(const struct lade_selecting *s)
 {
-	for (int i = 0; i < s->armed; i++)
+	struct lade_ctl *before = lade_cur;
+	int index = -ECANCELED;
+
+	/* Looked at for the task, though it is the loop, or another task, that looks. */
+	lade_cur = s->op.task;
+	for (int i = 0; i < s->armed && index < 0; i++)
 		if (s->cases[i].type == &ready_case && ready_case.try(&s->cases[i]) == 0)
-			return i;
-	return -ECANCELED;
+			index = i;
+	lade_cur = before;
+	return index;
 }
 
 static enum lade_abort_result select_abort(struct lade_op *op)
@@ -210,8 +217,12 @@ _Static_assert(sizeof(struct ready_room) <= sizeof(((struct lade_case *)0)->room
 static int ready_try(struct lade_case *c)
 {
 	struct pollfd p = { .fd = (int)c->number, .events = c->slot ? POLLOUT : POLLIN };
-	int n = poll(&p, 1, 0);
+	const struct lade_sys *sys = lade_cur->loop->backend->sys;
+	int n;
 
+	if (sys) /* its descriptors are none of the kernel's */
+		return sys->is_ready(p.fd, p.events) ? 0 : -EAGAIN;
+	n = poll(&p, 1, 0);
 	if (n > 0)
 		return p.revents & POLLNVAL ? -EBADF : 0;
 	return n == 0 || errno == EINTR ? -EAGAIN : -errno;

@@ -11,9 +11,15 @@
  * Names are resolved by the runtime and handed over: libcurl's own resolver thread would be joined
  * when a transfer is removed, and a cancel would wait for DNS. Answers are kept for half a minute.
  *
+ * A client that is made in a simulation has no libcurl behind it: its twin in sim_client.c does
+ * what it would do, on the simulated connections.
+ *
  * LIMITS  in the configuration; 64 host names are remembered; at most five redirects, to http and
  * https only. */
 
+#include "connectors/http/http_priv.h"
+
+#include <lade/blocking.h>
 #include <lade/http.h>
 #include <lade/io.h>
 #include <lade/scope.h>
@@ -32,7 +38,6 @@
 
 #define NAMES_MAX 64
 #define NAME_TTL_NS INT64_C(30000000000)
-#define REDIRECTS_MAX 5L
 #define CONNECT_TIMEOUT_S 30L
 #define IDLE_HANDLES_MAX 64
 
@@ -53,7 +58,7 @@ struct name {
 
 struct lade_http {
 	struct lade_http_config config;
-	CURLM *multi;
+	CURLM *multi;		      /* NULL: simulated, see sim_client.c */
 	struct lade_alarm timer;      /* libcurl's */
 	struct lade_alarm kick;	      /* hands requests over, or cleans up */
 	struct lade_link incoming;    /* transfers to add or remove */
@@ -79,6 +84,7 @@ struct transfer {
 	bool cancelled;	 /* to be removed */
 	bool too_long;	 /* the body passed its limit */
 	bool no_memory;	 /* the body could not be kept */
+	bool in_head;	 /* a status has come, and not yet the end of its fields */
 	char text[CURL_ERROR_SIZE];
 };
 
@@ -229,6 +235,11 @@ static void take_finished(struct lade_http *h)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
 		remove_transfer(t);
 		rc = t->too_long ? -EMSGSIZE : error_of(t, code);
+		/* To libcurl a connection that ends among the fields is a reply without a body. */
+		if (rc == 0 && t->in_head) {
+			rc = -ECONNRESET;
+			strcpy(t->text, "the connection ended within the head of the reply");
+		}
 		if (rc < 0)
 			snprintf(t->reply->error, sizeof(t->reply->error), "%.159s",
 				 *t->text ? t->text : curl_easy_strerror(code));
@@ -318,6 +329,19 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *user)
 	return len;
 }
 
+/* A line of a reply's head, or of a trailer. */
+static size_t on_field(char *bytes, size_t size, size_t count, void *user)
+{
+	struct transfer *t = user;
+	size_t len = size * count;
+
+	if (len > 5 && memcmp(bytes, "HTTP/", 5) == 0)
+		t->in_head = true;
+	else if (len && (*bytes == '\r' || *bytes == '\n'))
+		t->in_head = false;
+	return len;
+}
+
 static CURL *take_handle(struct lade_http *h)
 {
 	return h->idle_count ? h->idle[--h->idle_count] : curl_easy_init();
@@ -353,8 +377,10 @@ static bool set_options(struct transfer *t, const struct lade_http_request *requ
 	curl_easy_setopt(e, CURLOPT_RESOLVE, t->resolve);
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_field);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L);
-	curl_easy_setopt(e, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
+	curl_easy_setopt(e, CURLOPT_MAXREDIRS, (long)HTTP_REDIRECTS_MAX);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
@@ -486,6 +512,8 @@ int lade_http_fetch_at(struct lade_http *http, const struct lade_http_request *r
 	*ret = (struct lade_http_reply){ .retry_after_ns = -1 };
 	if (lade_cancelled())
 		return -ECANCELED;
+	if (!http->multi)
+		return lade_http_sim_fetch(&http->config, request, ret, site);
 	/* Not on the stack: libcurl's error buffer alone is larger than most frames. */
 	t = lade_calloc(1, sizeof(*t));
 	if (!t)
@@ -512,31 +540,25 @@ void lade_http_reply_done(struct lade_http_reply *reply)
 
 /* The client */
 
-int lade_http_new(const struct lade_http_config *config, struct lade_http **ret)
+static void set_defaults(struct lade_http_config *config)
+{
+	if (!config->connections_max)
+		config->connections_max = 256;
+	if (!config->host_connections_max)
+		config->host_connections_max = 64;
+	if (!config->body_bytes_max)
+		config->body_bytes_max = (size_t)16 << 20;
+}
+
+static int open_multi(struct lade_http *h)
 {
 	static atomic_bool initialised;
-	struct lade_http *h;
 
 	if (!atomic_exchange(&initialised, true) && curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
 		return -EIO;
-	h = lade_calloc(1, sizeof(*h));
-	if (!h)
-		return -ENOMEM;
-	h->config = *config;
-	if (!h->config.connections_max)
-		h->config.connections_max = 256;
-	if (!h->config.host_connections_max)
-		h->config.host_connections_max = 64;
-	if (!h->config.body_bytes_max)
-		h->config.body_bytes_max = (size_t)16 << 20;
-	lade_list_init(&h->incoming);
-	lade_alarm_init(&h->timer, timer_due, h);
-	lade_alarm_init(&h->kick, kicked, h);
 	h->multi = curl_multi_init();
-	if (!h->multi) {
-		lade_free(h);
+	if (!h->multi)
 		return -ENOMEM;
-	}
 	curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
 	curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
@@ -545,8 +567,27 @@ int lade_http_new(const struct lade_http_config *config, struct lade_http **ret)
 			  (long)h->config.connections_max);
 	curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
 			  (long)h->config.host_connections_max);
-	*ret = h;
 	return 0;
+}
+
+int lade_http_new(const struct lade_http_config *config, struct lade_http **ret)
+{
+	struct lade_http *h = lade_calloc(1, sizeof(*h));
+	int rc;
+
+	if (!h)
+		return -ENOMEM;
+	h->config = *config;
+	set_defaults(&h->config);
+	lade_list_init(&h->incoming);
+	lade_alarm_init(&h->timer, timer_due, h);
+	lade_alarm_init(&h->kick, kicked, h);
+	rc = lade_simulated() ? 0 : open_multi(h);
+	if (rc < 0)
+		lade_free(h);
+	else
+		*ret = h;
+	return rc;
 }
 
 static void clean_up(void *arg)
@@ -555,12 +596,13 @@ static void clean_up(void *arg)
 
 	for (uint32_t i = 0; i < h->idle_count; i++)
 		curl_easy_cleanup(h->idle[i]);
-	curl_multi_cleanup(h->multi);
+	if (h->multi)
+		curl_multi_cleanup(h->multi);
 	lade_alarm_stop(&h->timer);
 	lade_complete(h->freeing, 0);
 }
 
-struct lade_http *lade_http_free(struct lade_http *http)
+struct lade_http *lade_http_free_at(struct lade_http *http, const char *site)
 {
 	struct lade_op op = LADE_OP("an HTTP client to close");
 
@@ -570,7 +612,7 @@ struct lade_http *lade_http_free(struct lade_http *http)
 	lade_alarm_stop(&http->kick);
 	lade_alarm_init(&http->kick, clean_up, http);
 	lade_alarm_start(&http->kick, lade_now());
-	(void)!lade_park(&op, NULL);
+	(void)!lade_park_at(&op, NULL, site);
 	lade_free(http);
 	return NULL;
 }

@@ -8,6 +8,7 @@
 #include "backend.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 #define BODY_MAX 2000 /* the clients' limits */
 #define HOST_CONNECTIONS_MAX 4
@@ -444,6 +445,123 @@ ASKING(a_client_forgets_the_oldest_names_and_frees_handles_beyond_its_limit)
 		check_many(http, port);
 }
 
+/* A proxy that hands bytes on, and after so many cuts the connection. */
+struct proxy {
+	int listener, server_port;
+	size_t of_request, of_reply; /* bytes that it lets through */
+	bool hard;		     /* it resets; else the bytes end */
+};
+
+/* Hands on up to @max bytes, up to the empty line or, with @all, the end.  Returns 0: all have
+ * gone; 1: it is to be cut; < 0. */
+static int hand_on(int from, int to, size_t max, bool all)
+{
+	char bytes[4096];
+	size_t seen = 0, done;
+	int n, rc;
+
+	while ((n = lade_read(from, bytes + seen, sizeof(bytes) - 1 - seen)) > 0) {
+		size_t len = (size_t)n, left = max - seen, pass = len < left ? len : left;
+
+		done = 0;
+		rc = lade_write_all(to, bytes + seen, pass, &done);
+		if (rc < 0 || pass < len)
+			return rc < 0 ? rc : 1;
+		seen += len;
+		bytes[seen] = 0;
+		if (!all && strstr(bytes, "\r\n\r\n"))
+			return 0;
+	}
+	return n;
+}
+
+/* Closes a connection as it is, or with a reset. */
+static void cut(int fd, bool hard)
+{
+	const struct linger at_once = { .l_onoff = 1 };
+
+	if (hard)
+		CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+	lade_close(fd);
+}
+
+static int stand_between(struct proxy *p)
+{
+	char address[32];
+	int fd, server, rc;
+
+	snprintf(address, sizeof(address), "127.0.0.1:%d", p->server_port);
+	while ((rc = lade_accept(p->listener, &fd)) == 0) {
+		if (p->of_request > 0) {
+			rc = lade_connect_to(address, &server);
+			if (rc < 0)
+				break;
+			if (hand_on(fd, server, p->of_request, false) == 0)
+				(void)hand_on(server, fd, p->of_reply, true);
+			lade_close(server);
+		}
+		cut(fd, p->hard);
+	}
+	return rc;
+}
+LADE_TASK_VOID(stand_between, (struct proxy *, p))
+
+#define WHOLE_REPLY 43 /* bytes of the reply to /hello */
+#define STATUS_LINE 17 /* of them, the status with its end */
+
+/* What comes of a request through a proxy that cuts. */
+static void ask_through(struct lade_http *http, int port, struct proxy p,
+			enum lade_exchange least, enum lade_exchange most, bool whole)
+{
+	struct stand_between_task between = stand_between_task(&p);
+	struct lade_http_reply r;
+	int rc = 0, good = 0;
+
+	p.server_port = port;
+	CHECK_EQ(lade_listen("127.0.0.1:0", &p.listener), 0);
+	lade_scope(s, &rc) {
+		lade_start_daemon(&s, &between);
+		rc = lade_within(lade_s(5), get(http, lade_local_port(p.listener), "/hello", &r));
+		CHECK_EQ(rc, whole ? 0 : -ECONNRESET);
+		CHECK(r.exchange >= least && r.exchange <= most);
+		CHECK_EQ(r.status, r.exchange == LADE_ANSWERED ? 200 : 0);
+		CHECK(whole || !r.body);
+		lade_http_reply_done(&r);
+		/* The client goes on with others. */
+		CHECK_EQ(get_hello(http, port, &good), 0);
+		CHECK_EQ(good, 1);
+		rc = 0;
+	}
+	lade_close(p.listener);
+}
+
+ASKING(a_connection_that_is_cut_before_or_within_the_request_is_a_reset)
+{
+	for (int hard = 0; hard < 2; hard++)
+		for (size_t n = 0; n < 40; n += 13)
+			ask_through(http, port,
+				    (struct proxy){ .of_request = n, .hard = hard },
+				    LADE_NOT_SENT, LADE_SENT, false);
+}
+
+/* A reset may overtake what came before it, so less may be known than was sent. */
+ASKING(a_connection_that_is_cut_at_any_byte_of_the_reply_is_a_reset)
+{
+	for (int hard = 0; hard < 2; hard++) {
+		for (size_t n = 0; n < WHOLE_REPLY; n++) {
+			enum lade_exchange most = n < STATUS_LINE ? LADE_SENT : LADE_ANSWERED;
+
+			ask_through(http, port,
+				    (struct proxy){ .of_request = 4000,
+						    .of_reply = n,
+						    .hard = hard },
+				    hard ? LADE_SENT : most, most, false);
+		}
+	}
+	ask_through(http, port, (struct proxy){ .of_request = 4000, .of_reply = WHOLE_REPLY },
+		    LADE_ANSWERED, LADE_ANSWERED, true);
+}
+
 /* A client whose task has no budget left when it is closed. */
 struct closing {
 	struct lade_http *http;
@@ -500,6 +618,8 @@ int main(void)
 	TAP(many_requests_share_no_more_connections_than_one_host_may_have);
 	TAP(after_five_redirects_the_answer_is_an_error);
 	TAP(a_client_forgets_the_oldest_names_and_frees_handles_beyond_its_limit);
+	TAP(a_connection_that_is_cut_before_or_within_the_request_is_a_reset);
+	TAP(a_connection_that_is_cut_at_any_byte_of_the_reply_is_a_reset);
 	TAP(when_the_cleanup_budget_is_gone_a_client_still_closes);
 	return tap_done();
 }

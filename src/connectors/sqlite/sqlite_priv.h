@@ -26,6 +26,9 @@ struct lade_sqlite {
 	const char *path;	/* for messages; owned */
 };
 
+/* lade_sqlite_sim_vfs - the name of the VFS that keeps databases in the simulated files. */
+const char *lade_sqlite_sim_vfs(void);
+
 /* lade_sqlite_open - opens a connection.
  *
  * Writers get WAL and synchronous=FULL.  Double-quoted text is a name, never a string;

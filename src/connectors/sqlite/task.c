@@ -35,9 +35,13 @@ static void stop_call(void *arg)
 }
 
 /* A call that a cancel can end; @ret_error says so when it does. */
-static int run(struct call *call, const char *what, struct lade_sqlite_error *ret_error)
+static int run(struct call *call, const char *what, struct lade_sqlite_error *ret_error,
+	       const char *site)
 {
-	int rc = lade_blocking(run_call, call, .stop = stop_call, .what = what);
+	const struct lade_blocking_config blocking = {
+		.fn = run_call, .arg = call, .stop = stop_call, .what = what
+	};
+	int rc = lade_blocking_at(&blocking, site);
 
 	if (call->db)
 		lade_sqlite_ready(call->db);
@@ -60,11 +64,12 @@ static int do_query_new(struct call *call)
 	return lade_sqlite_query_open(q->config, &q->query, q->error);
 }
 
-int lade_sqlite_query_new(const struct lade_sqlite_query_config *config,
-			  struct lade_sqlite_query **ret, struct lade_sqlite_error *ret_error)
+int lade_sqlite_query_new_at(const struct lade_sqlite_query_config *config,
+			     struct lade_sqlite_query **ret, struct lade_sqlite_error *ret_error,
+			     const char *site)
 {
 	struct query_new q = { { .run = do_query_new }, config, NULL, ret_error };
-	int rc = run(&q.call, "opening a query", ret_error);
+	int rc = run(&q.call, "opening a query", ret_error, site);
 
 	if (rc == 0)
 		*ret = q.query;
@@ -87,9 +92,10 @@ static int do_query_ask(struct call *call)
 	return lade_sqlite_query_run(q->query, q->batch, q->limit_ns, q->result, q->error);
 }
 
-int lade_sqlite_query_ask(struct lade_sqlite_query *query, const struct lade_sqlite_batch *batch,
-			  int64_t limit_ns, struct lade_sqlite_result *result,
-			  struct lade_sqlite_error *ret_error)
+int lade_sqlite_query_ask_at(struct lade_sqlite_query *query,
+			     const struct lade_sqlite_batch *batch, int64_t limit_ns,
+			     struct lade_sqlite_result *result,
+			     struct lade_sqlite_error *ret_error, const char *site)
 {
 	struct query_ask q = { { .run = do_query_ask, .db = lade_sqlite_query_db(query) },
 			       query,
@@ -98,7 +104,7 @@ int lade_sqlite_query_ask(struct lade_sqlite_query *query, const struct lade_sql
 			       result,
 			       ret_error };
 
-	return run(&q.call, "a query", ret_error);
+	return run(&q.call, "a query", ret_error, site);
 }
 
 struct closing {
@@ -116,26 +122,32 @@ static int do_close(struct call *call)
 	return 0;
 }
 
-static void close_both(struct lade_sqlite_query *query, struct lade_sqlite_writer *writer)
+static void close_both(struct lade_sqlite_query *query, struct lade_sqlite_writer *writer,
+		       const char *site)
 {
 	struct closing c = { { .run = do_close }, query, writer };
+	const struct lade_blocking_config blocking = {
+		.fn = run_call, .arg = &c.call, .what = "closing a database", .always = true
+	};
 
 	if (!query && !writer)
 		return;
 	/* Without a thread it is closed here: late is better than never. */
-	if (lade_blocking(run_call, &c.call, .what = "closing a database", .always = true) < 0)
+	if (lade_blocking_at(&blocking, site) < 0)
 		(void)do_close(&c.call);
 }
 
-struct lade_sqlite_query *lade_sqlite_query_free(struct lade_sqlite_query *query)
+struct lade_sqlite_query *lade_sqlite_query_free_at(struct lade_sqlite_query *query,
+						    const char *site)
 {
-	close_both(query, NULL);
+	close_both(query, NULL, site);
 	return NULL;
 }
 
-struct lade_sqlite_writer *lade_sqlite_writer_free(struct lade_sqlite_writer *writer)
+struct lade_sqlite_writer *lade_sqlite_writer_free_at(struct lade_sqlite_writer *writer,
+						      const char *site)
 {
-	close_both(NULL, writer);
+	close_both(NULL, writer, site);
 	return NULL;
 }
 
@@ -160,11 +172,12 @@ static int do_writer_new(struct call *call)
 	return rc;
 }
 
-int lade_sqlite_writer_new(const struct lade_sqlite_config *config, bool offsets,
-			   struct lade_sqlite_writer **ret, struct lade_sqlite_error *ret_error)
+int lade_sqlite_writer_new_at(const struct lade_sqlite_config *config, bool offsets,
+			      struct lade_sqlite_writer **ret,
+			      struct lade_sqlite_error *ret_error, const char *site)
 {
 	struct writer_new w = { { .run = do_writer_new }, config, offsets, NULL, ret_error };
-	int rc = run(&w.call, "opening a writer", ret_error);
+	int rc = run(&w.call, "opening a writer", ret_error, site);
 
 	if (rc == 0)
 		*ret = w.writer;
@@ -186,9 +199,10 @@ static int do_writer_table(struct call *call)
 	return lade_sqlite_table_open(t->writer, t->config, &t->table, t->error);
 }
 
-int lade_sqlite_writer_table(struct lade_sqlite_writer *writer,
-			     const struct lade_sqlite_table_config *config,
-			     struct lade_sqlite_table **ret, struct lade_sqlite_error *ret_error)
+int lade_sqlite_writer_table_at(struct lade_sqlite_writer *writer,
+				const struct lade_sqlite_table_config *config,
+				struct lade_sqlite_table **ret,
+				struct lade_sqlite_error *ret_error, const char *site)
 {
 	struct writer_table t = {
 		{ .run = do_writer_table, .db = lade_sqlite_writer_db(writer) },
@@ -197,7 +211,7 @@ int lade_sqlite_writer_table(struct lade_sqlite_writer *writer,
 		NULL,
 		ret_error
 	};
-	int rc = run(&t.call, "opening a table", ret_error);
+	int rc = run(&t.call, "opening a table", ret_error, site);
 
 	if (rc == 0)
 		*ret = t.table;
@@ -222,10 +236,11 @@ static int do_write(struct call *call)
 				 w->limit_ns, w->error);
 }
 
-int lade_sqlite_writer_write(struct lade_sqlite_writer *writer,
-			     const struct lade_sqlite_part *parts, unsigned n_parts,
-			     const struct lade_sqlite_offset *offsets, unsigned n_offsets,
-			     int64_t limit_ns, struct lade_sqlite_error *ret_error)
+int lade_sqlite_writer_write_at(struct lade_sqlite_writer *writer,
+				const struct lade_sqlite_part *parts, unsigned n_parts,
+				const struct lade_sqlite_offset *offsets, unsigned n_offsets,
+				int64_t limit_ns, struct lade_sqlite_error *ret_error,
+				const char *site)
 {
 	struct writing w = { { .run = do_write, .db = lade_sqlite_writer_db(writer) },
 			     writer,
@@ -236,7 +251,7 @@ int lade_sqlite_writer_write(struct lade_sqlite_writer *writer,
 			     limit_ns,
 			     ret_error };
 
-	return run(&w.call, "a write", ret_error);
+	return run(&w.call, "a write", ret_error, site);
 }
 
 struct lane_call {
@@ -259,10 +274,10 @@ static int do_lane(struct call *call)
 						   l->error);
 }
 
-int lade_sqlite_writer_claim(struct lade_sqlite_writer *writer,
-			     const struct lade_sqlite_offset *lane, const char *owner,
-			     int64_t limit_ns, struct lade_sqlite_stored *ret,
-			     struct lade_sqlite_error *ret_error)
+int lade_sqlite_writer_claim_at(struct lade_sqlite_writer *writer,
+				const struct lade_sqlite_offset *lane, const char *owner,
+				int64_t limit_ns, struct lade_sqlite_stored *ret,
+				struct lade_sqlite_error *ret_error, const char *site)
 {
 	struct lane_call l = { { .run = do_lane, .db = lade_sqlite_writer_db(writer) },
 			       writer,
@@ -272,12 +287,13 @@ int lade_sqlite_writer_claim(struct lade_sqlite_writer *writer,
 			       ret,
 			       ret_error };
 
-	return run(&l.call, "claiming a lane", ret_error);
+	return run(&l.call, "claiming a lane", ret_error, site);
 }
 
-int lade_sqlite_writer_read(struct lade_sqlite_writer *writer,
-			    const struct lade_sqlite_offset *lane, int64_t limit_ns,
-			    struct lade_sqlite_stored *ret, struct lade_sqlite_error *ret_error)
+int lade_sqlite_writer_read_at(struct lade_sqlite_writer *writer,
+			       const struct lade_sqlite_offset *lane, int64_t limit_ns,
+			       struct lade_sqlite_stored *ret,
+			       struct lade_sqlite_error *ret_error, const char *site)
 {
-	return lade_sqlite_writer_claim(writer, lane, NULL, limit_ns, ret, ret_error);
+	return lade_sqlite_writer_claim_at(writer, lane, NULL, limit_ns, ret, ret_error, site);
 }
