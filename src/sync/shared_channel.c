@@ -52,6 +52,7 @@ int lade_shared_channel_new(uint32_t item_bytes, uint32_t capacity, void (*drop)
 {
 	uint64_t bytes = (uint64_t)item_bytes * capacity;
 	struct lade_shared_channel *c;
+	pthread_mutexattr_t attr;
 
 	if (!capacity)
 		return -EINVAL;
@@ -63,11 +64,24 @@ int lade_shared_channel_new(uint32_t item_bytes, uint32_t capacity, void (*drop)
 	*c = (struct lade_shared_channel){ .item_bytes = item_bytes,
 					   .capacity = capacity,
 					   .drop = drop };
-	pthread_mutex_init(&c->lock, NULL);
+	/* Held for less time than it takes to sleep: who finds it taken looks again first. */
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(&c->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
 	lade_list_init(&c->senders);
 	lade_list_init(&c->receivers);
 	*ret = c;
 	return 0;
+}
+
+static inline void copy(void *to, const void *from, uint32_t bytes)
+{
+	/* The common size without a call. */
+	if (bytes == 8)
+		memcpy(to, from, 8);
+	else
+		memcpy(to, from, bytes);
 }
 
 static char *place(struct lade_shared_channel *c, uint32_t index)
@@ -143,7 +157,7 @@ static void put(struct lade_shared_channel *c, const void *item, struct lade_lin
 		settle(&c->receivers, 0, woken);
 		return;
 	}
-	memcpy(place(c, c->len), item, c->item_bytes);
+	copy(place(c, c->len), item, c->item_bytes);
 	c->len++;
 }
 
@@ -164,7 +178,7 @@ static void hand_over_places(struct lade_shared_channel *c, struct lade_link *wo
 
 static void take(struct lade_shared_channel *c, void *ret_item, struct lade_link *woken)
 {
-	memcpy(ret_item, place(c, 0), c->item_bytes);
+	copy(ret_item, place(c, 0), c->item_bytes);
 	c->first = c->first + 1 == c->capacity ? 0 : c->first + 1;
 	c->len--;
 	hand_over_places(c, woken);
