@@ -30,11 +30,12 @@ static void usage(const char *program)
 	       "                        no-memory\n"
 	       "      --jobs N          processes at once (1)\n"
 	       "      --budget N        at most so many runs of each scenario (no limit)\n"
+	       "      --pairs N         runs with two cancels each, drawn from the seed (50)\n"
 	       "      --seed N          of the simulation (the scenario's, or 1)\n"
 	       "      --coverage FILE   writes the coverage of each await: tab-separated lines\n"
 	       "      --verbose         findings of one kind each time, not only the first\n"
 	       "      --help            this text\n\n"
-	       "LADE_REPLAY='scenario:pN:mode:sN:seedN' makes one injection, in this process: for\n"
+	       "LADE_REPLAY='scenario:pN:mode:sN:seedN' (of a pair: and ':thenN:ofN') makes one injection, in this process: for\n"
 	       "a debugger. LADE_COVERAGE_MIN=N fails below N percent. LADE_SIM=... sets how the\n"
 	       "simulation behaves.\n\n"
 	       "Exit status: 0: no finding; 1: findings, or too little coverage; 2: wrong\n"
@@ -70,8 +71,8 @@ static bool read_replay(const char *text, char name[128], struct settings *s)
 	unsigned point, scope;
 	unsigned long long seed;
 
-	if (sscanf(text, "%127[^:]:p%u:%15[^:]:s%u:seed%llu", name, &point, mode, &scope, &seed) !=
-		    5 ||
+	if (sscanf(text, "%127[^:]:p%u:%15[^:]:s%u:seed%llu:then%u:of%u", name, &point, mode,
+		   &scope, &seed, &s->replay.later, &s->replay.choice) < 5 ||
 	    mode_of(mode) < 0)
 		return false;
 	s->replays = true;
@@ -94,7 +95,8 @@ static const struct option options[] = {
 	{ "mode", required_argument, NULL, 'm' },     { "jobs", required_argument, NULL, 'j' },
 	{ "budget", required_argument, NULL, 'b' },   { "seed", required_argument, NULL, 's' },
 	{ "coverage", required_argument, NULL, 'c' }, { "verbose", no_argument, NULL, 'v' },
-	{ "help", no_argument, NULL, 'h' },	      { NULL, 0, NULL, 0 },
+	{ "help", no_argument, NULL, 'h' },	      { "pairs", required_argument, NULL, 'P' },
+	{ NULL, 0, NULL, 0 },
 };
 
 static int list(void)
@@ -128,6 +130,9 @@ static int take(int option, char **argv, struct settings *s)
 	case 'b':
 		s->budget = number("budget", optarg, 1);
 		return -1;
+	case 'P':
+		s->pairs = number("pairs", optarg, 0);
+		return -1;
 	case 's':
 		s->seed = (uint64_t)number("seed", optarg, 1);
 		return -1;
@@ -160,7 +165,7 @@ static bool is_chosen(const struct lade_scenario *scenario, const struct setting
 
 int lade_explore_main(int argc, char **argv)
 {
-	struct settings s = { .point = -1, .when = -1, .jobs = 1 };
+	struct settings s = { .point = -1, .when = -1, .jobs = 1, .pairs = 50 };
 	const char *replay = getenv("LADE_REPLAY"), *min = getenv("LADE_COVERAGE_MIN");
 	struct totals totals = { 0 };
 	bool failed = false;

@@ -23,6 +23,7 @@
 #define TEXT_BYTES 512
 #define SLOW_NS INT64_C(10000000000) /* more than the budgets of cleanups make plausible */
 #define FRAMES_KEPT 16	 /* of a stack that is shown */
+#define LATER_MAX 64	 /* of a pair: chances between its two injections */
 
 enum when { BEFORE, PARKED, COMPLETED, FAULT, FAULT_ON, NO_MEMORY, WHENS };
 
@@ -72,6 +73,18 @@ struct injection {
 	const char *where;   /* the scope's place */
 	const char *kind;    /* the scope's kind, in words */
 	const char *call;    /* of FAULT: the operation that fails */
+	uint32_t later;	     /* of a pair: at which chance after it the second one is made; 0: none */
+	uint32_t choice;     /* of a pair: which scope, counted round those that there are then */
+};
+
+/* The second injection of a pair, as it was made. */
+struct second {
+	bool made;
+	enum when when;
+	enum what what;
+	const char *site;    /* of the call */
+	const char *where;   /* the scope's place */
+	const char *kind;    /* the scope's kind, in words */
 };
 
 /* What a run came to; in memory that the trial shares with the explorer. */
@@ -90,6 +103,7 @@ struct outcome {
 	const char *slow_site; /* of the first wait that was too long, since then; or NULL */
 	uintptr_t slow_pcs[FRAMES_KEPT]; /* the stack there */
 	uint32_t slow_pcs_len;
+	struct second second;
 	uint64_t trace_hash;
 	long allocations;      /* in the first run */
 	uint32_t fds_open;     /* at the end */
@@ -109,6 +123,7 @@ struct settings {
 	int when;	       /* only this one, or -1 */
 	int jobs;	       /* processes at once */
 	long budget;	       /* trials at most, in each scenario; 0: no limit */
+	long pairs;	       /* trials with two injections, in each scenario */
 	bool verbose;
 	const char *coverage_file; /* where the machine-readable coverage goes, or NULL */
 	uint64_t seed;	       /* 0: the scenario's own */
@@ -160,6 +175,17 @@ const struct lade_node *explore_root(void);
 
 /* explore_injected - a trial has begun, at a call of @ctl. */
 void explore_injected(const struct lade_ctl *ctl);
+
+/* explore_site - the place of a task's latest suspending call. */
+const char *explore_site(const struct lade_ctl *ctl);
+
+/* explore_second - calls @fn at the @later-th chance of this trial, from 1, and at those after it
+ * until it returns true. */
+void explore_second(uint32_t later, bool (*fn)(enum when when, struct lade_ctl *ctl));
+
+/* explore_state - a hash of where all tasks of the body are, and in which scopes; within one
+ * process only. */
+uint64_t explore_state(void);
 
 /* inject.c */
 

@@ -8,10 +8,17 @@
  * which waits for it, judges it. A replay makes its one injection in the process itself, so that a
  * debugger finds it there.
  *
- * Of a call that is made many times at one place the first, the second and the last are explored.
+ * Of a call that is made many times at one place the first, the second and the last are explored,
+ * and those between that find the tasks in a state in which they were not yet: each where it is, in
+ * which scopes.
+ *
+ * Behind the single injections come pairs: of cancels that were tried alone some are tried again,
+ * and so many chances later another cancel is made, of a scope that is still open then. Which, how
+ * much later and what is drawn from the seed.
  *
  * LIMITS  POINTS_MAX points of a run, TARGETS_MAX scopes of a point, --budget trials; a trial that
- * makes CALLS_MAX suspending calls or takes TRIAL_SECONDS never ends. */
+ * makes CALLS_MAX suspending calls or takes TRIAL_SECONDS never ends; STATES_MAX states are told
+ * apart, of one call at most STATES_OF_CALL; --pairs pairs, LATER_MAX chances apart. */
 
 #include "base/hash.h"
 #include "explore/explore_priv.h"
@@ -28,6 +35,8 @@
 #define TRIAL_SECONDS 20
 #define FINDINGS_KEPT 256
 #define CALL_KINDS 6 /* in failures[] */
+#define STATES_MAX 8192
+#define STATES_OF_CALL 32
 
 /* A trial under way. */
 struct job {
@@ -55,6 +64,11 @@ static struct {
 	int told_len;
 	bool replayed; /* the one injection of a replay has been made */
 	uint16_t tries[POINTS_MAX][CALL_KINDS]; /* operations that a point's call has tried */
+	uint64_t states[STATES_MAX]; /* in which calls have been explored; a hash table, 0: free */
+	uint8_t states_of[POINTS_MAX]; /* by point of the first such call: those beyond the third */
+	long cancels;	 /* that were tried alone */
+	bool in_pairs;	 /* the pass that makes pairs */
+	uint64_t random; /* of the pairs */
 } now;
 
 static void *shared(size_t bytes)
@@ -257,6 +271,17 @@ static void finish_all(void)
 	}
 }
 
+static bool make_second(enum when when, struct lade_ctl *ctl);
+
+/* This process is the trial. */
+static void begin_here(const struct injection *injection, const struct lade_ctl *ctl)
+{
+	now.jobs[0].injection = *injection;
+	explore_injected(ctl);
+	if (injection->later)
+		explore_second(injection->later, make_second);
+}
+
 /* Begins a trial.  Returns whether this process is it. */
 static bool begin(const struct injection *injection, const struct lade_ctl *ctl)
 {
@@ -270,8 +295,7 @@ static bool begin(const struct injection *injection, const struct lade_ctl *ctl)
 		    r->try != injection->try)
 			return false;
 		now.replayed = true;
-		now.jobs[0].injection = *injection;
-		explore_injected(ctl);
+		begin_here(injection, ctl);
 		return true;
 	}
 	if (now.settings->budget && now.tally->trials >= now.settings->budget)
@@ -297,19 +321,117 @@ static bool begin(const struct injection *injection, const struct lade_ctl *ctl)
 	dup2(job->said, STDERR_FILENO);
 	dup2(job->said, STDOUT_FILENO);
 	alarm(TRIAL_SECONDS);
-	explore_injected(ctl);
+	begin_here(injection, ctl);
 	return true;
+}
+
+/* Whether a call was not yet explored in the state in which it is now. */
+static bool is_new_state(enum when when, const struct point *p)
+{
+	uint64_t hash = explore_state() | 1;
+	uint32_t at;
+
+	hash = lade_hash_fnv(hash, &when, sizeof(when));
+	hash = lade_hash_fnv(hash, &p->site, sizeof(p->site)) | 1;
+	at = (uint32_t)(hash % STATES_MAX);
+	for (uint32_t i = 0; i < STATES_MAX; i++, at = (at + 1) % STATES_MAX) {
+		if (now.states[at] == hash)
+			return false;
+		if (now.states[at])
+			continue;
+		now.states[at] = hash;
+		return true;
+	}
+	return false;
+}
+
+/* The first call of the same place and task. */
+static uint32_t first_like(const struct point *p)
+{
+	const struct point *points = now.undisturbed->points;
+	uint32_t i = 0;
+
+	while (points[i].nth != 1 || strcmp(points[i].site, p->site) != 0 ||
+	       strcmp(points[i].task, p->task) != 0)
+		i++;
+	return i;
 }
 
 static bool is_wanted(enum when when, const struct point *recorded, uint32_t point)
 {
+	bool new_state;
+
 	if (now.settings->replays)
 		return true;
 	if (now.settings->when >= 0 && now.settings->when != (int)when)
 		return false;
 	if (now.settings->point >= 0)
 		return now.settings->point == (long)point;
-	return recorded->nth <= 2 || recorded->nth == recorded->of;
+	new_state = !now.in_pairs && is_new_state(when, recorded);
+	if (recorded->nth <= 2 || recorded->nth == recorded->of)
+		return true;
+	return new_state && now.states_of[first_like(recorded)]++ < STATES_OF_CALL;
+}
+
+static uint32_t draw(uint32_t below)
+{
+	now.random ^= now.random << 13;
+	now.random ^= now.random >> 7;
+	now.random ^= now.random << 17;
+	return (uint32_t)(now.random >> 33) % below;
+}
+
+/* How many pairs begin with this cancel. */
+static long pairs_with_it(void)
+{
+	long whole = now.settings->pairs / now.cancels;
+
+	return whole + (draw((uint32_t)now.cancels) <
+			(uint32_t)(now.settings->pairs % now.cancels));
+}
+
+/* In a pair's trial: makes the second injection, if there is a scope to make it on. */
+static bool make_second(enum when when, struct lade_ctl *ctl)
+{
+	struct target to[TARGETS_MAX];
+	uint32_t n = targets(ctl, when, to);
+	const struct target *t;
+
+	if (!n)
+		return false;
+	t = &to[now.jobs[0].injection.choice % n];
+	explore_outcome()->second = (struct second){ .made = true,
+						     .when = when,
+						     .what = t->what,
+						     .site = explore_site(ctl),
+						     .where = t->node->site,
+						     .kind = kind_of(t->node) };
+	explore_event("-- then %s: %s", explore_what_names[t->what], explore_when_names[when]);
+	make_request(*t, explore_site(ctl));
+	return true;
+}
+
+/* Begins the trials of one cancel: alone, or in pairs.  Returns whether this process is one. */
+static bool begin_cancel(struct injection *injection, const struct lade_ctl *ctl)
+{
+	long pairs;
+
+	if (now.settings->replays) {
+		injection->later = now.settings->replay.later;
+		injection->choice = now.settings->replay.choice;
+	}
+	if (!now.in_pairs) {
+		now.tally->done[injection->point] |= (uint8_t)(1u << injection->when);
+		now.cancels++;
+		return begin(injection, ctl);
+	}
+	for (pairs = pairs_with_it(); pairs > 0; pairs--) {
+		injection->later = 1 + draw(LATER_MAX);
+		injection->choice = draw(TARGETS_MAX);
+		if (begin(injection, ctl))
+			return true;
+	}
+	return false;
 }
 
 static void try_cancels(enum when when, struct lade_ctl *ctl, uint32_t point)
@@ -319,15 +441,14 @@ static void try_cancels(enum when when, struct lade_ctl *ctl, uint32_t point)
 	const struct point *p = &now.undisturbed->points[point];
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct injection injection = { .when = when,
-						     .what = to[i].what,
-						     .point = point,
-						     .scope = i,
-						     .where = to[i].node->site,
-						     .kind = kind_of(to[i].node) };
+		struct injection injection = { .when = when,
+					       .what = to[i].what,
+					       .point = point,
+					       .scope = i,
+					       .where = to[i].node->site,
+					       .kind = kind_of(to[i].node) };
 
-		now.tally->done[point] |= (uint8_t)(1u << when);
-		if (begin(&injection, ctl)) {
+		if (begin_cancel(&injection, ctl)) {
 			explore_event("-- %s: %s at %s", explore_what_names[to[i].what],
 				      explore_when_names[when], p->site);
 			make_request(to[i], p->site);
@@ -406,6 +527,8 @@ static void try_no_memory(const struct lade_ctl *ctl)
 /* A chance for injections: in a trial it returns with one made, in the explorer with none. */
 static void inject(enum when when, struct lade_ctl *ctl, uint32_t point, const char *call)
 {
+	if (now.in_pairs && when > COMPLETED)
+		return;
 	if (when == NO_MEMORY) {
 		if (now.settings->when < 0 || now.settings->when == NO_MEMORY)
 			try_no_memory(ctl);
@@ -514,6 +637,17 @@ static double cover(const struct outcome *a, const struct tally *tally, FILE *to
 	return total ? 100.0 * covered / total : 100.0;
 }
 
+/* Walks through the scenario once, with a trial at each chance. */
+static void walk(struct outcome *out)
+{
+	explore_run(now.scenario, now.seed, out, inject);
+	/* A trial ends here, whatever it came to. */
+	if (explore_outcome() != out)
+		_exit(0);
+	finish_all();
+	fflush(stdout);
+}
+
 static void explore_in_here(void)
 {
 	/* Not shared: the explorer goes on while a trial copies what it was at the fork. */
@@ -521,12 +655,11 @@ static void explore_in_here(void)
 
 	if (!out)
 		_exit(2);
-	explore_run(now.scenario, now.seed, out, inject);
-	/* A trial ends here, whatever it came to. */
-	if (explore_outcome() != out)
-		_exit(0);
-	finish_all();
-	fflush(stdout);
+	walk(out);
+	now.in_pairs = true;
+	now.random = now.seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	if (now.settings->pairs && now.cancels)
+		walk(out);
 	free(out);
 }
 

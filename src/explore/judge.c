@@ -120,7 +120,8 @@ bool explore_judge(const struct outcome *a, const struct outcome *b,
 		   const struct effect **ret_paid)
 {
 	bool cancelled = injection->when <= COMPLETED, once = options->once;
-	bool effects = cancelled && injection->what != OVERRUN && !once;
+	bool overrun = injection->what == OVERRUN || (b->second.made && b->second.what == OVERRUN);
+	bool effects = cancelled && !overrun && !once;
 
 	*ret_paid = NULL;
 	if (!b->finished || (WIFEXITED(status) && WEXITSTATUS(status) != 0)) {

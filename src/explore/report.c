@@ -39,6 +39,22 @@ static void print_said(int fd)
 		printf("\n");
 }
 
+static const char *moment(enum when when)
+{
+	return when == BEFORE	? "before the call"
+	       : when == PARKED ? "while it waits"
+				: "complete, but not yet resumed";
+}
+
+static void print_second(const struct second *second)
+{
+	if (!second->made)
+		return;
+	printf("  and again at    %s: %s\n", second->site, moment(second->when));
+	printf("  by              %s of %s (%s)\n", second->kind, second->where,
+	       explore_what_names[second->what]);
+}
+
 static void print_where(const struct injection *i, const struct point *p)
 {
 	switch (i->when) {
@@ -46,10 +62,7 @@ static void print_where(const struct injection *i, const struct point *p)
 	case PARKED:
 	case COMPLETED:
 		printf("  cancelled at    %s, in %s%s%s: %s\n", p->site, p->task,
-		       *p->what ? ", waiting for " : "", p->what,
-		       i->when == BEFORE   ? "before the call"
-		       : i->when == PARKED ? "while it waits"
-					   : "complete, but not yet resumed");
+		       *p->what ? ", waiting for " : "", p->what, moment(i->when));
 		printf("  by              %s of %s (%s)\n", i->kind, i->where,
 		       explore_what_names[i->what]);
 		break;
@@ -69,11 +82,14 @@ static void print_where(const struct injection *i, const struct point *p)
 static void print_replay(const struct lade_scenario *scenario, uint64_t seed,
 			 const struct injection *i)
 {
-	printf("  replay          LADE_REPLAY='%s:p%u:%s:s%u:seed%llu' ./%s\n", scenario->name,
-	       i->point, explore_when_names[i->when],
+	printf("  replay          LADE_REPLAY='%s:p%u:%s:s%u:seed%llu", scenario->name, i->point,
+	       explore_when_names[i->when],
 	       i->when == FAULT || i->when == FAULT_ON ? i->try * 1000 + (unsigned)-i->error
 							     : i->scope,
-	       (unsigned long long)seed, program_invocation_short_name);
+	       (unsigned long long)seed);
+	if (i->later)
+		printf(":then%u:of%u", i->later, i->choice);
+	printf("' ./%s\n", program_invocation_short_name);
 }
 
 void explore_report(const struct lade_scenario *scenario, uint64_t seed,
@@ -91,6 +107,7 @@ void explore_report(const struct lade_scenario *scenario, uint64_t seed,
 	}
 	print_where(injection, point);
 	explore_print_stack(INDENT, out->pcs, out->pcs_len);
+	print_second(&out->second);
 	if (!paid && injection->when <= COMPLETED && out->told_site) {
 		printf("  told of it at   %s\n", out->told_site);
 		explore_print_stack(INDENT, out->told_pcs, out->told_pcs_len);

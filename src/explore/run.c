@@ -11,6 +11,7 @@
 #include "explore/explore_priv.h"
 
 #include "base/alloc.h"
+#include "base/hash.h"
 
 #include <lade/join.h>
 #include <lade/scope.h>
@@ -43,6 +44,8 @@ static struct {
 	const struct lade_node *root; /* the body's own scope's outer, while it runs */
 	int run;		      /* 0, 1: which; -1: outside the body */
 	bool injected;
+	uint32_t later;		      /* chances until the second injection of a pair; 0: none */
+	bool (*second)(enum when, struct lade_ctl *);
 	int error;		      /* with which the operation fails; 0: it does not */
 	bool error_stays;
 	uint64_t failing;	      /* number of the task whose operations fail */
@@ -118,6 +121,36 @@ bool explore_inside(const struct lade_ctl *ctl)
 	return false;
 }
 
+static uint64_t state_of(uint64_t hash, const struct lade_scope *scope);
+
+/* Where one task is: what it waits for, the scopes that it is in, and their children. */
+static uint64_t state_of_task(uint64_t hash, const struct lade_ctl *ctl)
+{
+	const char *site = ctl->wait ? ctl->wait->site : at.tasks[ctl->number % TASKS_MAX].site;
+
+	hash = lade_hash_fnv(hash, &ctl->head->type->name, sizeof(char *));
+	hash = lade_hash_fnv(hash, &site, sizeof(site));
+	for (const struct lade_node *n = ctl->root; n; n = n->inner) {
+		hash = lade_hash_fnv(hash, &n->site, sizeof(n->site));
+		hash = lade_hash_fnv(hash, &n->eff, sizeof(n->eff));
+		if (n->kind == NODE_BLOCK || n->kind == NODE_GROUP)
+			hash = state_of(hash, LADE_CONTAINER(n, const struct lade_scope, head));
+	}
+	return hash;
+}
+
+static uint64_t state_of(uint64_t hash, const struct lade_scope *scope)
+{
+	for (struct lade_link *it = scope->children.next; it != &scope->children; it = it->next)
+		hash = state_of_task(hash, LADE_CONTAINER(it, const struct lade_ctl, sibling));
+	return hash;
+}
+
+uint64_t explore_state(void)
+{
+	return state_of(LADE_HASH_FNV, LADE_CONTAINER(at.root, const struct lade_scope, head));
+}
+
 static struct known *known_of(const struct lade_ctl *ctl)
 {
 	struct known *k = &at.tasks[ctl->number % TASKS_MAX];
@@ -125,6 +158,13 @@ static struct known *known_of(const struct lade_ctl *ctl)
 	if (k->number != ctl->number)
 		*k = (struct known){ .number = ctl->number, .point = UINT32_MAX };
 	return k;
+}
+
+const char *explore_site(const struct lade_ctl *ctl)
+{
+	const struct known *k = known_of(ctl);
+
+	return k->site ? k->site : ctl->head->site;
 }
 
 /* Numbers a suspending call. */
@@ -143,8 +183,18 @@ static uint32_t add_point(const struct lade_ctl *ctl, const char *site)
 	return out->points_len++;
 }
 
+void explore_second(uint32_t later, bool (*fn)(enum when when, struct lade_ctl *ctl))
+{
+	at.later = later;
+	at.second = fn;
+}
+
 static void chance(enum when when, struct lade_ctl *ctl, uint32_t point, const char *call)
 {
+	if (at.later && when <= COMPLETED) {
+		at.later -= at.later > 1 || at.second(when, ctl);
+		return;
+	}
 	if (at.inject && !at.injected && point != UINT32_MAX)
 		at.inject(when, ctl, point, call);
 }
@@ -247,11 +297,12 @@ static void resumes(struct lade_observer *o, struct lade_ctl *ctl)
 }
 
 /* In a shield or a cleanup a cancel is delivered because the budget is over: what is inside is to
- * end, while what the task has come to may stand. */
-static bool is_in_shield(const struct lade_ctl *ctl)
+ * end, while what the task has come to may stand. And a scope that was cancelled itself, or whose
+ * deadline has passed, answers for its own request, whatever else holds by then. */
+static bool may_end_inside(const struct lade_ctl *ctl)
 {
 	for (const struct lade_node *n = ctl->scope; n && n != ctl->root; n = n->outer)
-		if (lade_is_shield(n->kind))
+		if (lade_is_shield(n->kind) || n->level == LEVEL_HARD)
 			return true;
 	return false;
 }
@@ -276,7 +327,7 @@ static void delivered(struct lade_observer *o, struct lade_ctl *ctl)
 		      (unsigned long long)ctl->number);
 	k = known_of(ctl);
 	k->told_before = k->told;
-	k->told |= ctl->root->eff == LEVEL_HARD && !is_in_shield(ctl);
+	k->told |= ctl->root->eff == LEVEL_HARD && !may_end_inside(ctl);
 	if (at.injected && !at.out->told_site) {
 		at.out->told_site = known_of(ctl)->site;
 		at.out->told_pcs_len = explore_stack(ctl, at.out->told_pcs);
