@@ -488,6 +488,24 @@ IN_TASK(a_value_set_with_a_ttl_of_zero_is_not_served)
 	close_all(c);
 }
 
+IN_TASK(a_value_is_fresh_until_its_ttl_is_over_and_not_an_instant_longer)
+{
+	struct lade_cache *c = NULL;
+	long n = 0;
+	int rc = 0;
+
+	reset(10);
+	lade_scope(s, &rc) {
+		c = new_cache(&s, (struct lade_cache_config){ .ttl = lade_ms(100) });
+		CHECK_EQ(get_now(c, "k", &n), 0);
+		CHECK_EQ(lade_sleep(lade_ns(99999999)), 0);
+		CHECK_EQ(number(c, "k"), 1);
+		CHECK_EQ(lade_sleep(lade_ns(1)), 0);
+		CHECK_EQ(number(c, "k"), 2);
+	}
+	close_all(c);
+}
+
 IN_TASK(stale_is_given_at_once_while_one_load_refreshes_it)
 {
 	struct lade_cache *c = NULL;
@@ -777,6 +795,28 @@ IN_TASK(a_load_of_several_keys_outlives_its_caller_and_is_stored)
 	close_all(c);
 }
 
+IN_TASK(a_caller_that_is_cancelled_between_two_answers_gives_the_first_back)
+{
+	struct lade_cache *c = NULL;
+	struct get_task early;
+	long many = 0;
+	int rc = 0;
+
+	reset(20);
+	lade_scope(s, &rc) {
+		c = new_cache(&s, (struct lade_cache_config){ 0 });
+		early = get_task(c, "a", 0, FOREVER_MS);
+		lade_start(&s, &early);
+		CHECK_EQ(lade_sleep(lade_ms(10)), 0);
+		CHECK_EQ(get_many(c, "ab", 15, &many), -ETIME); /* a came at 20, b comes at 30 */
+		CHECK_EQ(values, 1);
+		CHECK_EQ(lade_wait(&early), 0);
+		lade_cache_invalidate(c, "a", 1);
+		CHECK_EQ(dropped, 1);
+	}
+	close_all(c);
+}
+
 IN_TASK(closing_cancels_a_load_of_several_keys)
 {
 	struct lade_cache *c = NULL;
@@ -834,6 +874,7 @@ int main(void)
 	TAP(a_caller_that_is_cancelled_as_it_is_told_to_load_alone_does_not_wait);
 	TAP(a_ttl_of_zero_serves_those_who_waited);
 	TAP(a_value_set_with_a_ttl_of_zero_is_not_served);
+	TAP(a_value_is_fresh_until_its_ttl_is_over_and_not_an_instant_longer);
 	TAP(stale_is_given_at_once_while_one_load_refreshes_it);
 	TAP(a_failed_refresh_backs_off_and_does_not_make_the_value_fresh);
 	TAP(stale_if_error_holds_for_its_time_and_says_so);
@@ -844,6 +885,7 @@ int main(void)
 	TAP(a_cache_whose_scope_is_cancelled_answers_eshutdown);
 	TAP(several_keys_mix_stored_joined_and_new_and_one_call_loads_the_new);
 	TAP(a_load_of_several_keys_outlives_its_caller_and_is_stored);
+	TAP(a_caller_that_is_cancelled_between_two_answers_gives_the_first_back);
 	TAP(closing_cancels_a_load_of_several_keys);
 	TAP(a_load_of_several_keys_is_cancelled_when_the_last_of_them_is_abandoned);
 	return tap_done();

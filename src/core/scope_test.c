@@ -578,6 +578,21 @@ IN_TASK(a_child_cancelled_by_name_that_fails_otherwise_has_failed_its_parent)
 	CHECK_EQ(rc, -EIO);
 }
 
+IN_TASK(a_body_that_heard_of_the_scopes_own_cancel_hides_no_failure_of_a_child)
+{
+	struct stubborn_task a = stubborn_task(10, -EIO);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &a);
+		CHECK_EQ(lade_yield(), 0);
+		lade_cancel(&s, lade_ns(0));
+		rc = lade_yield();
+		CHECK_EQ(rc, -ECANCELED);
+	}
+	CHECK_EQ(rc, -EIO);
+}
+
 static int ends_later(int64_t ms)
 {
 	int rc = lade_sleep(lade_ms(1000));
@@ -1036,6 +1051,7 @@ int main(void)
 	TAP(a_child_cancelled_by_name_has_not_failed_its_parent);
 	TAP(a_child_cancelled_by_name_before_its_start_has_not_failed_its_parent);
 	TAP(a_child_cancelled_by_name_that_fails_otherwise_has_failed_its_parent);
+	TAP(a_body_that_heard_of_the_scopes_own_cancel_hides_no_failure_of_a_child);
 	TAP(a_child_cancelled_by_name_and_from_outside_has_failed_its_parent);
 	TAP(a_scope_cancelled_by_its_own_body_ends_with_0);
 	TAP(a_scope_cancelled_by_its_child_while_it_closes_ends_with_0);

@@ -46,6 +46,14 @@ lade_ctl_attach(struct lade_ctl *ctl, struct lade_loop *loop, struct lade_scope 
 	task->ctl = ctl;
 }
 
+/* lade_asked_alone - whether a task itself was asked to end. What a composite asks of its members,
+ * when one has failed or won, is on the same node and is no such request. */
+static inline bool lade_asked_alone(const struct lade_node *root)
+{
+	return root->level == LEVEL_HARD && root->reason.kind != LADE_REASON_SIBLING &&
+	       root->reason.kind != LADE_REASON_RACE_LOST;
+}
+
 /* lade_ctl_end - the end of a task: status, waiters, parent. The ctl is not touched after. */
 static inline __attribute__((always_inline)) void lade_ctl_end(struct lade_ctl *ctl, int status)
 {
@@ -61,7 +69,7 @@ static inline __attribute__((always_inline)) void lade_ctl_end(struct lade_ctl *
 		ctl->loop->observer->ended(ctl->loop->observer, ctl, status);
 	lade_timer_stop(ctl->loop, &root->timer);
 	lade_list_remove(&ctl->sibling);
-	if (lade_unlikely(status == -ECANCELED) && root->level == LEVEL_HARD &&
+	if (lade_unlikely(status == -ECANCELED) && lade_asked_alone(root) &&
 	    scope->head.eff != LEVEL_HARD)
 		task->flags |= TASK_FORGIVEN;
 	task->status = status;

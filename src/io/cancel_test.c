@@ -13,6 +13,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/mman.h>
@@ -127,6 +128,38 @@ IN_REAL(a_descriptor_that_arrives_as_the_cancel_lands_is_never_lost)
 	CHECK_EQ(descriptors(), before);
 }
 
+/* A connection that the kernel has made when this returns, and the loop does not know of. */
+static int connect_unseen(int port)
+{
+	struct sockaddr_in where = { .sin_family = AF_INET,
+				     .sin_port = htons((uint16_t)port),
+				     .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHECK_EQ(connect(fd, (const struct sockaddr *)&where, sizeof(where)), 0);
+	return fd;
+}
+
+IN_REAL(a_connection_that_has_come_is_accepted_although_the_accept_is_cancelled)
+{
+	struct accept_one_task a;
+	int listener, fd = -1, rc = 0;
+
+	CHECK_EQ(lade_listen("127.0.0.1:0", &listener), 0);
+	a = accept_one_task(listener);
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		lade_start(&s, &a);
+		pass_turns(2);
+		fd = connect_unseen(lade_local_port(listener));
+		lade_cancel(&a);
+	}
+	CHECK_EQ(lade_status(&a), 0);
+	if (lade_status(&a) == 0)
+		lade_close(lade_value(&a));
+	lade_close(fd);
+	lade_close(listener);
+}
+
 /* The first of two that were woken takes the connection, and cancels the second. */
 static int take_and_cancel(int listener, struct accept_one_task *other, int *ret_fd)
 {
@@ -184,6 +217,35 @@ static int read_one(int fd, char *ret)
 	return rc < 0 ? rc : 0;
 }
 LADE_TASK(read_one, char, (int, fd))
+
+/* Calls a read off and lets a byte come @yields later.  Returns how many bytes there are then. */
+static int bytes_after(int yields)
+{
+	struct read_one_task reader;
+	int fds[2], rc = 0, count;
+	char byte;
+
+	CHECK_EQ(lade_pipe(fds), 0);
+	CHECK_EQ(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	reader = read_one_task(fds[0]);
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		lade_start(&s, &reader);
+		pass_turns(300);
+		lade_cancel(&reader);
+		pass_turns(yields);
+		CHECK_EQ(write(fds[1], "x", 1), 1);
+	}
+	count = (lade_status(&reader) == 0) + (read(fds[0], &byte, 1) == 1);
+	lade_close(fds[0]);
+	lade_close(fds[1]);
+	return count;
+}
+
+IN_REAL(a_byte_that_comes_as_a_read_is_called_off_is_read_or_still_there)
+{
+	for (int yields = 0; yields < 520; yields++)
+		CHECK_EQ(bytes_after(yields), 1);
+}
 
 IN_REAL(what_is_ready_as_the_cancel_lands_is_tried_once_more)
 {
@@ -765,7 +827,9 @@ static bool on_uring(void)
 int main(void)
 {
 	TAP(a_descriptor_that_arrives_as_the_cancel_lands_is_never_lost);
+	TAP(a_connection_that_has_come_is_accepted_although_the_accept_is_cancelled);
 	TAP(a_wait_that_was_woken_for_nothing_hears_of_the_cancel_that_came_meanwhile);
+	TAP(a_byte_that_comes_as_a_read_is_called_off_is_read_or_still_there);
 	TAP(what_is_ready_as_the_cancel_lands_is_tried_once_more);
 	TAP(a_select_on_readiness_ends_when_it_is_cancelled_and_leaves_nothing_behind);
 	TAP(write_all_and_read_exactly_say_how_far_they_got_and_go_on_from_there);

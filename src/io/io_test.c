@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 
 static int echo_one(int fd)
 {
@@ -212,8 +213,58 @@ static void a_host_name_has_its_limit(void)
 	run_on(NULL, long_names_body);
 }
 
+static int wait_readable(int fd)
+{
+	return lade_readable(fd);
+}
+LADE_TASK_VOID(wait_readable, (int, fd))
+
+static int wait_writable(int fd)
+{
+	return lade_writable(fd);
+}
+LADE_TASK_VOID(wait_writable, (int, fd))
+
+/* One waits to read, one to write, on the same socket; what comes for one leaves the other. */
+static void both_ways_body(void)
+{
+	struct wait_readable_task reader;
+	struct wait_writable_task writer;
+	char bytes[4096] = { 0 };
+	int fds[2], rc = 0;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+	while (send(fds[0], bytes, sizeof(bytes), 0) > 0)
+		;
+	reader = wait_readable_task(fds[0]);
+	writer = wait_writable_task(fds[0]);
+	lade_scope(s, &rc) {
+		lade_start(&s, &reader);
+		lade_start(&s, &writer);
+		CHECK_EQ(lade_yield(), 0);
+		CHECK_EQ(send(fds[1], "x", 1, 0), 1);
+		CHECK_EQ(lade_wait(&reader), 0);
+		CHECK_EQ(lade_status(&writer), -EINPROGRESS);
+		while (recv(fds[1], bytes, sizeof(bytes), 0) > 0)
+			;
+		CHECK_EQ(lade_within(lade_s(10), lade_wait(&writer)), 0);
+		lade_cancel(&writer);
+	}
+	CHECK_EQ(rc, 0);
+	CHECK_EQ(lade_status(&reader), 0);
+	CHECK_EQ(lade_status(&writer), 0);
+	lade_close(fds[0]);
+	lade_close(fds[1]);
+}
+
+static void who_waits_for_the_other_way_of_a_socket_goes_on_waiting(void)
+{
+	run_on(NULL, both_ways_body);
+}
+
 int main(void)
 {
+	TAP(who_waits_for_the_other_way_of_a_socket_goes_on_waiting);
 	TAP(an_echo_server_serves_twenty_clients_and_is_cancelled);
 	TAP(a_file_is_written_made_durable_and_read_again);
 	TAP(a_read_from_an_empty_pipe_ends_at_its_deadline_and_loses_nothing);

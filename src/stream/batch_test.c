@@ -322,6 +322,32 @@ IN_TASK(the_remainder_is_everything_read_and_not_delivered)
 	CHECK_EQ(live, 0);
 }
 
+IN_TASK(a_batch_that_a_cancel_interrupts_is_no_batch_but_the_remainder)
+{
+	struct num_channel *numbers = NULL;
+	struct num_batches *batches = NULL;
+	struct num_batch b = { 0 };
+	int rc = 0;
+
+	live = 2;
+	CHECK_EQ(num_channel_new(4, &numbers), 0);
+	CHECK_EQ(num_send(numbers, 1), 0);
+	CHECK_EQ(num_send(numbers, 2), 0);
+	lade_scope(s, &rc) {
+		batches = num_batch(&s, num_from_channel(numbers),
+				    (struct lade_batch_config){ .linger = lade_s(60) });
+		CHECK_EQ(lade_sleep(lade_ms(5)), 0);
+		lade_cancel(&s);
+	}
+	CHECK_EQ(num_batch_next(batches, &b), -ECANCELED);
+	CHECK_EQ(num_batch_remainder(batches, &b), 1);
+	CHECK_EQ(b.reason, LADE_BATCH_REMAINDER);
+	CHECK_EQ(b.len, 2);
+	num_batches_close(batches);
+	CHECK_EQ(live, 0);
+	num_channel_free(numbers);
+}
+
 /* Items come from the kernel, a while after the loop has last looked at its clock. */
 struct ticks {
 	int fd;	     /* a timer's descriptor */
@@ -442,6 +468,7 @@ int main(void)
 	TAP(more_than_64_batches_ahead_are_no_stream);
 	TAP(a_cancelled_consumer_loses_no_item);
 	TAP(the_remainder_is_everything_read_and_not_delivered);
+	TAP(a_batch_that_a_cancel_interrupts_is_no_batch_but_the_remainder);
 	TAP(idle_counts_from_the_items_own_time_on_epoll);
 	TAP(idle_counts_from_the_items_own_time_on_uring);
 	TAP(wherever_memory_runs_out_a_stream_answers_enomem_and_loses_no_item);

@@ -70,6 +70,59 @@ static void chain_body(void)
 	CHECK_EQ(sum, 249500);
 }
 
+static void filter_body(void)
+{
+	struct num_stream *in;
+	long n;
+
+	fill_numbers();
+	dropped = 0;
+	in = only_even(num_from_array(numbers, 10), NULL);
+	while (num_next(in, &n) > 0)
+		CHECK(n % 2 == 0);
+	CHECK_EQ(dropped, 5);
+	num_stream_close(in);
+}
+
+static void an_item_that_a_filter_takes_out_is_given_up(void)
+{
+	run_on("virtual", filter_body);
+}
+
+/* The first item fails at 10 ms; the second hears of nothing until 30. */
+static int fails_or_stays(void *arg, const long *n, long *ret)
+{
+	(void)arg;
+	*ret = *n;
+	if (*n == 0)
+		return lade_sleep(lade_ms(10)) < 0 ? -ECANCELED : -EIO;
+	lade_shield(lade_s(60))
+		(void)!lade_sleep(lade_ms(30));
+	return 0;
+}
+LADE_MAP(fail_or_stay, num, num, fails_or_stays)
+
+static void failing_map_body(void)
+{
+	int64_t began_ns = lade_now().mono_ns;
+	struct num_stream *in;
+	int rc = 0;
+	long n;
+
+	fill_numbers();
+	lade_scope(s, &rc) {
+		in = fail_or_stay(&s, num_from_array(numbers, 2), NULL, 2, false);
+		CHECK_EQ(num_next(in, &n), -EIO);
+		CHECK_EQ(lade_now().mono_ns - began_ns, 30000000);
+		num_stream_close(in);
+	}
+}
+
+static void a_failure_of_a_map_is_given_when_all_bodies_have_ended(void)
+{
+	run_on("virtual", failing_map_body);
+}
+
 static void a_chain_gives_every_item_that_passes_the_filter(void)
 {
 	run_on("virtual", chain_body);
@@ -352,6 +405,8 @@ static void lines_carry_their_numbers_and_offsets_and_long_ones_are_cut(void)
 
 int main(void)
 {
+	TAP(an_item_that_a_filter_takes_out_is_given_up);
+	TAP(a_failure_of_a_map_is_given_when_all_bodies_have_ended);
 	TAP(a_chain_gives_every_item_that_passes_the_filter);
 	TAP(a_batch_closes_by_size_linger_idle_and_end);
 	TAP(what_was_read_for_a_cancelled_consumer_is_the_remainder);

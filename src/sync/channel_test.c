@@ -193,6 +193,31 @@ static int select_two(struct number_channel *a, struct number_channel *b, long *
 }
 LADE_TASK(select_two, long, (struct number_channel *, a), (struct number_channel *, b))
 
+static int select_stopping_twice(void)
+{
+	return lade_select(lade_after(lade_s(1)), lade_on_stopping(), lade_on_stopping());
+}
+LADE_TASK_VOID(select_stopping_twice)
+
+static void select_twice_body(void)
+{
+	struct select_stopping_twice_task t = select_stopping_twice_task();
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &t);
+		CHECK_EQ(lade_yield(), 0);
+		lade_cancel(&t, lade_ms(10));
+	}
+	CHECK_EQ(rc, 0);
+	CHECK_EQ(lade_status(&t), 1);
+}
+
+static void of_two_cases_that_become_possible_at_once_the_first_is_done(void)
+{
+	run_on("virtual", select_twice_body);
+}
+
 static void select_body(void)
 {
 	struct number_channel *a = NULL, *b = NULL;
@@ -319,6 +344,7 @@ int main(void)
 	TAP(a_reserved_place_is_kept_until_it_is_used_or_given_up);
 	TAP(what_is_committed_after_the_close_is_received);
 	TAP(a_select_does_exactly_one_of_its_cases);
+	TAP(of_two_cases_that_become_possible_at_once_the_first_is_done);
 	TAP(permits_are_conserved_and_an_event_lets_everybody_go);
 	TAP(readiness_is_a_case_on_epoll);
 	TAP(readiness_is_a_case_on_uring);

@@ -210,6 +210,28 @@ IN_TASK(a_composite_that_fails_in_a_scope_cancels_its_siblings)
 	CHECK_STR(slate, "a:-125");
 }
 
+/* Ends with a cancel of its own making. */
+static int give_in(void)
+{
+	return -ECANCELED;
+}
+LADE_TASK_VOID(give_in)
+
+IN_TASK(a_composite_whose_member_gives_in_unasked_has_failed_its_parent)
+{
+	struct tell_after_task a = tell_after_task("a", 1000, 0);
+	struct lade_join_task both = lade_join_task(lade_do(give_in), lade_do(end_after, 20, 0));
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &a);
+		lade_start(&s, &both);
+	}
+	CHECK_EQ(rc, -ECANCELED);
+	CHECK_EQ(now_ms(), 0);
+	CHECK_STR(slate, "a:-125");
+}
+
 IN_TASK(a_composite_is_a_daemon)
 {
 	struct tell_after_task a = tell_after_task("a", 1000, 0);
@@ -502,6 +524,7 @@ int main(void)
 	TAP(a_composite_is_given_a_deadline);
 	TAP(a_composite_is_started_in_a_scope_and_awaited_again_and_again);
 	TAP(a_composite_that_fails_in_a_scope_cancels_its_siblings);
+	TAP(a_composite_whose_member_gives_in_unasked_has_failed_its_parent);
 	TAP(a_composite_is_a_daemon);
 	TAP(composites_of_composites_end_from_inside_out);
 	TAP(a_join_folded_over_a_hundred_tasks_is_one_join);

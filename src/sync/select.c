@@ -292,7 +292,8 @@ static int stopping_try(struct lade_case *c)
 static int stopping_arm(struct lade_case *c, struct lade_selecting *s, int index)
 {
 	(void)c;
-	s->stopping = index;
+	if (s->stopping < 0) /* of two, the first in order */
+		s->stopping = index;
 	return 0;
 }
 
