@@ -42,6 +42,7 @@ struct lade_effect {
 	uint32_t sent;	   /* so many */
 	uint32_t answered; /* bytes of the answer that came first */
 	int64_t took_ns;   /* from the first byte sent to the answer */
+	const void *bytes; /* of EFFECT_WRITE: what was written */
 };
 
 /* lade_io_wait - asks the back end for an operation and waits for its end.

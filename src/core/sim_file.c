@@ -183,7 +183,8 @@ int sim_file_transfer(struct sim *sim, struct sim_fd *f, const struct lade_trans
 					.kind = EFFECT_WRITE,
 					.peer = f->inode->name,
 					.request = lade_hash_fnv(LADE_HASH_FNV, t->buf, (size_t)rc),
-					.sent = (uint32_t)rc });
+					.sent = (uint32_t)rc,
+					.bytes = t->buf });
 	if (rc > 0 && t->offset < 0)
 		f->position = at + rc;
 	sim_trace(sim, "%s %d at %lld: %d", t->out ? "write" : "read", t->fd - SIM_FIRST_FD,

@@ -216,7 +216,8 @@ static void note_exchange(struct sim *sim, struct sim_fd *f, const struct lade_t
 		return;
 	snprintf(peer, sizeof(peer), "port %u", f->called);
 	sim_effect(sim, &(struct lade_effect){ EFFECT_EXCHANGE, peer, f->request, f->sent,
-					       (uint32_t)n, sim->loop->now_ns - f->sent_ns });
+					       (uint32_t)n, sim->loop->now_ns - f->sent_ns,
+					       NULL });
 	f->sent = 0;
 }
 
@@ -228,7 +229,8 @@ static void note_send(struct sim *sim, struct sim_fd *f)
 	if (!f->calls || f->answered || !f->sent)
 		return;
 	snprintf(peer, sizeof(peer), "port %u", f->called);
-	sim_effect(sim, &(struct lade_effect){ EFFECT_SEND, peer, f->request, f->sent, 0, 0 });
+	sim_effect(sim, &(struct lade_effect){ EFFECT_SEND, peer, f->request, f->sent, 0, 0,
+					       NULL });
 }
 
 int sim_stream_transfer(struct sim *sim, struct sim_fd *f, const struct lade_transfer *t)

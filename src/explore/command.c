@@ -35,9 +35,9 @@ static void usage(const char *program)
 	       "      --coverage FILE   writes the coverage of each await: tab-separated lines\n"
 	       "      --verbose         findings of one kind each time, not only the first\n"
 	       "      --help            this text\n\n"
-	       "LADE_REPLAY='scenario:pN:mode:sN:seedN' (of a pair: and ':thenN:ofN') makes one injection, in this process: for\n"
-	       "a debugger. LADE_COVERAGE_MIN=N fails below N percent. LADE_SIM=... sets how the\n"
-	       "simulation behaves.\n\n"
+	       "LADE_REPLAY='scenario:pN:mode:sN:seedN' makes one injection, in this process: for\n"
+	       "a debugger; what is printed of a pair ends in ':thenN:ofN'. LADE_COVERAGE_MIN=N\n"
+	       "fails below N percent. LADE_SIM=... sets how the simulation behaves.\n\n"
 	       "Exit status: 0: no finding; 1: findings, or too little coverage; 2: wrong\n"
 	       "arguments, or a scenario that cannot be explored.\n",
 	       program);

@@ -23,7 +23,7 @@
 #define TEXT_BYTES 512
 #define SLOW_NS INT64_C(10000000000) /* more than the budgets of cleanups make plausible */
 #define FRAMES_KEPT 16	 /* of a stack that is shown */
-#define LATER_MAX 64	 /* of a pair: chances between its two injections */
+#define LATER_BITS 6	 /* of a pair: up to 2^6 chances are between its two injections */
 
 enum when { BEFORE, PARKED, COMPLETED, FAULT, FAULT_ON, NO_MEMORY, WHENS };
 
@@ -57,6 +57,8 @@ struct effect {
 	uint64_t request; /* hash */
 	uint32_t sent, answered;
 	int64_t took_ns;
+	uint64_t task;	  /* number of who did it */
+	uint64_t call;	  /* in which of its suspending calls */
 	const char *site; /* of the call that was told so */
 	uintptr_t pcs[FRAMES_KEPT]; /* the stack then */
 	uint32_t pcs_len;
@@ -73,8 +75,8 @@ struct injection {
 	const char *where;   /* the scope's place */
 	const char *kind;    /* the scope's kind, in words */
 	const char *call;    /* of FAULT: the operation that fails */
-	uint32_t later;	     /* of a pair: at which chance after it the second one is made; 0: none */
-	uint32_t choice;     /* of a pair: which scope, counted round those that there are then */
+	uint32_t later;	     /* of a pair: so many chances after it the second is made; 0: none */
+	uint32_t choice;     /* of a pair: of which scope, counted round those of then */
 };
 
 /* The second injection of a pair, as it was made. */

@@ -18,7 +18,7 @@
  *
  * LIMITS  POINTS_MAX points of a run, TARGETS_MAX scopes of a point, --budget trials; a trial that
  * makes CALLS_MAX suspending calls or takes TRIAL_SECONDS never ends; STATES_MAX states are told
- * apart, of one call at most STATES_OF_CALL; --pairs pairs, LATER_MAX chances apart. */
+ * apart, of one call at most STATES_OF_CALL; --pairs pairs, up to 64 chances apart. */
 
 #include "base/hash.h"
 #include "explore/explore_priv.h"
@@ -50,6 +50,9 @@ struct job {
 struct tally {
 	long trials;
 	long findings;
+	long cancels;		  /* that were tried alone */
+	uint64_t told[FINDINGS_KEPT]; /* hashes of findings that were printed */
+	int told_len;
 	uint8_t done[POINTS_MAX]; /* by point: bit per BEFORE, PARKED, COMPLETED */
 };
 
@@ -60,13 +63,10 @@ static struct {
 	const struct outcome *undisturbed;
 	struct tally *tally;
 	struct job jobs[JOBS_MAX];
-	uint64_t told[FINDINGS_KEPT]; /* hashes of findings that were printed */
-	int told_len;
 	bool replayed; /* the one injection of a replay has been made */
 	uint16_t tries[POINTS_MAX][CALL_KINDS]; /* operations that a point's call has tried */
 	uint64_t states[STATES_MAX]; /* in which calls have been explored; a hash table, 0: free */
 	uint8_t states_of[POINTS_MAX]; /* by point of the first such call: those beyond the third */
-	long cancels;	 /* that were tried alone */
 	bool in_pairs;	 /* the pass that makes pairs */
 	uint64_t random; /* of the pairs */
 } now;
@@ -210,11 +210,11 @@ static bool is_known(const char *text, const struct injection *injection,
 	hash = lade_hash_fnv(hash, &cancelled, sizeof(cancelled));
 	hash = lade_hash_fnv(hash, told ? out->told_pcs : out->pcs,
 		       (told ? out->told_pcs_len : out->pcs_len) * sizeof(*out->pcs));
-	for (int i = 0; i < now.told_len; i++)
-		if (now.told[i] == hash)
+	for (int i = 0; i < now.tally->told_len; i++)
+		if (now.tally->told[i] == hash)
 			return true;
-	if (now.told_len < FINDINGS_KEPT)
-		now.told[now.told_len++] = hash;
+	if (now.tally->told_len < FINDINGS_KEPT)
+		now.tally->told[now.tally->told_len++] = hash;
 	return false;
 }
 
@@ -384,10 +384,10 @@ static uint32_t draw(uint32_t below)
 /* How many pairs begin with this cancel. */
 static long pairs_with_it(void)
 {
-	long whole = now.settings->pairs / now.cancels;
+	long whole = now.settings->pairs / now.tally->cancels;
 
-	return whole + (draw((uint32_t)now.cancels) <
-			(uint32_t)(now.settings->pairs % now.cancels));
+	return whole + (draw((uint32_t)now.tally->cancels) <
+			(uint32_t)(now.settings->pairs % now.tally->cancels));
 }
 
 /* In a pair's trial: makes the second injection, if there is a scope to make it on. */
@@ -422,11 +422,12 @@ static bool begin_cancel(struct injection *injection, const struct lade_ctl *ctl
 	}
 	if (!now.in_pairs) {
 		now.tally->done[injection->point] |= (uint8_t)(1u << injection->when);
-		now.cancels++;
+		now.tally->cancels++;
 		return begin(injection, ctl);
 	}
 	for (pairs = pairs_with_it(); pairs > 0; pairs--) {
-		injection->later = 1 + draw(LATER_MAX);
+		/* Near ones more often: what a cancel leaves behind is soon over. */
+		injection->later = 1 + draw(1u << draw(LATER_BITS + 1));
 		injection->choice = draw(TARGETS_MAX);
 		if (begin(injection, ctl))
 			return true;
@@ -637,17 +638,6 @@ static double cover(const struct outcome *a, const struct tally *tally, FILE *to
 	return total ? 100.0 * covered / total : 100.0;
 }
 
-/* Walks through the scenario once, with a trial at each chance. */
-static void walk(struct outcome *out)
-{
-	explore_run(now.scenario, now.seed, out, inject);
-	/* A trial ends here, whatever it came to. */
-	if (explore_outcome() != out)
-		_exit(0);
-	finish_all();
-	fflush(stdout);
-}
-
 static void explore_in_here(void)
 {
 	/* Not shared: the explorer goes on while a trial copies what it was at the fork. */
@@ -655,11 +645,12 @@ static void explore_in_here(void)
 
 	if (!out)
 		_exit(2);
-	walk(out);
-	now.in_pairs = true;
-	now.random = now.seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
-	if (now.settings->pairs && now.cancels)
-		walk(out);
+	explore_run(now.scenario, now.seed, out, inject);
+	/* A trial ends here, whatever it came to. */
+	if (explore_outcome() != out)
+		_exit(0);
+	finish_all();
+	fflush(stdout);
 	free(out);
 }
 
@@ -704,7 +695,8 @@ static int record_twice(struct outcome *a)
 	return rc;
 }
 
-/* Explores in a process of its own: what the scenario does to memory stays there. */
+/* Walks through the scenario in a process of its own, with a trial at each chance: what the
+ * scenario does to memory stays there. */
 static int explore_apart(void)
 {
 	int status = -1;
@@ -763,6 +755,11 @@ int explore_scenario(const struct lade_scenario *scenario, const struct settings
 	rc = record_twice(a);
 	if (rc == 0)
 		rc = settings->replays ? replay_here() : explore_apart();
+	if (rc >= 0 && settings->pairs && now.tally->cancels) {
+		now.in_pairs = true;
+		now.random = now.seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+		rc = explore_apart();
+	}
 	if (rc < 0)
 		return rc;
 	if (!settings->replays)

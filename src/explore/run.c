@@ -29,6 +29,7 @@ struct known {
 	const char *site;  /* of its latest suspending call */
 	uint32_t point;	   /* of that call */
 	int64_t parked_ns; /* since when it waits; 0: it does not */
+	uint64_t calls;	   /* suspending calls so far */
 	uint32_t after;	   /* suspending calls since it was told of a cancel that ends it */
 	bool told;	   /* it was */
 	bool told_before;  /* it was already when it was last told */
@@ -121,34 +122,39 @@ bool explore_inside(const struct lade_ctl *ctl)
 	return false;
 }
 
-static uint64_t state_of(uint64_t hash, const struct lade_scope *scope);
+static uint64_t state_of_task(uint64_t hash, const struct lade_ctl *ctl);
 
-/* Where one task is: what it waits for, the scopes that it is in, and their children. */
+/* A chain of scopes from here inward, and their children. */
+static uint64_t state_of_chain(uint64_t hash, const struct lade_node *n)
+{
+	for (; n; n = n->inner) {
+		const struct lade_scope *scope = LADE_CONTAINER(n, const struct lade_scope, head);
+
+		hash = lade_hash_fnv(hash, &n->site, sizeof(n->site));
+		hash = lade_hash_fnv(hash, &n->eff, sizeof(n->eff));
+		if (n->kind != NODE_BLOCK && n->kind != NODE_GROUP)
+			continue;
+		for (struct lade_link *it = scope->children.next; it != &scope->children;
+		     it = it->next)
+			hash = state_of_task(hash,
+					     LADE_CONTAINER(it, const struct lade_ctl, sibling));
+	}
+	return hash;
+}
+
+/* Where one task is: what it waits for, and the scopes that it is in. */
 static uint64_t state_of_task(uint64_t hash, const struct lade_ctl *ctl)
 {
 	const char *site = ctl->wait ? ctl->wait->site : at.tasks[ctl->number % TASKS_MAX].site;
 
 	hash = lade_hash_fnv(hash, &ctl->head->type->name, sizeof(char *));
 	hash = lade_hash_fnv(hash, &site, sizeof(site));
-	for (const struct lade_node *n = ctl->root; n; n = n->inner) {
-		hash = lade_hash_fnv(hash, &n->site, sizeof(n->site));
-		hash = lade_hash_fnv(hash, &n->eff, sizeof(n->eff));
-		if (n->kind == NODE_BLOCK || n->kind == NODE_GROUP)
-			hash = state_of(hash, LADE_CONTAINER(n, const struct lade_scope, head));
-	}
-	return hash;
-}
-
-static uint64_t state_of(uint64_t hash, const struct lade_scope *scope)
-{
-	for (struct lade_link *it = scope->children.next; it != &scope->children; it = it->next)
-		hash = state_of_task(hash, LADE_CONTAINER(it, const struct lade_ctl, sibling));
-	return hash;
+	return state_of_chain(hash, ctl->root);
 }
 
 uint64_t explore_state(void)
 {
-	return state_of(LADE_HASH_FNV, LADE_CONTAINER(at.root, const struct lade_scope, head));
+	return state_of_chain(LADE_HASH_FNV, at.root);
 }
 
 static struct known *known_of(const struct lade_ctl *ctl)
@@ -239,6 +245,7 @@ static void entered(struct lade_observer *o, struct lade_ctl *ctl, const char *s
 	if (!explore_inside(ctl))
 		return;
 	k = known_of(ctl);
+	k->calls++;
 	k->site = o->site = site;
 	note_call_after(ctl, k, site);
 	k->point = at.injected ? UINT32_MAX : add_point(ctl, site);
@@ -358,6 +365,20 @@ static void ended(struct lade_observer *o, struct lade_ctl *ctl, int status)
 			 ctl->head->type->name, ctl->head->site, status);
 }
 
+/* A write that goes on in the same call is one with what that call has written before: where the
+ * file cut it is chance. */
+static bool goes_on(const struct lade_effect *e, uint64_t task, uint64_t call)
+{
+	struct effect *last = &at.out->effects[at.out->effects_len - 1];
+
+	if (e->kind != EFFECT_WRITE || !at.out->effects_len || last->kind != EFFECT_WRITE ||
+	    last->task != task || last->call != call || last->run != at.run)
+		return false;
+	last->request = lade_hash_fnv(last->request, e->bytes, e->sent);
+	last->sent += e->sent;
+	return true;
+}
+
 static void effect(struct lade_observer *o, const struct lade_effect *e)
 {
 	struct outcome *out = at.out;
@@ -369,7 +390,8 @@ static void effect(struct lade_observer *o, const struct lade_effect *e)
 	/* Only what the body does: the world's own servers are not its business. */
 	for (const struct lade_node *n = ctl ? ctl->root : NULL; n && at.root; n = n->outer)
 		body |= n == at.root;
-	if (at.run < 0 || !body || out->effects_len == EFFECTS_MAX)
+	if (at.run < 0 || !body || goes_on(e, ctl->number, known_of(ctl)->calls) ||
+	    out->effects_len == EFFECTS_MAX)
 		return;
 	*kept = (struct effect){ .kind = e->kind,
 				 .run = (uint8_t)at.run,
@@ -377,6 +399,8 @@ static void effect(struct lade_observer *o, const struct lade_effect *e)
 				 .sent = e->sent,
 				 .answered = e->answered,
 				 .took_ns = e->took_ns,
+				 .task = ctl->number,
+				 .call = known_of(ctl)->calls,
 				 .site = known_of(ctl)->site };
 	snprintf(kept->peer, sizeof(kept->peer), "%s", e->peer);
 	kept->pcs_len = explore_stack(ctl, kept->pcs);
