@@ -367,7 +367,7 @@ static bool is_wanted(enum when when, const struct point *recorded, uint32_t poi
 		return false;
 	if (now.settings->point >= 0)
 		return now.settings->point == (long)point;
-	new_state = !now.in_pairs && is_new_state(when, recorded);
+	new_state = is_new_state(when, recorded);
 	if (recorded->nth <= 2 || recorded->nth == recorded->of)
 		return true;
 	return new_state && now.states_of[first_like(recorded)]++ < STATES_OF_CALL;
