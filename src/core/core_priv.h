@@ -87,6 +87,7 @@ enum timer_class { TIMER_OP, TIMER_DEADLINE, TIMER_BUDGET };
 struct lade_backend;
 struct lade_cores;
 struct lade_effect;
+struct lade_event;
 struct lade_io;
 struct lade_pool;
 struct lade_stacks;
@@ -109,6 +110,9 @@ struct lade_loop {
 	struct lade_ctl *deliver;	   /* tasks to be told of a request */
 	bool delivering;		   /* the list is being worked off */
 	bool deadlines_waited;		   /* due deadlines have let a turn pass */
+	struct lade_event *events;	   /* the flight recorder: where the next event goes */
+	uintptr_t event_mask;		   /* all bits but that of the ring's size in bytes */
+	int64_t event_ns;		   /* the time that was recorded last */
 	struct lade_stacks *stacks;	   /* pool of task stacks */
 	const struct lade_backend *backend; /* clock and waiting */
 	int refused;			   /* -errno of a better back end that was refused, or 0 */

@@ -21,7 +21,7 @@
  * that calls and returns stay paired and its waiting parent returns as predicted. It is inlined
  * into lade's own files only, never into user code. */
 
-#include "core/core_priv.h"
+#include "core/record.h"
 #include "core/sanitize.h"
 #include "lade_config.h"
 
@@ -170,6 +170,7 @@ static inline __attribute__((always_inline)) int lade_op_wait_inline(struct lade
 	op->since_ns = ctl->loop->now_ns;
 	op->state = OP_PARKED;
 	ctl->wait = op;
+	lade_record(ctl->loop, EVENT_WAIT, ctl, op->site);
 	lade_leave_inline(ctl);
 	return op->result;
 }
