@@ -89,6 +89,7 @@ struct lade_cores;
 struct lade_effect;
 struct lade_event;
 struct lade_io;
+struct lade_place;
 struct lade_pool;
 struct lade_stacks;
 struct lade_sys;
@@ -130,6 +131,7 @@ struct lade_loop {
 	bool dismissed;			   /* a core's: nothing more will come from outside */
 	pthread_t thread;		   /* whose loop it is */
 	void (*on_wake)(struct lade_loop *); /* called after each wake-up from outside, or NULL */
+	struct lade_place *place;	   /* in the table of loops, or NULL: it was full */
 	struct lade_loop *first;	   /* of the program's loops: core 0's; itself if alone */
 	struct lade_pool *_Atomic pool;	   /* of the first: threads for blocking calls, or NULL */
 	void (*pool_end)(struct lade_loop *); /* ends the pool; set by whoever made it */

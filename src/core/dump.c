@@ -17,7 +17,7 @@
 
 #include "core/dump_priv.h"
 #include "core/record.h"
-#include "core/stack.h"
+#include "core/start.h"
 #include "core/text.h"
 
 #include <lade/dump.h>
@@ -136,6 +136,9 @@ static uint64_t shown_by(struct dump *d, const uintptr_t *pcs, uint32_t n, uint6
 static uint32_t stack_of(struct dump *d, const struct lade_ctl *at, const struct lade_ctl *ctl,
 			 uintptr_t pcs[LADE_FRAMES_MAX])
 {
+	/* A task that has not begun has nothing to show. */
+	if (at != lade_cur && ctl->context.pc == (void *)(uintptr_t)lade_task_run)
+		return 0;
 	if (at != lade_cur)
 		return lade_frames_of(ctl, NULL, d->how->careful, pcs);
 	return d->how->running ? lade_frames(d->how->running, d->how->careful, pcs) : 0;
@@ -498,7 +501,10 @@ void lade_dump_how(struct lade_loop *loop, const struct lade_dump_how *how)
 
 	d.symbols = how->careful ? NULL : lade_symbols_new();
 	d.now_ns = loop->backend->now(loop);
-	say(&d, "lade: loop on %s, %lu tasks started, %lu ready\n", loop->backend->name,
+	say(&d, "lade: loop on %s", loop->backend->name);
+	if (loop->cores)
+		say(&d, ", core %u", loop->core);
+	say(&d, ", %lu tasks started, %lu ready\n",
 	    (unsigned long)loop->tasks_started, (unsigned long)(loop->queued - loop->taken));
 	if (how->careful)
 		dump_running(&d);

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "core/cores_priv.h"
 #include "core/io_priv.h"
+#include "core/loops.h"
 #include "core/record.h"
 #include "core/sanitize.h"
 #include "lade_config.h"
@@ -177,6 +178,7 @@ int lade_loop_new(const struct lade_loop_config *config, struct lade_loop **ret_
 	loop->stacks_max = config->stacks_max;
 	lade_node_init_root(&loop->root.head, NULL, NODE_BLOCK, "a loop");
 	lade_scope_init(&loop->root, loop, POLICY_ALL);
+	lade_loops_add(loop);
 	*ret_loop = loop;
 	return 0;
 }
@@ -322,6 +324,7 @@ int lade_loop_turn(struct lade_loop *loop)
 
 void lade_close_loop(struct lade_loop *loop)
 {
+	lade_loops_remove(loop);
 	loop->backend->close(loop);
 	lade_stacks_free(loop->stacks);
 }

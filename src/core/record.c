@@ -39,6 +39,13 @@ void lade_record_init(struct lade_loop *loop, int events, void *memory)
 	loop->event_mask = ~bytes;
 }
 
+int lade_record_events(const struct lade_loop *loop)
+{
+	uintptr_t events = ~loop->event_mask / sizeof(struct lade_event);
+
+	return events > 1 ? (int)events : -1;
+}
+
 /* The event before another, which may be the place of the next. */
 static struct lade_event *before(const struct lade_loop *loop, const struct lade_event *e)
 {

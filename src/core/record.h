@@ -87,6 +87,9 @@ size_t lade_record_bytes(int events);
 /* lade_record_init - sets up a loop's recorder in so much memory, which is zeros. */
 void lade_record_init(struct lade_loop *loop, int events, void *memory);
 
+/* lade_record_events - how many events there is room for; -1: the recorder is off. */
+int lade_record_events(const struct lade_loop *loop);
+
 /* An event, taken apart. */
 struct lade_recorded {
 	enum event_kind kind;

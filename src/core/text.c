@@ -65,8 +65,10 @@ static void put_string(struct lade_text *t, const char *s)
 		put(t, s, strnlen(s, STRING_MAX));
 		return;
 	}
-	(void)lade_peek(true, copy, s, sizeof(copy));
-	put(t, *copy ? copy : "?", *copy ? strnlen(copy, sizeof(copy)) : 1);
+	/* Of one that ends near the end of its memory more is asked for than there is. */
+	if (!lade_peek(true, copy, s, sizeof(copy)) && !*copy)
+		put(t, "?", 1);
+	put(t, copy, strnlen(copy, sizeof(copy)));
 }
 
 static void put_spaces(struct lade_text *t, int n)

@@ -31,7 +31,7 @@ void lade_text_seconds(struct lade_text *t, int64_t ns);
 void lade_text_flush(struct lade_text *t);
 
 /* lade_peek - copies memory; with @careful memory that may not be there.  Returns whether it was;
- * if not, @to is zeros. */
+ * if not, @to has what was there before it ends, and zeros. */
 bool lade_peek(bool careful, void *to, const void *from, size_t len);
 
 #endif
