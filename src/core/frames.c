@@ -6,7 +6,8 @@
  * the file itself is read: the full symbol table is in it unless it was stripped. The look-up is a
  * walk over that table, once for each address that is new: a dump is no hot path.
  *
- * LIMITS  LADE_FRAMES_MAX frames of a stack. FILES_MAX files; addresses in others stay numbers. */
+ * LIMITS  LADE_FRAMES_MAX frames of a stack. FILES_MAX files; addresses in others stay numbers.
+ * CODES_MAX stretches of code; a frame whose caller is in another is not found by searching. */
 
 #include "base/alloc.h"
 #include "core/frames.h"
@@ -22,6 +23,9 @@
 #include <unistd.h>
 
 #define FILES_MAX 16
+#define CODES_MAX 64		   /* stretches of code, of which a file has one or two */
+#define SEARCHED_BYTES 16384	   /* of a stack, for a frame */
+#define FRAME_BYTES (64u << 10)	   /* a frame is not larger */
 #define KNOWN_PLACES 256 /* addresses whose names are remembered */
 
 #if __SIZEOF_POINTER__ == 8
@@ -45,11 +49,78 @@ __attribute__((no_sanitize("address"))) static bool read_frame(bool careful, uin
 	return true;
 }
 
+/* Where code is. */
+static struct {
+	uintptr_t start, end;
+} codes[CODES_MAX];
+static uint32_t codes_len; /* used */
+
+static int note_codes(struct dl_phdr_info *info, size_t bytes, void *arg)
+{
+	uint32_t *len = arg;
+
+	(void)bytes;
+	for (int i = 0; i < info->dlpi_phnum && *len < CODES_MAX; i++) {
+		uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+
+		if (info->dlpi_phdr[i].p_type != PT_LOAD || !(info->dlpi_phdr[i].p_flags & PF_X))
+			continue;
+		codes[*len].start = start;
+		codes[(*len)++].end = start + info->dlpi_phdr[i].p_memsz;
+	}
+	return 0;
+}
+
+void lade_frames_prepare(void)
+{
+	uint32_t len = 0;
+
+	dl_iterate_phdr(note_codes, &len);
+	codes_len = len;
+}
+
+static bool is_code(uintptr_t pc)
+{
+	for (uint32_t i = 0; i < codes_len; i++)
+		if (pc - codes[i].start < codes[i].end - codes[i].start)
+			return true;
+	return false;
+}
+
+/* Whether two words on the stack are a frame: the next one, which is farther out, and an address in
+ * code. */
+static bool is_frame(const struct lade_frames_from *from, uintptr_t at)
+{
+	uintptr_t frame[2];
+
+	return at % 16 == 0 && at >= from->sp && at < from->high - sizeof(frame) &&
+	       lade_peek(true, frame, (const void *)at, sizeof(frame)) && frame[0] > at &&
+	       frame[0] - at < FRAME_BYTES && frame[0] < from->high && frame[0] % 16 == 0 &&
+	       is_code(frame[1]);
+}
+
+/* The innermost frame of code that was interrupted: a function without frame pointers keeps
+ * anything in that register, but its callers may have frames. */
+static uintptr_t find_frame(const struct lade_frames_from *from)
+{
+	uintptr_t at = (from->sp + 15) & ~(uintptr_t)15;
+
+	if (is_frame(from, from->bp))
+		return from->bp;
+	for (uintptr_t end = at + SEARCHED_BYTES; at < end; at += 16)
+		if (is_frame(from, at))
+			return at;
+	return from->bp;
+}
+
 uint32_t lade_frames(const struct lade_frames_from *from, bool careful,
 		     uintptr_t pcs[LADE_FRAMES_MAX])
 {
 	uintptr_t bp = from->bp, frame[2];
 	uint32_t n = 0;
+
+	if (from->sp)
+		bp = find_frame(from);
 
 	if (from->pc)
 		pcs[n++] = from->pc;

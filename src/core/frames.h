@@ -16,9 +16,15 @@
 struct lade_frames_from {
 	uintptr_t pc;	/* where the innermost function is; 0: unknown, it is the caller's own */
 	uintptr_t bp;	/* its frame pointer */
+	uintptr_t sp;	/* its stack pointer, if bp may be anything: it was interrupted; else 0 */
 	uintptr_t low;	/* frames lie above this */
 	uintptr_t high; /* and below this */
 };
+
+/* lade_frames_prepare - notes where code is, for stacks that are interrupted from now on.
+ *
+ * Threads: one at a time, not from a signal handler. */
+void lade_frames_prepare(void);
 
 /* lade_frames - return addresses, innermost first.  Returns how many.
  *

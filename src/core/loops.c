@@ -135,9 +135,11 @@ static struct lade_frames_from interrupted(void *context)
 #if defined(__x86_64__)
 	from.pc = (uintptr_t)at->uc_mcontext.gregs[REG_RIP];
 	from.bp = (uintptr_t)at->uc_mcontext.gregs[REG_RBP];
+	from.sp = (uintptr_t)at->uc_mcontext.gregs[REG_RSP];
 #elif defined(__aarch64__)
 	from.pc = at->uc_mcontext.pc;
 	from.bp = at->uc_mcontext.regs[29];
+	from.sp = at->uc_mcontext.sp;
 #else
 	(void)at;
 #endif
@@ -200,6 +202,7 @@ void lade_loops_dump(int fd, int64_t patience_ns)
 {
 	int memory = memfd_create("lade dump", MFD_CLOEXEC);
 
+	lade_frames_prepare();
 	for (int i = 0; i < LADE_LOOPS_MAX; i++)
 		dump_place(&places[i], memory < 0 ? fd : memory, patience_ns);
 	if (memory < 0)

@@ -81,7 +81,7 @@ size_t lade_record_len(const struct lade_loop *loop)
 	size_t events = ~loop->event_mask / sizeof(struct lade_event), n = 0;
 	const struct lade_event *e = loop->events;
 
-	for (; n < events; n++) {
+	for (; events > 1 && n < events; n++) {
 		e = before(loop, e);
 		if (!e->who && !e->what)
 			break;
