@@ -47,6 +47,7 @@ struct lade_place {
 };
 
 static struct lade_place places[LADE_LOOPS_MAX];
+struct lade_known_loop lade_known_loops[LADE_LOOPS_MAX];
 static atomic_int hold_signal; /* the signal that holds a loop; 0: none does */
 
 static bool change(struct lade_place *p, int from, int to)
@@ -90,6 +91,7 @@ void lade_loops_add(struct lade_loop *loop)
 		make_holdable(p);
 		p->cur = &lade_cur;
 		loop->place = p;
+		lade_known_loops[i] = (struct lade_known_loop){ &loop->root, &lade_cur };
 		atomic_store(&p->state, IDLE);
 		return;
 	}
@@ -109,6 +111,7 @@ void lade_loops_remove(struct lade_loop *loop)
 	lade_free(p->stack);
 	p->stack = NULL;
 	loop->place = NULL;
+	lade_known_loops[p - places] = (struct lade_known_loop){ NULL, NULL };
 	atomic_store(&p->state, FREE);
 }
 

@@ -11,6 +11,15 @@
 
 #define LADE_LOOPS_MAX 64 /* loops that are known at once; others are not shown */
 
+/* A loop as a debugger finds it, which may know no more than the types of <lade/layout.h>. */
+struct lade_known_loop {
+	const struct lade_scope *root; /* its tasks; NULL: this place is free */
+	struct lade_ctl *const *cur;   /* where its thread keeps the running task */
+};
+
+/* lade_known_loops - those in the table of loops; share/gdb/lade-gdb.py looks for this name. */
+extern struct lade_known_loop lade_known_loops[LADE_LOOPS_MAX];
+
 /* lade_loops_add - makes a loop known, on its own thread; lade_loops_remove - before it goes. */
 void lade_loops_add(struct lade_loop *loop);
 void lade_loops_remove(struct lade_loop *loop);
