@@ -11,7 +11,7 @@
  * a tree that is being changed is shown up to there. It writes addresses in braces; another thread
  * puts the names in.
  *
- * LIMITS  LEVELS_MAX levels; of what lies deeper the children are counted. LINES_MAX lines, then
+ * LIMITS  LEVELS_MAX levels of tasks; of what lies deeper the children are counted. LINES_MAX lines, then
  * the other tasks are counted. STACKS_MAX different stacks. EVENTS_SHOWN_MAX events. CHAIN_MAX
  * requests of a task. STEPS_MAX objects in a careful dump. */
 
@@ -238,6 +238,7 @@ static void dump_task(struct dump *d, const struct lade_ctl *at, const struct na
 {
 	uintptr_t pcs[LADE_FRAMES_MAX];
 	uint32_t frames = stack_of(d, at, &n->ctl, pcs);
+	bool room = d->shown_len < STACKS_MAX;
 	uint64_t same = frames ? shown_by(d, pcs, frames, n->ctl.number) : 0;
 
 	if (d->loop->stacks->marks && n->ctl.context.sp && !d->how->careful)
@@ -256,7 +257,7 @@ static void dump_task(struct dump *d, const struct lade_ctl *at, const struct na
 		say(d, ", stack as #%lu\n", (unsigned long)same);
 	else
 		say(d, "\n");
-	if (frames && !same && d->shown_len < STACKS_MAX)
+	if (frames && !same && room)
 		say_stack(d, pcs, frames, depth + 2);
 }
 

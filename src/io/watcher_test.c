@@ -255,6 +255,43 @@ static void a_task_that_gives_way_in_time_is_not_reported(void)
 	lade_main_hold(lade_ms(100));
 }
 
+static int spins_a_little(void)
+{
+	int64_t end_ns = lade_now().mono_ns + 10000000;
+
+	while (lade_now().mono_ns < end_ns)
+		;
+	return 0;
+}
+LADE_TASK_VOID(spins_a_little)
+
+static int spins_at_seventy_lines(void)
+{
+	static char sites[70][24];
+	int rc = 0;
+
+	for (int i = 0; i < 3 * 70; i++) {
+		struct spins_a_little_task one = spins_a_little_task();
+
+		snprintf(sites[i % 70], sizeof(sites[0]), "many.c:%d", i % 70 + 1);
+		lade_scope(s, &rc)
+			lade_start_at(&s, &one.head, sites[i % 70]);
+	}
+	return rc;
+}
+
+static void of_more_than_64_start_lines_the_others_are_not_reported(void)
+{
+	int reports = 0;
+
+	lade_main_hold(lade_ms(3));
+	run_to_end(spins_at_seventy_lines);
+	lade_main_hold(lade_ms(100));
+	for (const char *at = child.said; (at = strstr(at, "started at many.c:")); at++)
+		reports++;
+	CHECK_EQ(reports, 64);
+}
+
 /* A program that never suspends is asked in the simulation too, where nothing wakes a loop. */
 static void a_simulation_that_hangs_is_shown_and_no_hold_is_reported(void)
 {
@@ -346,6 +383,7 @@ int main(void)
 	TAP(a_task_that_spins_is_named_and_where_it_is);
 	TAP(a_task_that_holds_the_core_is_reported_unasked_and_counted);
 	TAP(a_task_that_gives_way_in_time_is_not_reported);
+	TAP(of_more_than_64_start_lines_the_others_are_not_reported);
 	TAP(a_simulation_that_hangs_is_shown_and_no_hold_is_reported);
 	TAP(loops_of_other_cores_are_shown_too_also_one_that_is_held);
 	TAP(a_held_loop_of_more_than_ten_thousand_tasks_shows_so_many_lines);
