@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""gdb.py SCRIPT PROGRAM GDB SANITIZE - lade's commands in gdb, on a live process and a core file."""
+"""gdb.py SCRIPT PROGRAM GDB SANITIZE - lade's commands in gdb, on a process and a core file."""
 
 import os
 import re

@@ -28,8 +28,8 @@ int lade_main_at(struct lade_task *task, const char *site);
  * Suspends: no.  Threads: the main one, before lade_main. */
 void lade_main_grace(struct lade_duration grace);
 
-/* lade_main_hold - how long a task may run without a break before it is reported: 100 ms unless set;
- * 0 or LADE_FOREVER: it is not looked for.
+/* lade_main_hold - how long a task may run without a break before it is reported: 100 ms unless
+ * set; 0 or LADE_FOREVER: it is not looked for.
  *
  * Suspends: no.  Threads: the main one, before lade_main. */
 void lade_main_hold(struct lade_duration longest);

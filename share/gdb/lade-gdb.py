@@ -4,9 +4,9 @@
     lade tasks      the tree of tasks: start line, what each waits for, who asked it to end
     lade bt TASK    the backtrace of a task that is parked or ready, by its number
 
-It walks what the scheduler itself uses (<lade/layout.h>) and calls nothing in the program. The types
-come from the program's or liblade's debug information, the loops from the symbol lade_known_loops:
-a liblade that was stripped of its symbols hides them.
+It walks what the scheduler itself uses (<lade/layout.h>) and calls nothing in the program. The
+types come from the program's or liblade's debug information, the loops from the symbol
+lade_known_loops: a liblade that was stripped of its symbols hides them.
 """
 
 import gdb

@@ -11,8 +11,8 @@
  * a tree that is being changed is shown up to there. It writes addresses in braces; another thread
  * puts the names in.
  *
- * LIMITS  LEVELS_MAX levels of tasks; of what lies deeper the children are counted. LINES_MAX lines, then
- * the other tasks are counted. STACKS_MAX different stacks. EVENTS_SHOWN_MAX events. CHAIN_MAX
+ * LIMITS  LEVELS_MAX levels of tasks; of what lies deeper the children are counted. LINES_MAX lines,
+ * then the other tasks are counted. STACKS_MAX different stacks. EVENTS_SHOWN_MAX events. CHAIN_MAX
  * requests of a task. STEPS_MAX objects in a careful dump. */
 
 #include "core/dump_priv.h"
@@ -269,7 +269,8 @@ static void say_shield(struct dump *d, const struct lade_node *node)
 	if (node->flags & NODE_OPENED)
 		say(d, ", overrun");
 	else if (node->flags & NODE_DEFERRED)
-		say_seconds(d, ", holds a request back, ", node->budget_end_ns - d->now_ns, " left");
+		say_seconds(d, ", holds a request back, ", node->budget_end_ns - d->now_ns,
+			    " left");
 }
 
 static void say_deadline(struct dump *d, const struct lade_node *node)

@@ -313,8 +313,8 @@ static void look_up(struct lade_symbols *s, struct known_place *place)
 	for (size_t i = 0; f && i < f->count; i++) {
 		const elf_symbol *symbol = &f->symbols[i];
 
-		if ((symbol->st_info & 15) != STT_FUNC || at - symbol->st_value >= symbol->st_size ||
-		    symbol->st_name >= f->names_len)
+		if ((symbol->st_info & 15) != STT_FUNC ||
+		    at - symbol->st_value >= symbol->st_size || symbol->st_name >= f->names_len)
 			continue;
 		place->name = f->names + symbol->st_name;
 		place->offset = at + 1 - symbol->st_value;

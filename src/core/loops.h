@@ -24,7 +24,7 @@ extern struct lade_known_loop lade_known_loops[LADE_LOOPS_MAX];
 void lade_loops_add(struct lade_loop *loop);
 void lade_loops_remove(struct lade_loop *loop);
 
-/* lade_loops_answer - dumps a loop if that was asked for; by the loop, where nothing is half done. */
+/* lade_loops_answer - dumps a loop if that was asked for; by the loop, between two turns. */
 void lade_loops_answer(struct lade_loop *loop);
 
 /* lade_loops_hold_by - says which signal holds a loop, for the threads of loops made from now on;

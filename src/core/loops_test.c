@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* loops_test.c - loops as another thread sees them: dumps that are asked for, and who has a core. */
+/* loops_test.c - loops as another thread sees them: dumps on demand, and who has a core. */
 
 #include "core/loops.h"
 

@@ -30,7 +30,7 @@ enum event_kind {
 
 /* One event. */
 struct lade_event {
-	uintptr_t who;	/* address of a control block, or a number times EVENT_KINDS; plus the kind */
+	uintptr_t who;	/* a control block, or a number times EVENT_KINDS; plus the kind */
 	uintptr_t what; /* as its kind says */
 };
 
@@ -93,7 +93,7 @@ int lade_record_events(const struct lade_loop *loop);
 /* An event, taken apart. */
 struct lade_recorded {
 	enum event_kind kind;
-	const struct lade_ctl *ctl;	   /* the task; of a request the owner of the scope, or NULL */
+	const struct lade_ctl *ctl;	   /* the task; of a request the scope's owner, or NULL */
 	const struct lade_task_type *type; /* what it was, if it has ended since; or NULL */
 	uint64_t number;		   /* its number, or 0: not known any more */
 	const char *site;		   /* file:line, or NULL */

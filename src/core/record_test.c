@@ -61,7 +61,8 @@ IN_TASK(a_start_a_wait_and_an_end_are_recorded_with_who_and_where)
 
 IN_TASK(statuses_are_exact_whatever_they_are)
 {
-	static const int statuses[] = { 0, -EIO, -ECANCELED, 1, INT32_MAX, INT32_MIN, -4095, -4096 };
+	static const int statuses[] = { 0,	   -EIO,      -ECANCELED, 1,
+					INT32_MAX, INT32_MIN, -4095,	  -4096 };
 
 	for (size_t i = 0; i < sizeof(statuses) / sizeof(*statuses); i++) {
 		struct end_after_task one = end_after_task(1, statuses[i]);

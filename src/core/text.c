@@ -142,7 +142,7 @@ bool lade_peek(bool careful, void *to, const void *from, size_t len)
 		memcpy(to, from, len);
 		return true;
 	}
-	/* Each part is read as a whole or not at all: none may cross into a page that is not there. */
+	/* Each part is read as a whole or not at all: none may cross the end of a page. */
 	for (size_t done = 0; done < len && parts < 3; first = PEEK_PAGE) {
 		size_t part = len - done < first ? len - done : first;
 

@@ -118,7 +118,8 @@ static void show_lines(int fd)
 	struct lade_text text = { .fd = fd };
 
 	if (watcher.lines_len)
-		lade_text_say(&text, "lade: tasks that held the core for %lu ms or more, by start line\n",
+		lade_text_say(&text,
+			      "lade: tasks that held the core for %lu ms or more, by start line\n",
 			      (unsigned long)(watcher.look_ns * LOOKS_PER_HOLD / 1000000));
 	for (uint32_t i = 0; i < watcher.lines_len; i++)
 		lade_text_say(&text, "  %s: %lu times, %lu ms at most\n", watcher.lines[i].site,
