@@ -11,9 +11,9 @@
  * a tree that is being changed is shown up to there. It writes addresses in braces; another thread
  * puts the names in.
  *
- * LIMITS  LEVELS_MAX levels of tasks; of what lies deeper the children are counted. LINES_MAX lines,
- * then the other tasks are counted. STACKS_MAX different stacks. EVENTS_SHOWN_MAX events. CHAIN_MAX
- * requests of a task. STEPS_MAX objects in a careful dump. */
+ * LIMITS  LEVELS_MAX levels of tasks; of what lies deeper the children are counted. LINES_MAX
+ * lines, then the other tasks are counted. STACKS_MAX different stacks. EVENTS_SHOWN_MAX events.
+ * CHAIN_MAX requests of a task. STEPS_MAX objects in a careful dump. */
 
 #include "core/dump_priv.h"
 #include "core/record.h"
