@@ -10,11 +10,11 @@ LADE_API_BEGIN
 
 /* lade_dump - prints the tree of scopes and tasks of the running loop to a descriptor: where each
  * task was started, what it waits for, where and since when, the bytes of its stack, who asked it
- * to end and whether a shield holds that back, the time to its deadline; and the scopes, deadlines
- * and shields that it is in.
+ * to end and whether a shield holds that back, the time to its deadline, the functions on its
+ * stack; and the scopes, deadlines and shields that it is in. Then the loop's last events.
  *
  * Of more than 64 levels or 10,000 lines the rest is counted. A descriptor that takes no more ends
- * the dump. The text is for people: it may change with any release.
+ * the dump. The text is for people: it may change with any release. docs/why.md explains it.
  *
  * With LADE_STACK_MARKS=1 in the environment the deepest use of stacks follows, by start line, in
  * whole pages, of all tasks that have ended and those shown: each stack is then measured and

@@ -20,6 +20,8 @@ struct lade_loop_config {
 	const char *backend;   /* "uring", "epoll", "virtual"; NULL: LADE_BACKEND, else the best */
 	uint32_t stacks_max;   /* tasks alive at once; 0: 2,000,000 */
 	int inline_budget;     /* calls that complete without a switch in a row; 0: 64 */
+	int recorder_events;   /* events that a dump may show, rounded up to a power of two, at most
+				  1,048,576; 0: 1,024; -1: none */
 	void (*report)(void *arg, const char *message); /* told of overruns; NULL: nobody. With
 							   several cores, from any of them */
 	void *report_arg;			       /* handed to report */

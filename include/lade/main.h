@@ -11,7 +11,11 @@ LADE_API_BEGIN
 /* lade_main - runs a task on a loop of its own until it and all that it started have ended.
  *
  * SIGINT and SIGTERM ask the task to end softly, with 30 s of grace or what lade_main_grace said; a
- * second one asks hard; a third ends the process. SIGQUIT prints every task to stderr and goes on.
+ * second one asks hard; a third ends the process. SIGQUIT prints a dump of every loop to stderr, as
+ * lade_dump does, and goes on; also when a task holds the core for ever: that one is named, and
+ * where it is. A task that runs for 100 ms without a break, or what lade_main_hold said, is
+ * reported, the first, tenth, hundredth … time of each start line; not in a simulation. A thread
+ * is started for both.
  * SIGPIPE is ignored. A stack overflow ends the process with the task's name. Reports go to stderr.
  * Returns an exit status: 0 if the task ended with 0 or more, 130 if a signal's cancel was its
  * end, else 1 after a line on stderr; 2 if no loop can be had.
@@ -23,6 +27,12 @@ int lade_main_at(struct lade_task *task, const char *site);
  *
  * Suspends: no.  Threads: the main one, before lade_main. */
 void lade_main_grace(struct lade_duration grace);
+
+/* lade_main_hold - how long a task may run without a break before it is reported: 100 ms unless
+ * set; 0 or LADE_FOREVER: it is not looked for.
+ *
+ * Suspends: no.  Threads: the main one, before lade_main. */
+void lade_main_hold(struct lade_duration longest);
 
 /* lade_backend_name - "uring", "epoll" or "virtual": what the running loop waits with.
  *

@@ -87,7 +87,9 @@ enum timer_class { TIMER_OP, TIMER_DEADLINE, TIMER_BUDGET };
 struct lade_backend;
 struct lade_cores;
 struct lade_effect;
+struct lade_event;
 struct lade_io;
+struct lade_place;
 struct lade_pool;
 struct lade_stacks;
 struct lade_sys;
@@ -109,6 +111,9 @@ struct lade_loop {
 	struct lade_ctl *deliver;	   /* tasks to be told of a request */
 	bool delivering;		   /* the list is being worked off */
 	bool deadlines_waited;		   /* due deadlines have let a turn pass */
+	struct lade_event *events;	   /* the flight recorder: where the next event goes */
+	uintptr_t event_mask;		   /* all bits but that of the ring's size in bytes */
+	int64_t event_ns;		   /* the time that was recorded last */
 	struct lade_stacks *stacks;	   /* pool of task stacks */
 	const struct lade_backend *backend; /* clock and waiting */
 	int refused;			   /* -errno of a better back end that was refused, or 0 */
@@ -126,6 +131,7 @@ struct lade_loop {
 	bool dismissed;			   /* a core's: nothing more will come from outside */
 	pthread_t thread;		   /* whose loop it is */
 	void (*on_wake)(struct lade_loop *); /* called after each wake-up from outside, or NULL */
+	struct lade_place *place;	   /* in the table of loops, or NULL: it was full */
 	struct lade_loop *first;	   /* of the program's loops: core 0's; itself if alone */
 	struct lade_pool *_Atomic pool;	   /* of the first: threads for blocking calls, or NULL */
 	void (*pool_end)(struct lade_loop *); /* ends the pool; set by whoever made it */

@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "core/cores_priv.h"
+#include "core/record.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -136,11 +137,14 @@ static int make_cores(struct lade_loop *loop)
 
 		core->cores = cores;
 		core->number = i;
-		core->config = (struct lade_loop_config){ .backend = loop->backend->name,
-							  .stacks_max = loop->stacks_max,
-							  .inline_budget = loop->inline_budget,
-							  .report = loop->report,
-							  .report_arg = loop->report_arg };
+		core->config = (struct lade_loop_config){
+			.backend = loop->backend->name,
+			.stacks_max = loop->stacks_max,
+			.inline_budget = loop->inline_budget,
+			.recorder_events = lade_record_events(loop),
+			.report = loop->report,
+			.report_arg = loop->report_arg,
+		};
 		rc = begin(core);
 		if (rc < 0) {
 			/* One whose thread runs without a loop is among those to join. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* dump_test.c - what a dump tells of tasks, scopes, deadlines, shields, requests and stacks. */
 
+#include "core/dump_priv.h"
 #include "core/stack.h"
 
 #include "dumped.h"
@@ -326,8 +327,9 @@ IN_TASK(tasks_beyond_ten_thousand_lines_are_counted)
 			CHECK_EQ(lade_spawn(&s, sleeper_task(5)), 0);
 		take_dump();
 	}
+	*strstr(dump_text, "lade: the last events") = 0;
 	for (const char *at = dump_text; (at = strchr(at, '\n')); at++)
-		lines++;
+		lines += strncmp(at + 1 + strspn(at + 1, " "), "stack: ", 7) != 0;
 	/* The head, the root, its scope, the tasks, and the line that counts the others. */
 	CHECK_EQ(lines, 1 + 10000 + 1);
 	DUMP_SAYS("… and", "… and 102 tasks more");
@@ -343,6 +345,314 @@ IN_TASK(a_descriptor_that_takes_nothing_does_no_harm)
 }
 
 /* Stacks */
+
+static __attribute__((noinline)) int sleep_below(int64_t ms)
+{
+	int rc = lade_sleep(lade_ms(ms));
+
+	__asm__ volatile("" ::: "memory");
+	return rc;
+}
+
+static int sleeps_below(int64_t ms)
+{
+	int rc = sleep_below(ms);
+
+	__asm__ volatile("" ::: "memory");
+	return rc;
+}
+LADE_TASK_VOID(sleeps_below, (int64_t, ms))
+
+/* The stack below the line that has @word in it. */
+static const char *stack_below(const char *word)
+{
+	const char *at = strstr(dump_text, word), *line = at ? strchr(at, '\n') : NULL;
+
+	CHECK(line && strncmp(line + 1 + strspn(line + 1, " "), "stack: ", 7) == 0);
+	return line ? line + 1 : "";
+}
+
+IN_TASK(a_stack_is_shown_by_the_names_of_its_functions_static_ones_too)
+{
+	struct sleeps_below_task one = sleeps_below_task(5);
+	const char *stack;
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &one);
+		take_dump();
+		stack = strstr(dump_text, "sleeps_below #2");
+		CHECK(stack && !strstr(stack, "stack: ")); /* it has not begun */
+		CHECK_EQ(lade_yield(), 0);
+		take_dump();
+	}
+	stack = stack_below("sleeps_below #2");
+	CHECK(strstr(stack, "sleep_below+0x"));
+	CHECK(strstr(stack, " < lade_task_run+0x"));
+	CHECK(strstr(stack_below("run_root #1"), "stack: take_dump+0x") ||
+	      strstr(stack_below("run_root #1"), "static_ones_too_body+0x"));
+}
+
+IN_TASK(a_stack_that_was_shown_is_named_by_its_task)
+{
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		for (int i = 0; i < 5; i++)
+			rc = lade_spawn(&s, sleeps_below_task(5));
+		CHECK_EQ(lade_yield(), 0);
+		take_dump();
+	}
+	(void)stack_below("sleeps_below #2");
+	DUMP_SAYS("sleeps_below #3", ", stack as #2");
+	DUMP_SAYS("sleeps_below #6", ", stack as #2");
+}
+
+/* Stacks that differ: in the depth of a recursion, and in the place of a call. */
+static __attribute__((noinline)) int sleep_deep(uint32_t depth)
+{
+	int rc = depth ? sleep_deep(depth - 1) : sleep_below(5);
+
+	__asm__ volatile("" ::: "memory");
+	return rc;
+}
+
+static __attribute__((noinline)) int sleep_some_way(uint32_t way)
+{
+	int rc;
+
+	switch (way % 16) {
+#define WAY(n)                                                                                     \
+	case n:                                                                                    \
+		rc = sleep_deep(way / 16);                                                         \
+		__asm__ volatile("nop # " #n ::: "memory");                                        \
+		break;
+		WAY(0) WAY(1) WAY(2) WAY(3) WAY(4) WAY(5) WAY(6) WAY(7)
+		WAY(8) WAY(9) WAY(10) WAY(11) WAY(12) WAY(13) WAY(14)
+#undef WAY
+	default:
+		rc = sleep_deep(way / 16);
+	}
+	__asm__ volatile("" ::: "memory");
+	return rc;
+}
+
+static int sleeps_some_way(uint32_t way)
+{
+	return sleep_some_way(way);
+}
+LADE_TASK_VOID(sleeps_some_way, (uint32_t, way))
+
+IN_TASK(of_more_than_128_different_stacks_the_others_are_not_shown)
+{
+	int rc = 0, stacks = 0;
+
+	lade_scope(s, &rc) {
+		for (uint32_t i = 0; i < 160; i++)
+			rc = lade_spawn(&s, sleeps_some_way_task(i));
+		CHECK_EQ(lade_yield(), 0);
+		take_dump();
+	}
+	for (const char *at = dump_text; (at = strstr(at, "stack: ")); at++)
+		stacks++;
+	CHECK_EQ(stacks, 128);
+	DUMP_SAYS("sleeps_some_way #161", ": waits for sleep at ");
+}
+
+static int sleeps_deep(uint32_t depth)
+{
+	return sleep_deep(depth);
+}
+LADE_TASK_VOID(sleeps_deep, (uint32_t, depth))
+
+IN_TASK(of_a_deep_stack_the_innermost_frames_are_shown)
+{
+	const char *stack;
+	int rc = 0, frames = 1;
+
+	lade_scope(s, &rc) {
+		rc = lade_spawn(&s, sleeps_deep_task(100));
+		CHECK_EQ(lade_yield(), 0);
+		take_dump();
+	}
+	stack = stack_below("sleeps_deep #2");
+	*strchrnul(stack, '\n') = 0;
+	CHECK(strstr(stack, "sleep_below+0x"));
+	for (; (stack = strstr(stack, " < ")); stack++)
+		frames++;
+	CHECK_EQ(frames, 16);
+}
+
+static void addresses_that_no_file_knows_stay_numbers(void)
+{
+	struct lade_symbols *symbols = lade_symbols_new();
+	uintptr_t here = (uintptr_t)addresses_that_no_file_knows_stay_numbers;
+	char text[200];
+
+	lade_symbol(symbols, 0x1234, text, sizeof(text));
+	CHECK_STR(text, "0x1234");
+	lade_symbol(symbols, here + 3, text, sizeof(text));
+	CHECK_STR(text, "addresses_that_no_file_knows_stay_numbers+0x3");
+	lade_symbol(symbols, here + 3, text, 12);
+	CHECK_STR(text, "addresses_t");
+	symbols = lade_symbols_free(symbols);
+	lade_symbol(symbols, 0xabc, text, sizeof(text));
+	CHECK_STR(text, "0xabc");
+}
+
+/* Careful dumps, which interrupt a loop anywhere */
+
+/* take_dump as a signal handler would, with names. */
+static void take_careful_dump(void)
+{
+	const struct lade_frames_from from = { .bp = (uintptr_t)__builtin_frame_address(0),
+					       .low = (uintptr_t)lade_cur->stack,
+					       .high = (uintptr_t)lade_cur->stack +
+						       lade_cur->stack_bytes };
+	int raw = memfd_create("raw", MFD_CLOEXEC), named = memfd_create("named", MFD_CLOEXEC);
+	ssize_t n;
+
+	lade_dump_how(lade_cur->loop, &(struct lade_dump_how){
+					      .fd = raw, .careful = true, .running = &from });
+	lade_dump_names(raw, named);
+	n = pread(named, dump_text, sizeof(dump_text) - 1, 0);
+	dump_text[n > 0 ? n : 0] = 0;
+	close(raw);
+	close(named);
+}
+
+IN_TASK(a_careful_dump_says_the_same_as_another)
+{
+	static char calm[sizeof(dump_text)];
+	struct sleeps_below_task one = sleeps_below_task(500);
+	struct deaf_task two = deaf_task(800);
+	const char *from;
+	int rc = 0;
+
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		lade_start(&s, &one);
+		lade_start(&s, &two);
+		CHECK_EQ(lade_sleep(lade_ms(1)), 0);
+		lade_cancel(&two);
+		take_careful_dump();
+		memcpy(calm, dump_text, sizeof(calm));
+		take_dump();
+		lade_cancel(&s);
+	}
+	CHECK(strstr(calm, "lade: run_root #1, started at "));
+	CHECK(strstr(calm, ", holds the core\n"));
+	/* From the first child on they are equal: before it is the stack of who dumps. */
+	from = strstr(dump_text, "sleeps_below #2");
+	CHECK(from && strstr(calm, "sleeps_below #2"));
+	if (from)
+		CHECK_STR(strstr(calm, "sleeps_below #2"), from);
+}
+
+IN_TASK(a_careful_dump_stops_at_children_that_are_being_changed)
+{
+	struct sleeper_task one = sleeper_task(5), two = sleeper_task(5);
+	struct lade_ctl *ctl;
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &one);
+		lade_start(&s, &two);
+		ctl = two.head.ctl;
+		ctl->sibling.prev = &ctl->sibling;
+		take_careful_dump();
+		ctl->sibling.prev = (struct lade_link *)16;
+		one.head.ctl->sibling.next = (struct lade_link *)16;
+		CHECK(strstr(dump_text, "… children that are being changed"));
+		take_careful_dump();
+		CHECK(strstr(dump_text, "… children that are being changed"));
+		one.head.ctl->sibling.next = &ctl->sibling;
+		ctl->sibling.prev = &one.head.ctl->sibling;
+	}
+	DUMP_SAYS("sleeper #2", ": ready");
+	CHECK(!strstr(dump_text, "sleeper #3, started"));
+	CHECK(strstr(dump_text, "lade: the last events"));
+}
+
+static int has_a_ring_of_scopes(void)
+{
+	lade_cur->scope->inner = lade_cur->scope;
+	take_careful_dump();
+	lade_cur->scope->inner = NULL;
+	return 0;
+}
+
+IN_TASK(a_careful_dump_stops_after_a_million_steps)
+{
+	CHECK_EQ(lade_within(lade_s(1), has_a_ring_of_scopes()), 0);
+	DUMP_SAYS("… and more", "… and more: too much for a loop that is held");
+	CHECK(strstr(dump_text, "lade: the last events"));
+}
+
+/* The last events */
+
+IN_TASK(a_dump_ends_with_the_last_events)
+{
+	struct end_after_task one = end_after_task(5, -EIO);
+	struct sleeper_task two = sleeper_task(100);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &one);
+		lade_start(&s, &two);
+		lade_scope(inner, &rc, .policy = LADE_ALL)
+			(void)!lade_wait(&two);
+		take_dump();
+	}
+	CHECK_EQ(rc, -EIO);
+	DUMP_SAYS("end_after #2 is started", "dump_test.c:");
+	DUMP_SAYS("end_after #2 waits", "0.005 s ago: ");
+	DUMP_SAYS("end_after #2 ends", "0.000 s ago: end_after #2 ends with -EIO");
+	DUMP_SAYS("sibling asks", "sibling asks run_root #1 to end, at ");
+	DUMP_SAYS("sleeper #3 gets", "gets what it waited for: -ECANCELED");
+	DUMP_SAYS("sleeper #3 ends", "sleeper #3 ends with -ECANCELED");
+}
+
+IN_TASK(of_more_than_32_events_the_last_are_shown)
+{
+	int events = 0;
+
+	for (int i = 0; i < 50; i++)
+		CHECK_EQ(lade_sleep(lade_ms(1)), 0);
+	take_dump();
+	for (const char *at = dump_text; (at = strstr(at, "\n  turn ")); at++)
+		events++;
+	CHECK_EQ(events, 32);
+	CHECK(!strstr(dump_text, " is started at"));
+}
+
+/* Requests round one another */
+
+static int within_many(int levels)
+{
+	int rc = 0;
+
+	if (levels == 0)
+		return dumps_when_cancelled();
+	lade_scope(s, &rc) {
+		if (levels <= 6)
+			lade_cancel(&s, lade_s(levels));
+		rc = within_many(levels - 1);
+	}
+	return rc;
+}
+
+IN_TASK(requests_round_the_one_that_holds_are_shown_up_to_four_in_all)
+{
+	const char *line;
+	int rounds = 0;
+
+	CHECK_EQ(lade_within(lade_ms(10), within_many(7)), -ETIME);
+	line = dump_line("run_root #1, started");
+	CHECK(strstr(line, ": runs, asked to end: user at "));
+	for (; (line = strstr(line, "; round that: user at ")); line++)
+		rounds++;
+	CHECK_EQ(rounds, 3);
+}
 
 static int dig(size_t bytes)
 {
@@ -438,6 +748,17 @@ int main(void)
 	TAP(what_lies_deeper_than_64_levels_is_counted);
 	TAP(tasks_beyond_ten_thousand_lines_are_counted);
 	TAP(a_descriptor_that_takes_nothing_does_no_harm);
+	TAP(a_stack_is_shown_by_the_names_of_its_functions_static_ones_too);
+	TAP(a_stack_that_was_shown_is_named_by_its_task);
+	TAP(of_more_than_128_different_stacks_the_others_are_not_shown);
+	TAP(of_a_deep_stack_the_innermost_frames_are_shown);
+	TAP(addresses_that_no_file_knows_stay_numbers);
+	TAP(a_careful_dump_says_the_same_as_another);
+	TAP(a_careful_dump_stops_at_children_that_are_being_changed);
+	TAP(a_careful_dump_stops_after_a_million_steps);
+	TAP(a_dump_ends_with_the_last_events);
+	TAP(of_more_than_32_events_the_last_are_shown);
+	TAP(requests_round_the_one_that_holds_are_shown_up_to_four_in_all);
 	TAP(stacks_are_measured_by_start_line_where_that_is_asked_for);
 	TAP(of_more_than_1024_start_lines_no_more_marks_are_kept);
 	TAP(nothing_is_measured_unless_it_is_asked_for);

@@ -11,6 +11,8 @@
 #include "base/alloc.h"
 #include "core/cores_priv.h"
 #include "core/io_priv.h"
+#include "core/loops.h"
+#include "core/record.h"
 #include "core/sanitize.h"
 #include "lade_config.h"
 
@@ -56,6 +58,7 @@ static void read_clock(struct lade_loop *loop)
 {
 	loop->now_ns = loop->backend->now(loop);
 	loop->now_cycles = cycles();
+	lade_record_clock(loop);
 }
 
 int64_t lade_loop_now(struct lade_loop *loop)
@@ -147,12 +150,14 @@ static int open_backend(struct lade_loop *loop, const char *wish)
 int lade_loop_new(const struct lade_loop_config *config, struct lade_loop **ret_loop)
 {
 	const char *wish = config->backend ? config->backend : getenv("LADE_BACKEND");
-	struct lade_loop *loop = lade_calloc(1, sizeof(*loop));
+	struct lade_loop *loop = lade_calloc(
+		1, sizeof(*loop) + lade_record_bytes(config->recorder_events));
 	int rc;
 
 	if (!loop)
 		return -ENOMEM;
 	loop->wake_fd = -1;
+	lade_record_init(loop, config->recorder_events, loop + 1);
 	loop->random = UINT64_C(0x9e3779b97f4a7c15);
 	loop->inline_budget = config->inline_budget ? config->inline_budget : LADE_INLINE_BUDGET;
 	loop->report = config->report;
@@ -173,6 +178,7 @@ int lade_loop_new(const struct lade_loop_config *config, struct lade_loop **ret_
 	loop->stacks_max = config->stacks_max;
 	lade_node_init_root(&loop->root.head, NULL, NODE_BLOCK, "a loop");
 	lade_scope_init(&loop->root, loop, POLICY_ALL);
+	lade_loops_add(loop);
 	*ret_loop = loop;
 	return 0;
 }
@@ -318,6 +324,7 @@ int lade_loop_turn(struct lade_loop *loop)
 
 void lade_close_loop(struct lade_loop *loop)
 {
+	lade_loops_remove(loop);
 	loop->backend->close(loop);
 	lade_stacks_free(loop->stacks);
 }

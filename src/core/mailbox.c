@@ -14,6 +14,7 @@
  * INVARIANT  a mail is in one mailbox at most; what it is part of lives until it has been taken. */
 
 #include "core/io_priv.h"
+#include "core/loops.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -109,6 +110,7 @@ void lade_woken(struct lade_loop *loop, uint64_t value)
 {
 	loop->wakes_heard += (uint32_t)(value / WAKE_COUNTED);
 	lade_mail_take(loop);
+	lade_loops_answer(loop);
 	if (loop->on_wake)
 		loop->on_wake(loop);
 }

@@ -98,8 +98,6 @@ const struct stack_mark *lade_marks_next(struct lade_stacks *stacks, const struc
 
 	if (!marks)
 		return NULL;
-	if (!mark)
-		lade_stacks_measure(stacks);
 	mark = mark ? mark + 1 : marks->list;
 	return mark < marks->list + marks->len ? mark : NULL;
 }

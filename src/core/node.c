@@ -16,7 +16,7 @@
  *
  * INVARIANT  eff >= level; eff == max(level, outer's eff unless this is a closed shield). */
 
-#include "core/core_priv.h"
+#include "core/record.h"
 
 #include <errno.h>
 
@@ -198,6 +198,7 @@ void lade_request_for(struct lade_loop *loop, struct lade_node *node, enum level
 		node->reason = *why;
 		node->reason.at_ns = loop->now_ns;
 	}
+	lade_record_request(loop, node, level, why->kind, why->site);
 	node->level = (uint8_t)level;
 	if (level == LEVEL_HARD)
 		node->flags |= NODE_FIRED;

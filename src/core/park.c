@@ -14,11 +14,18 @@
 struct lade_ctl lade_outside = { .gate = GATE_OUTSIDE };
 __thread struct lade_ctl *lade_cur __attribute__((tls_model("initial-exec"))) = &lade_outside;
 
-static int cancelled(struct lade_ctl *ctl)
+static int delivered(struct lade_ctl *ctl)
 {
 	if (ctl->gate & GATE_OBSERVED)
 		ctl->loop->observer->delivered(ctl->loop->observer, ctl);
 	return -ECANCELED;
+}
+
+/* A call does not begin because of a request. */
+static int cancelled(struct lade_ctl *ctl)
+{
+	lade_record(ctl->loop, EVENT_CANCELLED, ctl, NULL);
+	return delivered(ctl);
 }
 
 int lade_gate_closed(struct lade_ctl *ctl, const char *site)
@@ -70,6 +77,8 @@ void lade_complete(struct lade_op *op, int result)
 	if (op->state == OP_PARKED) {
 		op->task = NULL;
 		ctl->wait = NULL;
+		if (lade_unlikely(result))
+			lade_record(ctl->loop, EVENT_COMPLETE, ctl, (void *)(intptr_t)result);
 		lade_ready(ctl);
 	}
 	op->state = OP_DONE;
@@ -92,7 +101,7 @@ void lade_deliver(struct lade_ctl *ctl)
 		return;
 	switch (op->abort(op)) {
 	case LADE_ABORTED:
-		lade_complete(op, cancelled(ctl));
+		lade_complete(op, delivered(ctl));
 		break;
 	case LADE_COMPLETED:
 		lade_complete(op, op->result);

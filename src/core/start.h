@@ -7,6 +7,7 @@
  * What a task goes through when all is well is here, in one piece; whatever else can happen is a
  * call into task.c. */
 
+#include "core/record.h"
 #include "core/stack.h"
 #include "core/switch.h"
 
@@ -44,6 +45,7 @@ lade_ctl_attach(struct lade_ctl *ctl, struct lade_loop *loop, struct lade_scope 
 	ctl->gate = loop->gate | (root->eff == LEVEL_HARD ? GATE_CANCEL : 0);
 	lade_list_append(&scope->children, &ctl->sibling);
 	task->ctl = ctl;
+	lade_record(loop, EVENT_START, ctl, task->site);
 }
 
 /* lade_asked_alone - whether a task itself was asked to end. What a composite asks of its members,
@@ -67,6 +69,7 @@ static inline __attribute__((always_inline)) void lade_ctl_end(struct lade_ctl *
 		lade_task_left_open(ctl);
 	if (lade_unlikely(ctl->gate & GATE_OBSERVED))
 		ctl->loop->observer->ended(ctl->loop->observer, ctl, status);
+	lade_record_end(ctl, status);
 	lade_timer_stop(ctl->loop, &root->timer);
 	lade_list_remove(&ctl->sibling);
 	if (lade_unlikely(status == -ECANCELED) && lade_asked_alone(root) &&

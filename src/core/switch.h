@@ -21,7 +21,7 @@
  * that calls and returns stay paired and its waiting parent returns as predicted. It is inlined
  * into lade's own files only, never into user code. */
 
-#include "core/core_priv.h"
+#include "core/record.h"
 #include "core/sanitize.h"
 #include "lade_config.h"
 
@@ -165,9 +165,12 @@ static inline __attribute__((always_inline)) void lade_leave_inline(struct lade_
 static inline __attribute__((always_inline)) int lade_op_wait_inline(struct lade_op *op)
 {
 	struct lade_ctl *ctl = lade_cur;
+	struct lade_loop *loop = ctl->loop;
+	int64_t now_ns = loop->now_ns;
 
+	lade_record(loop, EVENT_WAIT, ctl, op->site);
 	op->task = ctl;
-	op->since_ns = ctl->loop->now_ns;
+	op->since_ns = now_ns;
 	op->state = OP_PARKED;
 	ctl->wait = op;
 	lade_leave_inline(ctl);

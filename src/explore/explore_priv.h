@@ -9,6 +9,7 @@
  * it waits, when it is complete), to which enclosing scope, and what. A *trial* is a process that
  * goes on from an injection to the end of the second run, and is judged. */
 
+#include "core/frames.h"
 #include "core/io_priv.h"
 
 #include <lade/explore.h>
@@ -22,8 +23,9 @@
 #define CALLS_MAX 200000 /* suspending calls in a trial; then it "never ends" */
 #define TEXT_BYTES 512
 #define SLOW_NS INT64_C(10000000000) /* more than the budgets of cleanups make plausible */
-#define FRAMES_KEPT 16	 /* of a stack that is shown */
 #define LATER_BITS 6	 /* of a pair: up to 2^6 chances are between its two injections */
+#define FRAMES_KEPT LADE_FRAMES_MAX /* of a stack that is shown */
+#define OTHERS_KEPT 16	 /* tasks beside the one that is disturbed, shown with a finding */
 
 enum when { BEFORE, PARKED, COMPLETED, FAULT, FAULT_ON, NO_MEMORY, WHENS };
 
@@ -89,6 +91,13 @@ struct second {
 	const char *kind;    /* the scope's kind, in words */
 };
 
+/* A task beside the one that is disturbed, as it was then. */
+struct other {
+	char text[EVENT_BYTES]; /* who it is, and what it does */
+	uintptr_t pcs[FRAMES_KEPT];
+	uint32_t pcs_len;
+};
+
 /* What a run came to; in memory that the trial shares with the explorer. */
 struct outcome {
 	bool finished;	       /* the end was reached */
@@ -99,6 +108,9 @@ struct outcome {
 	int64_t took_ns[2];    /* of the body's runs */
 	uintptr_t pcs[FRAMES_KEPT]; /* the stack of the task at the injection */
 	uint32_t pcs_len;
+	struct other others[OTHERS_KEPT]; /* the other tasks at the injection */
+	uint32_t others_len;   /* of them */
+	uint32_t others_left;  /* tasks beyond */
 	const char *told_site; /* of the call that was first told of the cancel, or NULL */
 	uintptr_t told_pcs[FRAMES_KEPT]; /* the stack there */
 	uint32_t told_pcs_len;

@@ -237,6 +237,48 @@ LADE_EXPLORE(breaks_invariant, .invariant = balanced, .once = true)
 	return rc;
 }
 
+static int rests_below(void)
+{
+	int rc = lade_sleep(lade_ms(50));
+
+	__asm__ volatile("" ::: "memory");
+	return rc;
+}
+
+static int rests(void)
+{
+	int rc = rests_below();
+
+	__asm__ volatile("" ::: "memory");
+	return rc < 0 ? rc : 0;
+}
+LADE_TASK_VOID(rests)
+
+static int unbalances(void)
+{
+	int rc;
+
+	balance++;
+	rc = lade_sleep(lade_ms(1));
+	if (rc == 0)
+		balance--;
+	return rc;
+}
+LADE_TASK_VOID(unbalances)
+
+LADE_EXPLORE(breaks_it_among_others, .invariant = balanced, .once = true)
+{
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		for (int i = 0; i < 20 && rc == 0; i++)
+			rc = lade_spawn(&s, rests_task());
+		if (rc == 0)
+			rc = lade_spawn(&s, unbalances_task());
+	}
+	return rc;
+}
+
 LADE_EXPLORE(is_random)
 {
 	return lade_sleep(lade_us(getpid()));
@@ -598,6 +640,17 @@ static void an_invariant_that_breaks_is_found(void)
 	CHECK(says("INVARIANT BROKEN"));
 }
 
+static void a_finding_shows_what_the_other_tasks_were_doing(void)
+{
+	CHECK_EQ(EXPLORE(WORD("breaks_it_among_others"), WORD("--mode"), WORD("parked")), 1);
+	CHECK(says("in unbalances at "));
+	CHECK(says("  the other tasks then:\n"));
+	CHECK(says(" waits for sleep at "));
+	CHECK(says("in rests_below at "));
+	CHECK(says("in rests at "));
+	CHECK(says("    and 5 more\n"));
+}
+
 static void what_ends_slowly_is_found(void)
 {
 	CHECK_EQ(EXPLORE(WORD("ends_slowly")), 1);
@@ -832,6 +885,7 @@ int main(void)
 	TAP(a_second_run_that_ends_otherwise_is_a_change);
 	TAP(a_crash_is_found_and_named);
 	TAP(an_invariant_that_breaks_is_found);
+	TAP(a_finding_shows_what_the_other_tasks_were_doing);
 	TAP(what_ends_slowly_is_found);
 	TAP(a_trial_that_never_ends_is_stopped);
 	TAP(all_scopes_are_cancelled_and_all_of_it_is_covered);

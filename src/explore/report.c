@@ -24,9 +24,22 @@ static void print_events(const struct outcome *out)
 		printf("    %s\n", out->events[i % EVENTS_KEPT]);
 }
 
+/* The other tasks of the body at the injection. */
+static void print_others(const struct outcome *out)
+{
+	if (out->others_len)
+		printf("  the other tasks then:\n");
+	for (uint32_t i = 0; i < out->others_len; i++) {
+		printf("    %s\n", out->others[i].text);
+		explore_print_stack(INDENT, out->others[i].pcs, out->others[i].pcs_len);
+	}
+	if (out->others_left)
+		printf("    and %u more\n", out->others_left);
+}
+
 static void print_said(int fd)
 {
-	char text[4096];
+	static char text[16384];
 	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 
 	if (n <= 0)
@@ -117,6 +130,7 @@ void explore_report(const struct lade_scenario *scenario, uint64_t seed,
 		explore_print_stack(INDENT, out->slow_pcs, out->slow_pcs_len);
 	}
 	print_events(out);
+	print_others(out);
 	if (said >= 0)
 		print_said(said);
 	print_replay(scenario, seed, injection);

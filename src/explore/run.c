@@ -101,10 +101,54 @@ void explore_too_late(const struct lade_ctl *ctl)
 	at.late = ctl->number;
 }
 
+static void keep_other(const struct lade_ctl *ctl)
+{
+	struct outcome *out = at.out;
+	struct other *other = &out->others[out->others_len];
+
+	if (out->others_len == OTHERS_KEPT) {
+		out->others_left++;
+		return;
+	}
+	out->others_len++;
+	if (ctl->wait)
+		snprintf(other->text, sizeof(other->text), "%s #%llu waits for %s at %s",
+			 ctl->head->type->name, (unsigned long long)ctl->number, ctl->wait->what,
+			 ctl->wait->site);
+	else
+		snprintf(other->text, sizeof(other->text), "%s #%llu is %s",
+			 ctl->head->type->name, (unsigned long long)ctl->number,
+			 ctl->context.sp ? "ready" : "a composite");
+	other->pcs_len = ctl->wait ? explore_stack(ctl, other->pcs) : 0;
+}
+
+/* The tasks in the scopes from a node inward and below, but for the one that is disturbed. */
+static void keep_others(const struct lade_node *node, const struct lade_ctl *disturbed)
+{
+	for (; node; node = node->inner) {
+		const struct lade_scope *scope =
+			LADE_CONTAINER(node, const struct lade_scope, head);
+		const struct lade_link *it = NULL;
+
+		if (node->kind == NODE_BLOCK || node->kind == NODE_GROUP)
+			it = scope->children.next;
+		for (; it && it != &scope->children; it = it->next) {
+			const struct lade_ctl *ctl =
+				LADE_CONTAINER(it, const struct lade_ctl, sibling);
+
+			if (ctl != disturbed)
+				keep_other(ctl);
+			keep_others(ctl->root, disturbed);
+		}
+	}
+}
+
 void explore_injected(const struct lade_ctl *ctl)
 {
 	at.injected = true;
 	at.out->pcs_len = explore_stack(ctl, at.out->pcs);
+	at.out->others_len = at.out->others_left = 0;
+	keep_others(at.root, ctl);
 }
 
 void explore_no_memory(long n)

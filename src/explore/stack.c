@@ -1,49 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* stack.c - where a task is, as the lines of its author's code.
  *
- * Frames are found by the frame pointers that lade's flags keep, names and lines by addr2line, of
- * the binutils, when a finding is printed; without it, or without debug information, the place that
- * the call itself gave has to do. Frames of the library and of the explorer are left out. */
+ * Frames are those of core/frames.c, names and lines those of addr2line, of the binutils, when a
+ * finding is printed; without it, or without debug information, the place that the call itself gave
+ * has to do. Frames of the library and of the explorer are left out. */
 
 #include "explore/explore_priv.h"
 
-#include <dlfcn.h>
-#include <elf.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-#if defined(__clang__) || defined(__GNUC__)
-__attribute__((no_sanitize("address")))
-#endif
+#define LINES_KNOWN 256
+
 uint32_t explore_stack(const struct lade_ctl *ctl, uintptr_t pcs[FRAMES_KEPT])
 {
-	const uintptr_t *frame = ctl == lade_cur ? __builtin_frame_address(0) : ctl->context.bp;
-	uint32_t n = 0;
+	const void *here = ctl == lade_cur ? __builtin_frame_address(0) : NULL;
 
-	if (!ctl->stack)
-		return 0;
-	if (ctl != lade_cur)
-		pcs[n++] = (uintptr_t)ctl->context.pc;
-	while (n < FRAMES_KEPT && (const char *)frame > ctl->stack &&
-	       (const char *)frame < ctl->stack + ctl->stack_bytes) {
-		const uintptr_t *next = (const uintptr_t *)frame[0];
-
-		if (!frame[1])
-			break;
-		pcs[n++] = frame[1];
-		if (next <= frame)
-			break;
-		frame = next;
-	}
-	return n;
-}
-
-/* An address as addr2line wants it: of the call, not of what comes after it. */
-static uintptr_t in_file(uintptr_t pc, const Dl_info *info)
-{
-	const Elf64_Ehdr *head = info->dli_fbase;
-
-	return head->e_type == ET_DYN ? pc - (uintptr_t)info->dli_fbase - 1 : pc - 1;
+	return lade_frames_of(ctl, here, false, pcs);
 }
 
 #define INLINED " (inlined by) "
@@ -62,31 +36,56 @@ static bool is_ours(const char *line)
 	return strstr(line, "_run at ") || strstr(line, "??") || strncmp(line, "_start", 6) == 0;
 }
 
-/* The lines of one frame: itself, and what it was inlined into. */
-static void print_frame(const char *indent, uintptr_t pc)
+/* The lines of a frame: itself, and what it was inlined into. Findings have frames in common. */
+struct lines {
+	uintptr_t pc;	/* of the frame; 0: free */
+	char text[600]; /* the author's lines, with newlines between and behind; cut if need be */
+};
+
+static void read_lines(struct lines *to)
 {
-	char command[600], line[600];
-	Dl_info info;
+	char name[512], command[600], line[600];
+	const char *file;
+	uintptr_t at;
 	FILE *f;
 
-	/* The cast: dladdr takes a pointer, a frame holds a number. */
-	if (!dladdr((void *)pc, &info) || !info.dli_fname || strchr(info.dli_fname, '\''))
+	*to->text = 0;
+	if (!lade_file_of(to->pc, &file, &at) || strchr(file, '\''))
 		return;
-	snprintf(command, sizeof(command), "addr2line -ipfe '%s' %#lx 2>/dev/null",
-		 info.dli_fname, (unsigned long)in_file(pc, &info));
+	/* The address is that of the call, not of what comes after it; and /proc/self would be
+	 * that of who reads it. */
+	if (strcmp(file, "/proc/self/exe") == 0)
+		snprintf(name, sizeof(name), "/proc/%d/exe", (int)getpid());
+	else
+		snprintf(name, sizeof(name), "%s", file);
+	snprintf(command, sizeof(command), "addr2line -ipfe '%s' %#lx 2>/dev/null", name,
+		 (unsigned long)at - 1);
 	f = popen(command, "r");
-	if (!f)
-		return;
-	while (fgets(line, sizeof(line), f)) {
+	while (f && fgets(line, sizeof(line), f)) {
 		const char *from = strncmp(line, INLINED, sizeof(INLINED) - 1) == 0
 					   ? line + sizeof(INLINED) - 1
 					   : line;
+		size_t len = strlen(to->text);
 
-		line[strcspn(line, "\n")] = 0;
 		if (!is_ours(from))
-			printf("%sin %s\n", indent, from);
+			snprintf(to->text + len, sizeof(to->text) - len, "%s", from);
 	}
-	pclose(f);
+	if (f)
+		pclose(f);
+}
+
+static void print_frame(const char *indent, uintptr_t pc)
+{
+	static struct lines known[LINES_KNOWN];
+	struct lines *lines = &known[pc / 2 % LINES_KNOWN];
+	const char *at;
+
+	if (lines->pc != pc) {
+		lines->pc = pc;
+		read_lines(lines);
+	}
+	for (at = lines->text; *at; at += strcspn(at, "\n") + (strchr(at, '\n') != NULL))
+		printf("%sin %.*s\n", indent, (int)strcspn(at, "\n"), at);
 }
 
 void explore_print_stack(const char *indent, const uintptr_t *pcs, uint32_t n)

@@ -4,10 +4,11 @@
  * DESIGN
  * Signal handlers count and wake the loop; what the signal means happens there, in a turn, where
  * nothing is half done. Only the third SIGINT or SIGTERM acts at once: by then the loop may be
- * what hangs. The handler for a stack overflow runs on a stack of its own and can do no more than
- * say whose it was. */
+ * what hangs. SIGQUIT is watcher.c's. The handler for a stack overflow runs on a stack of its own
+ * and can do no more than say whose it was. */
 
 #include "core/io_priv.h"
+#include "io/watcher.h"
 
 #include <lade/main.h>
 
@@ -24,9 +25,10 @@
 /* The loop that signals speak to: one process has one main. */
 static struct lade_loop *_Atomic main_loop;
 static struct lade_task *main_task;
-static atomic_int stops_asked, dumps_asked;
+static atomic_int stops_asked;
 static int stops_seen;
 static struct lade_duration soft_phase = { INT64_C(30000000000) };
+static struct lade_duration longest_hold = { INT64_C(100000000) };
 
 static void on_stop(int number)
 {
@@ -37,16 +39,6 @@ static void on_stop(int number)
 		raise(number);
 		return;
 	}
-	if (loop)
-		lade_loop_wake(loop);
-}
-
-static void on_quit(int number)
-{
-	struct lade_loop *loop = main_loop;
-
-	(void)number;
-	atomic_fetch_add(&dumps_asked, 1);
 	if (loop)
 		lade_loop_wake(loop);
 }
@@ -79,10 +71,6 @@ static void take_signals(struct lade_loop *loop)
 {
 	int stops = atomic_load(&stops_asked);
 
-	while (atomic_load(&dumps_asked) > 0) {
-		atomic_fetch_sub(&dumps_asked, 1);
-		lade_dump_loop(loop, STDERR_FILENO);
-	}
 	if (stops == stops_seen || main_task->state != TASK_STARTED)
 		return;
 	stops_seen = stops;
@@ -100,13 +88,12 @@ static void install(int number, void (*handler)(int))
 
 static void install_handlers(void)
 {
-	static char fault_stack[16384];
+	static char handler_stack[65536];
 	struct sigaction fault = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
-	stack_t stack = { .ss_sp = fault_stack, .ss_size = sizeof(fault_stack) };
+	stack_t stack = { .ss_sp = handler_stack, .ss_size = sizeof(handler_stack) };
 
 	install(SIGINT, on_stop);
 	install(SIGTERM, on_stop);
-	install(SIGQUIT, on_quit);
 	signal(SIGPIPE, SIG_IGN);
 	sigaltstack(&stack, NULL);
 	sigaction(SIGSEGV, &fault, NULL);
@@ -133,6 +120,11 @@ void lade_main_grace(struct lade_duration grace)
 	soft_phase = grace;
 }
 
+void lade_main_hold(struct lade_duration longest)
+{
+	longest_hold = longest.ns ? longest : LADE_FOREVER;
+}
+
 int lade_main_at(struct lade_task *task, const char *site)
 {
 	struct lade_loop_config config = { .report = report };
@@ -141,8 +133,12 @@ int lade_main_at(struct lade_task *task, const char *site)
 
 	/* First of all: a signal that comes while the loop is made is heard in its first turn. */
 	install_handlers();
+	rc = lade_watcher_start(longest_hold.ns);
+	if (rc < 0)
+		dprintf(STDERR_FILENO, "lade: SIGQUIT will show nothing: %s\n", strerror(-rc));
 	rc = lade_loop_new(&config, &loop);
 	if (rc < 0) {
+		lade_watcher_stop();
 		dprintf(STDERR_FILENO, "lade: no loop can be had: %s%s%s\n", strerror(-rc),
 			getenv("LADE_BACKEND") ? "; LADE_BACKEND asks for " : "",
 			getenv("LADE_BACKEND") ? getenv("LADE_BACKEND") : "");
@@ -151,11 +147,12 @@ int lade_main_at(struct lade_task *task, const char *site)
 	main_task = task;
 	loop->on_wake = take_signals;
 	main_loop = loop;
-	if (atomic_load(&stops_asked) || atomic_load(&dumps_asked))
+	if (atomic_load(&stops_asked))
 		lade_loop_wake(loop);
 	lade_loop_run_at(loop, task, site);
 	main_loop = NULL;
 	lade_loop_free(loop);
+	lade_watcher_stop();
 	return exit_status(task);
 }
 
