@@ -72,6 +72,9 @@ extern const struct lade_backend lade_backend_sim;
 /* lade_sim_trace_hash - a hash of every event of a loop on the back end "sim" so far. */
 uint64_t lade_sim_trace_hash(const struct lade_loop *loop);
 
+/* lade_sim_untrace - keeps no hash from now on, unless the trace is written to a file. */
+void lade_sim_untrace(struct lade_loop *loop);
+
 /* lade_sim_open_fds - how many simulated descriptors are open, and where one was opened. */
 uint32_t lade_sim_open_fds(const struct lade_loop *loop, char *text, size_t len);
 

@@ -70,9 +70,12 @@ void sim_trace(struct sim *sim, const char *format, ...)
 {
 	char text[512];
 	va_list args;
-	int len = snprintf(text, sizeof(text), "%lld ",
-			   (long long)(sim->loop->now_ns - LADE_VIRTUAL_FIRST_NS));
+	int len;
 
+	if (sim->untraced)
+		return;
+	len = snprintf(text, sizeof(text), "%lld ",
+		       (long long)(sim->loop->now_ns - LADE_VIRTUAL_FIRST_NS));
 	va_start(args, format);
 	len += vsnprintf(text + len, sizeof(text) - (size_t)len - 1, format, args);
 	va_end(args);
@@ -82,6 +85,13 @@ void sim_trace(struct sim *sim, const char *format, ...)
 	sim->trace_hash = lade_hash_fnv(sim->trace_hash, text, (size_t)len);
 	if (sim->trace_fd >= 0)
 		(void)!write(sim->trace_fd, text, (size_t)len);
+}
+
+void lade_sim_untrace(struct lade_loop *loop)
+{
+	struct sim *sim = loop->backend_data;
+
+	sim->untraced = sim->trace_fd < 0;
 }
 
 uint64_t lade_sim_trace_hash(const struct lade_loop *loop)

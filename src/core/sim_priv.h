@@ -77,6 +77,7 @@ struct sim {
 	struct lade_link pending;  /* struct sim_pending: operations under way */
 	uint64_t steps;		   /* turns of tasks so far */
 	uint64_t trace_hash;	   /* of every event so far */
+	bool untraced;		   /* nobody will ask for the hash */
 	int trace_fd;		   /* where events are written, or -1 */
 	uint64_t burst;		   /* SIM_PREEMPT: turns before the next random choice */
 	uint64_t low[8];	   /* SIM_PCT: steps at which the running task falls behind */

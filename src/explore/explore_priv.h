@@ -98,6 +98,19 @@ struct other {
 	uint32_t pcs_len;
 };
 
+/* Something that happened. What tasks do is kept as it is and put into words only for a finding:
+ * there are hundreds in a trial, and most trials find nothing. */
+struct event {
+	int64_t at_ns;
+	const char *task;	/* its name; NULL: the event is @text */
+	uint64_t number;	/* the task's */
+	const char *verb;	/* what it does */
+	const char *what;	/* for what it waits, or NULL */
+	const char *site;	/* where, or NULL */
+	int status;		/* with which it ends, or 0 */
+	char text[EVENT_BYTES];
+};
+
 /* What a run came to; in memory that the trial shares with the explorer. */
 struct outcome {
 	bool finished;	       /* the end was reached */
@@ -124,7 +137,7 @@ struct outcome {
 	char fd_site[96];      /* where one of them was opened */
 	uint32_t effects_len, points_len;
 	char swallowed[TEXT_BYTES]; /* a task that swallowed its cancel, or "" */
-	char events[EVENTS_KEPT][EVENT_BYTES];
+	struct event events[EVENTS_KEPT];
 	uint64_t events_len;	    /* so far; the last ones are kept */
 	struct effect effects[EFFECTS_MAX];
 	struct point points[POINTS_MAX]; /* of the undisturbed run only */
@@ -181,7 +194,11 @@ void explore_too_late(const struct lade_ctl *ctl);
 /* explore_no_memory - makes the @n-th allocation of the body fail, counted from its beginning. */
 void explore_no_memory(long n);
 
-/* explore_event - adds to the events that are shown with a finding. */
+/* explore_step - adds what a task does to the events that are shown with a finding. */
+void explore_step(const struct lade_ctl *ctl, const char *verb, const char *what, const char *site,
+		  int status);
+
+/* explore_event - adds a text to them. */
 __attribute__((format(printf, 1, 2))) void explore_event(const char *format, ...);
 
 /* explore_root - the innermost node that is not the body's; the walk of scopes ends there. */

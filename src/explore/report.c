@@ -15,13 +15,30 @@ const char *const explore_when_names[WHENS] = { "before", "parked",   "completed
 const char *const explore_what_names[WHATS] = { "cancel", "deadline", "sibling", "race-lost",
 					  "overrun", "too-late" };
 
+static void print_event(const struct event *e)
+{
+	printf("    %10.3f ms  ", (double)(e->at_ns - LADE_VIRTUAL_FIRST_NS) / 1e6);
+	if (!e->task) {
+		printf("%s\n", e->text);
+		return;
+	}
+	printf("%s #%llu %s", e->task, (unsigned long long)e->number, e->verb);
+	if (e->what)
+		printf(" %s", e->what);
+	if (e->site)
+		printf(" at %s", e->site);
+	if (strcmp(e->verb, "ends with") == 0)
+		printf(" %d", e->status);
+	printf("\n");
+}
+
 static void print_events(const struct outcome *out)
 {
 	uint64_t first = out->events_len > EVENTS_KEPT ? out->events_len - EVENTS_KEPT : 0;
 
 	printf("  the last events:\n");
 	for (uint64_t i = first; i < out->events_len; i++)
-		printf("    %s\n", out->events[i % EVENTS_KEPT]);
+		print_event(&out->events[i % EVENTS_KEPT]);
 }
 
 /* The other tasks of the body at the injection. */

@@ -79,14 +79,28 @@ const struct lade_node *explore_root(void)
 
 void explore_event(const char *format, ...)
 {
-	char *text = at.out->events[at.out->events_len++ % EVENTS_KEPT];
+	struct event *e = &at.out->events[at.out->events_len++ % EVENTS_KEPT];
 	va_list args;
-	int len = snprintf(text, EVENT_BYTES, "%10.3f ms  ",
-			   (double)(at.loop->now_ns - LADE_VIRTUAL_FIRST_NS) / 1e6);
 
+	e->at_ns = at.loop->now_ns;
+	e->task = NULL;
 	va_start(args, format);
-	vsnprintf(text + len, EVENT_BYTES - (size_t)len, format, args);
+	vsnprintf(e->text, sizeof(e->text), format, args);
 	va_end(args);
+}
+
+void explore_step(const struct lade_ctl *ctl, const char *verb, const char *what, const char *site,
+		  int status)
+{
+	struct event *e = &at.out->events[at.out->events_len++ % EVENTS_KEPT];
+
+	e->at_ns = at.loop->now_ns;
+	e->task = ctl->head->type->name;
+	e->number = ctl->number;
+	e->verb = verb;
+	e->what = what;
+	e->site = site;
+	e->status = status;
 }
 
 void explore_fail(int error, bool from_now_on)
@@ -146,6 +160,7 @@ static void keep_others(const struct lade_node *node, const struct lade_ctl *dis
 void explore_injected(const struct lade_ctl *ctl)
 {
 	at.injected = true;
+	lade_sim_untrace(at.loop);
 	at.out->pcs_len = explore_stack(ctl, at.out->pcs);
 	at.out->others_len = at.out->others_left = 0;
 	keep_others(at.root, ctl);
@@ -293,8 +308,7 @@ static void entered(struct lade_observer *o, struct lade_ctl *ctl, const char *s
 	k->site = o->site = site;
 	note_call_after(ctl, k, site);
 	k->point = at.injected ? UINT32_MAX : add_point(ctl, site);
-	explore_event("%s #%llu calls at %s", ctl->head->type->name,
-		      (unsigned long long)ctl->number, site);
+	explore_step(ctl, "calls", NULL, site, 0);
 	chance(BEFORE, ctl, k->point, NULL);
 }
 
@@ -308,8 +322,7 @@ static void parked(struct lade_observer *o, struct lade_ctl *ctl)
 	if (!explore_inside(ctl))
 		return;
 	k = known_of(ctl);
-	explore_event("%s #%llu waits for %s at %s", ctl->head->type->name,
-		      (unsigned long long)ctl->number, op->what, op->site);
+	explore_step(ctl, "waits for", op->what, op->site, 0);
 	k->parked_ns = at.loop->now_ns;
 	/* A join, or the end of a scope: no call that could be refused on entry. */
 	if (!k->site || strcmp(k->site, op->site) != 0) {
@@ -343,7 +356,7 @@ static void resumes(struct lade_observer *o, struct lade_ctl *ctl)
 	if (!explore_inside(ctl))
 		return;
 	note_slow(ctl);
-	explore_event("%s #%llu goes on", ctl->head->type->name, (unsigned long long)ctl->number);
+	explore_step(ctl, "goes on", NULL, NULL, 0);
 	chance(COMPLETED, ctl, known_of(ctl)->point, NULL);
 }
 
@@ -374,8 +387,7 @@ static void delivered(struct lade_observer *o, struct lade_ctl *ctl)
 	(void)o;
 	if (!explore_inside(ctl))
 		return;
-	explore_event("%s #%llu is told of a cancel", ctl->head->type->name,
-		      (unsigned long long)ctl->number);
+	explore_step(ctl, "is told of a cancel", NULL, NULL, 0);
 	k = known_of(ctl);
 	k->told_before = k->told;
 	k->told |= ctl->root->eff == LEVEL_HARD && !may_end_inside(ctl);
@@ -399,8 +411,7 @@ static void ended(struct lade_observer *o, struct lade_ctl *ctl, int status)
 	if (!explore_inside(ctl))
 		return;
 	k = known_of(ctl);
-	explore_event("%s #%llu ends with %d", ctl->head->type->name,
-		      (unsigned long long)ctl->number, status);
+	explore_step(ctl, "ends with", NULL, NULL, status);
 	if (k->told && !k->handled && status >= 0 && ctl->root->eff == LEVEL_HARD &&
 	    !*at.out->swallowed)
 		snprintf(at.out->swallowed, TEXT_BYTES,
@@ -579,6 +590,11 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 	lade_loop_run_at(at.loop, &task.head, scenario->site);
 	at.out->trace_hash = lade_sim_trace_hash(at.loop);
 	at.out->fds_open = lade_sim_open_fds(at.loop, at.out->fd_site, sizeof(at.out->fd_site));
+	/* A trial has said all: the kernel gives its memory back quicker than it could itself. */
+	if (at.out != ret) {
+		at.out->finished = true;
+		_exit(0);
+	}
 	lade_loop_free(at.loop);
 	at.out->finished = true;
 }
