@@ -104,10 +104,12 @@ lade_suspends int lade_writable_at(int fd, const char *site);
  * Returns 0 or -errno.  Suspends: no.  Threads: any. */
 int lade_pipe(int ret_fds[2]);
 
-/* lade_listen - listens for TCP connections.
+/* lade_listen - listens for connections: by TCP, or by a UNIX socket.
  *
- * @address is "host:port", "[v6]:port" or ":port" with numbers; port 0: any that is free.
- * Returns 0 and *ret_fd; -EINVAL: not such an address; another -errno.
+ * @address is "host:port", "[v6]:port" or ":port" with numbers, port 0: any that is free; or
+ * "unix:path" with a path of at most 107 bytes, where nothing is yet: the socket's file stays when
+ * it is closed, and is the caller's to remove.
+ * Returns 0 and *ret_fd; -EINVAL: not such an address; -ENAMETOOLONG; another -errno.
  * Suspends: no.  Threads: any.  Owns: the caller closes *ret_fd. */
 int lade_listen(const char *address, int *ret_fd);
 
@@ -137,6 +139,12 @@ struct lade_addresses {
 	uint32_t count;
 };
 
+/* lade_shutdown - says that nothing more will be written to a connection: the peer reads its end;
+ * what the peer writes can still be read.
+ *
+ * Returns 0 or -errno.  Suspends: no.  Threads: any. */
+int lade_shutdown(int fd);
+
 /* lade_resolve - looks a host name and a port up; numbers need no look-up.
  *
  * The look-up runs on the pool and owns its memory: a cancel ends the wait at once, the answer is
@@ -155,9 +163,10 @@ lade_suspends int lade_resolve_at(const char *host, uint16_t port, struct lade_a
 lade_suspends int lade_connect_at(const struct lade_address *address, int *ret_fd,
 				  const char *site);
 
-/* lade_connect_to - connects to "host:port": looks the name up and tries its addresses in order.
+/* lade_connect_to - connects to "host:port": looks the name up and tries its addresses in order;
+ * or to "unix:path".
  *
- * Returns as lade_resolve and lade_connect do; -EINVAL: not "host:port".
+ * Returns as lade_resolve and lade_connect do; -EINVAL: neither of them; -ENAMETOOLONG.
  * Suspends: yes.  Threads: inside a task only.  Owns: the caller closes *ret_fd. */
 #define lade_connect_to(...) lade_connect_to_at(__VA_ARGS__, LADE_SITE)
 lade_suspends int lade_connect_to_at(const char *host_port, int *ret_fd, const char *site);

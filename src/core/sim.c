@@ -170,6 +170,7 @@ static void sim_close_loop(struct lade_loop *loop)
 		first->fire(first);
 	}
 	sim_files_free(sim);
+	sim_paths_free(sim);
 	if (sim->trace_fd >= 0)
 		close(sim->trace_fd);
 	lade_free(sim);

@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 #define CONNECT_TRIES 6
 #define CONNECT_RETRY_NS INT64_C(1000000000)
@@ -52,7 +53,7 @@ struct meeting {
 	int fd;		     /* of who connects */
 	struct sim_fd *self; /* what that descriptor was then; it may be closed by now */
 	uint64_t serial;     /* its: neither number nor address says that it is the same */
-	uint16_t port;	     /* where to */
+	uint32_t port;	     /* where to */
 	int tries;	     /* so far */
 };
 
@@ -197,10 +198,72 @@ static int stream_write(struct sim_stream *s, const char *buf, size_t len)
 	return (int)n;
 }
 
+/* Addresses: the port says who is meant, or the path. */
+
+/* The port that stands for a path, or 0: there is no memory. */
+static uint32_t port_of_path(struct sim *sim, const char *path)
+{
+	char **paths;
+	uint32_t i = 0;
+
+	while (i < sim->paths_len && strcmp(sim->paths[i], path) != 0)
+		i++;
+	if (i < sim->paths_len)
+		return SIM_PATHS + i;
+	paths = lade_realloc(sim->paths, (i + 1) * sizeof(*paths));
+	if (!paths)
+		return 0;
+	sim->paths = paths;
+	paths[i] = lade_malloc(strlen(path) + 1);
+	if (!paths[i])
+		return 0;
+	strcpy(paths[i], path);
+	return SIM_PATHS + sim->paths_len++;
+}
+
+/* Returns 0 and the port; -ENOMEM. */
+static int port_of(struct sim *sim, const struct sockaddr *where, uint32_t *ret)
+{
+	struct sockaddr_in6 v6;
+	struct sockaddr_in v4;
+
+	if (where->sa_family == AF_UNIX) {
+		struct sockaddr_un path;
+
+		memcpy(&path, where, sizeof(path));
+		*ret = port_of_path(sim, path.sun_path);
+		return *ret ? 0 : -ENOMEM;
+	}
+	if (where->sa_family == AF_INET6) {
+		memcpy(&v6, where, sizeof(v6));
+		*ret = ntohs(v6.sin6_port);
+	} else {
+		memcpy(&v4, where, sizeof(v4));
+		*ret = ntohs(v4.sin_port);
+	}
+	return 0;
+}
+
+/* Whom a socket has called, as effects name it. */
+static void name_peer(const struct sim *sim, const struct sim_fd *f, char text[48])
+{
+	if (f->called < SIM_PATHS)
+		snprintf(text, 48, "port %u", f->called);
+	else
+		snprintf(text, 48, "unix:%s", sim->paths[f->called - SIM_PATHS]);
+}
+
+void sim_paths_free(struct sim *sim)
+{
+	for (uint32_t i = 0; i < sim->paths_len; i++)
+		lade_free(sim->paths[i]);
+	lade_free(sim->paths);
+}
+
 /* What a socket that calls has done: a request grows, and is answered. */
 static void note_exchange(struct sim *sim, struct sim_fd *f, const struct lade_transfer *t, int n)
 {
-	char peer[16];
+	char peer[48];
 
 	if (!f->calls || n <= 0)
 		return;
@@ -214,7 +277,7 @@ static void note_exchange(struct sim *sim, struct sim_fd *f, const struct lade_t
 	f->answered = true;
 	if (!f->sent)
 		return;
-	snprintf(peer, sizeof(peer), "port %u", f->called);
+	name_peer(sim, f, peer);
 	sim_effect(sim, &(struct lade_effect){ EFFECT_EXCHANGE, peer, f->request, f->sent,
 					       (uint32_t)n, sim->loop->now_ns - f->sent_ns,
 					       NULL });
@@ -224,11 +287,11 @@ static void note_exchange(struct sim *sim, struct sim_fd *f, const struct lade_t
 /* What was sent on a connection that never answered has been sent all the same. */
 static void note_send(struct sim *sim, struct sim_fd *f)
 {
-	char peer[16];
+	char peer[48];
 
 	if (!f->calls || f->answered || !f->sent)
 		return;
-	snprintf(peer, sizeof(peer), "port %u", f->called);
+	name_peer(sim, f, peer);
 	sim_effect(sim, &(struct lade_effect){ EFFECT_SEND, peer, f->request, f->sent, 0, 0,
 					       NULL });
 }
@@ -242,6 +305,8 @@ int sim_stream_transfer(struct sim *sim, struct sim_fd *f, const struct lade_tra
 		return -ESPIPE;
 	if (f->connect_rc == -EINPROGRESS)
 		return -EAGAIN;
+	if (t->out && f->shut)
+		return -EPIPE;
 	if (!s)
 		return f->kind == SIM_SOCKET ? -ENOTCONN : -EBADF;
 	rc = t->out ? stream_write(s, t->buf, t->len) : stream_read(s, t->buf, t->len);
@@ -261,6 +326,8 @@ bool sim_stream_ready(const struct sim_fd *f, short events)
 		return true;
 	if ((events & POLLIN) && f->in && (f->in->arrived || f->in->ended || f->in->reset))
 		return true;
+	if (f->shut)
+		return events & POLLOUT;
 	return (events & POLLOUT) && f->out &&
 	       (f->out->len < f->out->size || !f->out->reader || f->out->reset);
 }
@@ -277,6 +344,22 @@ static void leave(struct sim_stream *s, bool reads)
 		if (s->reader && send_off(s, 0) < 0)
 			stream_reset(s);
 	}
+}
+
+int sim_shutdown(struct sim *sim, struct sim_fd *f)
+{
+	struct sim_stream *out = f->out;
+
+	if (f->shut)
+		return 0;
+	if (!out)
+		return -ENOTCONN;
+	f->shut = true;
+	f->out = NULL;
+	leave(out, false);
+	stream_drop(out);
+	sim_trace(sim, "shutdown");
+	return 0;
 }
 
 void sim_stream_close(struct sim *sim, struct sim_fd *f)
@@ -327,22 +410,7 @@ int sim_pipe(struct sim *sim, int ret_fds[2])
 	return 0;
 }
 
-/* Addresses: only the port says who is meant */
-
-static uint16_t port_of(const struct sockaddr *where)
-{
-	struct sockaddr_in6 v6;
-	struct sockaddr_in v4;
-
-	if (where->sa_family == AF_INET6) {
-		memcpy(&v6, where, sizeof(v6));
-		return ntohs(v6.sin6_port);
-	}
-	memcpy(&v4, where, sizeof(v4));
-	return ntohs(v4.sin_port);
-}
-
-static struct sim_fd *listener_at(struct sim *sim, uint16_t port)
+static struct sim_fd *listener_at(struct sim *sim, uint32_t port)
 {
 	for (uint32_t i = 0; i < sim->fds_len; i++)
 		if (sim->fds[i] && sim->fds[i]->kind == SIM_LISTENER && sim->fds[i]->port == port)
@@ -352,12 +420,16 @@ static struct sim_fd *listener_at(struct sim *sim, uint16_t port)
 
 int sim_listen(struct sim *sim, const struct sockaddr *where)
 {
-	uint16_t port = port_of(where);
 	struct sim_fd *f;
-	int fd;
+	uint32_t port;
+	int fd, rc = port_of(sim, where, &port);
 
-	while (port == 0 || (!port_of(where) && listener_at(sim, port)))
-		port = sim->next_port++;
+	if (rc < 0)
+		return rc;
+	if (port == 0)
+		do
+			port = sim->next_port++;
+		while (listener_at(sim, port));
 	if (listener_at(sim, port))
 		return -EADDRINUSE;
 	fd = sim_fd_new(sim, SIM_LISTENER, &f);
@@ -439,7 +511,7 @@ static void meeting_due(struct lade_timer *timer)
 		return;
 	}
 	if (!closed) {
-		m->self->connect_rc = !listener ? -ECONNREFUSED
+		m->self->connect_rc = !listener ? (m->port < SIM_PATHS ? -ECONNREFUSED : -ENOENT)
 				      : is_full(sim, listener)
 					      ? -ETIMEDOUT
 					      : meet(sim, m->self, listener);
@@ -451,9 +523,13 @@ static void meeting_due(struct lade_timer *timer)
 
 int sim_connect(struct sim *sim, const struct sockaddr *where, int *ret_fd)
 {
-	struct meeting *m = lade_calloc(1, sizeof(*m));
-	int fd;
+	struct meeting *m;
+	uint32_t port;
+	int fd, rc = port_of(sim, where, &port);
 
+	if (rc < 0)
+		return rc;
+	m = lade_calloc(1, sizeof(*m));
 	if (!m)
 		return -ENOMEM;
 	fd = sim_fd_new(sim, SIM_SOCKET, &m->self);
@@ -464,8 +540,8 @@ int sim_connect(struct sim *sim, const struct sockaddr *where, int *ret_fd)
 	m->sim = sim;
 	m->fd = fd;
 	m->serial = m->self->serial;
-	m->port = port_of(where);
-	m->self->port = sim->next_port++;
+	m->port = port;
+	m->self->port = port < SIM_PATHS ? sim->next_port++ : port;
 	m->self->connect_rc = -EINPROGRESS;
 	m->self->calls = true;
 	m->self->called = m->port;

@@ -11,6 +11,7 @@
 #include "core/io_priv.h"
 #include "core/sys.h"
 
+#define SIM_PATHS 65536u /* the first number that stands for a UNIX socket's path */
 #define SIM_FIRST_FD 1000000 /* numbers that the kernel does not give */
 #define SIM_FDS_MAX 65536
 #define SIM_BACKLOG_MAX 128
@@ -48,10 +49,11 @@ struct sim_fd {
 	struct lade_link waiters; /* struct lade_io: who waits until it is ready */
 	struct sim_stream *in;	  /* bytes that come, or NULL */
 	struct sim_stream *out;	  /* bytes that go, or NULL */
-	uint16_t port;		  /* its own */
+	uint32_t port;		  /* its own; from SIM_PATHS on that of a path */
+	bool shut;		  /* of a socket: nothing more is written to it */
 	bool calls;		  /* of a socket: it has connected, and was not accepted */
 	bool answered;		  /* bytes have come on it */
-	uint16_t called;	  /* of a socket that calls: the port at the other side */
+	uint32_t called;	  /* of a socket that calls: the port at the other side */
 	uint64_t request;	  /* hash of what was sent since the last answer */
 	uint32_t sent;		  /* bytes of that */
 	int64_t sent_ns;	  /* when its first byte was sent */
@@ -72,6 +74,8 @@ struct sim {
 	uint32_t fds_len;	   /* entries ever used */
 	uint64_t fds_made;	   /* descriptors so far */
 	uint16_t next_port;	   /* for who does not care */
+	char **paths;		   /* of UNIX sockets, by port less SIM_PATHS */
+	uint32_t paths_len;	   /* of them */
 	struct sim_inode *inodes;  /* all files, latest first */
 	uint64_t disk_used;	   /* bytes in them */
 	struct lade_link pending;  /* struct sim_pending: operations under way */
@@ -126,6 +130,8 @@ int sim_stream_transfer(struct sim *sim, struct sim_fd *f, const struct lade_tra
 bool sim_stream_ready(const struct sim_fd *f, short events);
 void sim_stream_close(struct sim *sim, struct sim_fd *f);
 int sim_pipe(struct sim *sim, int ret_fds[2]);
+int sim_shutdown(struct sim *sim, struct sim_fd *f);
+void sim_paths_free(struct sim *sim);
 int sim_listen(struct sim *sim, const struct sockaddr *where);
 int sim_accept(struct sim *sim, struct sim_fd *listener);
 int sim_connect(struct sim *sim, const struct sockaddr *where, int *ret_fd);

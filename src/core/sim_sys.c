@@ -102,6 +102,15 @@ static int sys_pipe(int ret_fds[2])
 	return sim_pipe(here(), ret_fds);
 }
 
+static int sys_shutdown(int fd)
+{
+	struct sim_fd *f = sim_fd_of(here(), fd);
+
+	if (!f)
+		return -EBADF;
+	return f->kind == SIM_SOCKET ? sim_shutdown(here(), f) : -ENOTSOCK;
+}
+
 static int sys_listen(const struct sockaddr *where, socklen_t len)
 {
 	(void)len;
@@ -112,7 +121,11 @@ static int sys_local_port(int fd)
 {
 	struct sim_fd *f = sim_fd_of(here(), fd);
 
-	return !f ? -EBADF : f->kind == SIM_FILE || f->kind == SIM_PIPE ? -ENOTSOCK : f->port;
+	if (!f)
+		return -EBADF;
+	if (f->kind == SIM_FILE || f->kind == SIM_PIPE)
+		return -ENOTSOCK;
+	return f->port < SIM_PATHS ? (int)f->port : -EAFNOSUPPORT;
 }
 
 static int sys_accept(int listener)
@@ -218,6 +231,7 @@ const struct lade_sys sim_sys = {
 	.local_port = sys_local_port,
 	.accept = sys_accept,
 	.no_delay = sys_no_delay,
+	.shutdown = sys_shutdown,
 	.connect = sys_connect,
 	.connect_state = sys_connect_state,
 	.look_up = sys_look_up,

@@ -42,6 +42,7 @@ struct lade_sys {
 	int (*local_port)(int fd);
 	int (*accept)(int listener);   /* a descriptor, or -EAGAIN */
 	void (*no_delay)(int fd);      /* an accepted connection sends at once */
+	int (*shutdown)(int fd);       /* nothing more will be written to a connection */
 	/* Begins a connection: 0, -EINPROGRESS; *ret_fd is written for both. */
 	int (*connect)(const struct sockaddr *where, socklen_t len, int *ret_fd);
 	int (*connect_state)(int fd); /* 0: connected; -EINPROGRESS; or why not */

@@ -5,10 +5,13 @@
 #include <lade/join.h>
 
 #include "backend.h"
+#include "unix_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static int echo_one(int fd)
 {
@@ -262,6 +265,21 @@ static void who_waits_for_the_other_way_of_a_socket_goes_on_waiting(void)
 	run_on(NULL, both_ways_body);
 }
 
+static void unix_socket_body(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "unix:/tmp/lade-io-test-%d", (int)getpid());
+	talk_over(path);
+	CHECK_EQ(unlink(path + 5), 0);
+}
+
+static void a_unix_socket_is_talked_over_and_closed_by_halves(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	run_on(NULL, unix_socket_body);
+}
+
 int main(void)
 {
 	TAP(who_waits_for_the_other_way_of_a_socket_goes_on_waiting);
@@ -272,5 +290,6 @@ int main(void)
 	TAP(a_blocking_call_returns_what_its_function_returned);
 	TAP(names_and_numbers_resolve);
 	TAP(a_host_name_has_its_limit);
+	TAP(a_unix_socket_is_talked_over_and_closed_by_halves);
 	return tap_done();
 }

@@ -143,6 +143,11 @@ static void kernel_no_delay(int fd)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
+static int kernel_shutdown(int fd)
+{
+	return shutdown(fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
 static int kernel_connect(const struct sockaddr *where, socklen_t len, int *ret_fd)
 {
 	int rc, fd = socket(where->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -272,6 +277,7 @@ const struct lade_sys lade_sys_kernel = {
 	.local_port = kernel_local_port,
 	.accept = kernel_accept,
 	.no_delay = kernel_no_delay,
+	.shutdown = kernel_shutdown,
 	.connect = kernel_connect,
 	.connect_state = kernel_connect_state,
 	.look_up = kernel_look_up,

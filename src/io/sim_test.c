@@ -3,6 +3,7 @@
 
 #include "core/io_priv.h"
 #include "tap.h"
+#include "unix_socket.h"
 
 #include <lade/blocking.h>
 #include <lade/io.h>
@@ -36,7 +37,10 @@ static void simulate(const char *seed, const char *settings, void (*function)(vo
 	setenv("LADE_SEED", seed, 1);
 	setenv("LADE_SIM", settings, 1);
 	body = function;
-	CHECK_EQ(lade_loop_new(&(struct lade_loop_config){ .backend = "sim" }, &loop), 0);
+	if (lade_loop_new(&(struct lade_loop_config){ .backend = "sim" }, &loop) < 0) {
+		CHECK(!"a simulation with these settings");
+		return;
+	}
 	CHECK_EQ(lade_loop_run_at(loop, &task.head, LADE_SITE), 0);
 	trace = lade_sim_trace_hash(loop);
 	lade_loop_free(loop);
@@ -681,6 +685,21 @@ static void a_setting_that_is_none_is_refused(void)
 	}
 }
 
+static void talk_over_a_simulated_path(void)
+{
+	talk_over("unix:/no/such/folder/socket");
+}
+
+static void a_unix_socket_is_talked_over_and_closed_by_halves(void)
+{
+	char seed[8];
+
+	for (int i = 1; i <= 50; i++) {
+		snprintf(seed, sizeof(seed), "%d", i);
+		simulate(seed, i & 1 ? "cut=900,latency_us=3000" : "", talk_over_a_simulated_path);
+	}
+}
+
 int main(void)
 {
 	TAP(the_same_seed_gives_the_same_trace_and_another_seed_another);
@@ -705,6 +724,7 @@ int main(void)
 	TAP(what_was_written_can_be_kept);
 	TAP(more_descriptors_than_the_limit_are_refused);
 	TAP(a_call_that_could_complete_at_once_switches_when_the_seed_says_so);
+	TAP(a_unix_socket_is_talked_over_and_closed_by_halves);
 	TAP(a_setting_that_is_none_is_refused);
 	return tap_done();
 }

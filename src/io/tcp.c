@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tcp.c - listen, accept, connect.
+/* tcp.c - listen, accept, connect; by TCP, and by UNIX sockets.
  *
  * A descriptor that arrives although a cancel was on its way is returned (rule 11): accept and
  * connect look once more before they say -ECANCELED. */
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define HOST_MAX 256
@@ -63,25 +64,57 @@ static uint8_t numeric_address(const char *host, uint16_t port, uint8_t bytes[28
 	return 0;
 }
 
-int lade_listen(const char *address, int *ret_fd)
+static bool is_path(const char *address)
 {
-	_Alignas(struct sockaddr_in6) uint8_t bytes[28];
-	const struct sockaddr *where = (const void *)bytes;
-	char host[HOST_MAX];
-	uint16_t port;
-	uint8_t len;
-	int fd;
+	return strncmp(address, "unix:", 5) == 0;
+}
 
-	if (split_host_port(address, host, &port) < 0)
+/* Reads "unix:path".  Returns 0; -EINVAL: no path; -ENAMETOOLONG. */
+static int path_address(const char *address, struct sockaddr_un *ret)
+{
+	const char *path = address + 5;
+
+	if (!*path)
 		return -EINVAL;
-	len = numeric_address(host, port, bytes);
-	if (!len)
-		return -EINVAL;
-	fd = lade_sys_here()->listen(where, len);
+	if (strlen(path) >= sizeof(ret->sun_path))
+		return -ENAMETOOLONG;
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	strcpy(ret->sun_path, path);
+	return 0;
+}
+
+static int listen_at(const struct sockaddr *where, socklen_t len, int *ret_fd)
+{
+	int fd = lade_sys_here()->listen(where, len);
+
 	if (fd < 0)
 		return fd;
 	*ret_fd = fd;
 	return 0;
+}
+
+int lade_listen(const char *address, int *ret_fd)
+{
+	_Alignas(struct sockaddr_in6) uint8_t bytes[28];
+	struct sockaddr_un path;
+	char host[HOST_MAX];
+	uint16_t port;
+	uint8_t len;
+
+	if (is_path(address)) {
+		int rc = path_address(address, &path);
+
+		return rc < 0 ? rc : listen_at((const void *)&path, sizeof(path), ret_fd);
+	}
+	if (split_host_port(address, host, &port) < 0)
+		return -EINVAL;
+	len = numeric_address(host, port, bytes);
+	return len ? listen_at((const void *)bytes, len, ret_fd) : -EINVAL;
+}
+
+int lade_shutdown(int fd)
+{
+	return lade_sys_here()->shutdown(fd);
 }
 
 int lade_local_port(int fd)
@@ -159,16 +192,13 @@ static int finish_connect(int fd, const char *site)
 	}
 }
 
-int lade_connect_at(const struct lade_address *address, int *ret_fd, const char *site)
+static int connect_at(const struct sockaddr *where, socklen_t len, int *ret_fd, const char *site)
 {
-	_Alignas(struct sockaddr_in6) uint8_t bytes[28];
-	const struct sockaddr *where = (const void *)bytes;
 	int fd, rc = lade_enter(site);
 
 	if (rc < 0)
 		return rc;
-	memcpy(bytes, address->bytes, sizeof(bytes));
-	rc = lade_sys_here()->connect(where, address->len, &fd);
+	rc = lade_sys_here()->connect(where, len, &fd);
 	if (rc == -EINPROGRESS) {
 		rc = finish_connect(fd, site);
 		if (rc < 0)
@@ -180,13 +210,26 @@ int lade_connect_at(const struct lade_address *address, int *ret_fd, const char 
 	return 0;
 }
 
+int lade_connect_at(const struct lade_address *address, int *ret_fd, const char *site)
+{
+	_Alignas(struct sockaddr_in6) uint8_t bytes[28];
+
+	memcpy(bytes, address->bytes, sizeof(bytes));
+	return connect_at((const void *)bytes, address->len, ret_fd, site);
+}
+
 int lade_connect_to_at(const char *host_port, int *ret_fd, const char *site)
 {
 	struct lade_addresses found;
+	struct sockaddr_un path;
 	char host[HOST_MAX];
 	uint16_t port;
 	int rc;
 
+	if (is_path(host_port)) {
+		rc = path_address(host_port, &path);
+		return rc < 0 ? rc : connect_at((const void *)&path, sizeof(path), ret_fd, site);
+	}
 	if (split_host_port(host_port, host, &port) < 0 || !*host)
 		return -EINVAL;
 	rc = lade_resolve_at(host, port, &found, site);
