@@ -40,7 +40,7 @@ LADE_TASK(square, int, (int, number))
 
 int main(void)
 {
-	struct square_task quick = square_task(7), slow = square_task(60000);
+	struct square_task quick = square_task(7), slow = square_task(40000);
 	pthread_t thread;
 	void *end;
 

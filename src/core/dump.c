@@ -359,7 +359,9 @@ static void walk_node(struct dump *d, struct below *level)
 /* The next child of a list; its control block must be one. */
 static void walk_child(struct dump *d, struct below *level)
 {
-	const struct lade_ctl *at = LADE_CONTAINER(level->at, const struct lade_ctl, sibling);
+	/* As a number: in a careful dump the link may be anything. */
+	const struct lade_ctl *at =
+		(const void *)((uintptr_t)level->at - offsetof(struct lade_ctl, sibling));
 	struct named n;
 	int depth = 2 * (int)d->depth - 1;
 

@@ -11,7 +11,7 @@
  * puts that together. The ring lies at a multiple of twice its size, so going round is clearing one
  * bit of an address.
  *
- * What is not recorded, and why: docs/decisions/0019. */
+ * What is not recorded, and why: docs/decisions/0020. */
 
 #include "core/core_priv.h"
 

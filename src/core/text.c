@@ -146,7 +146,7 @@ bool lade_peek(bool careful, void *to, const void *from, size_t len)
 	for (size_t done = 0; done < len && parts < 3; first = PEEK_PAGE) {
 		size_t part = len - done < first ? len - done : first;
 
-		at[parts++] = (struct iovec){ (char *)(uintptr_t)from + done, part };
+		at[parts++] = (struct iovec){ (void *)((uintptr_t)from + done), part };
 		done += part;
 	}
 	memset(to, 0, len);

@@ -424,10 +424,13 @@ static void ended(struct lade_observer *o, struct lade_ctl *ctl, int status)
  * file cut it is chance. */
 static bool goes_on(const struct lade_effect *e, uint64_t task, uint64_t call)
 {
-	struct effect *last = &at.out->effects[at.out->effects_len - 1];
+	struct effect *last;
 
-	if (e->kind != EFFECT_WRITE || !at.out->effects_len || last->kind != EFFECT_WRITE ||
-	    last->task != task || last->call != call || last->run != at.run)
+	if (e->kind != EFFECT_WRITE || !at.out->effects_len)
+		return false;
+	last = &at.out->effects[at.out->effects_len - 1];
+	if (last->kind != EFFECT_WRITE || last->task != task || last->call != call ||
+	    last->run != at.run)
 		return false;
 	last->request = lade_hash_fnv(last->request, e->bytes, e->sent);
 	last->sent += e->sent;
