@@ -134,7 +134,7 @@ void lade_text_seconds(struct lade_text *t, int64_t ns)
 bool lade_peek(bool careful, void *to, const void *from, size_t len)
 {
 	size_t first = PEEK_PAGE - (uintptr_t)from % PEEK_PAGE;
-	struct iovec into = { to, len }, at[3];
+	struct iovec into = { to, len }, at[4];
 	unsigned long parts = 0;
 	ssize_t n;
 
@@ -143,7 +143,7 @@ bool lade_peek(bool careful, void *to, const void *from, size_t len)
 		return true;
 	}
 	/* Each part is read as a whole or not at all: none may cross the end of a page. */
-	for (size_t done = 0; done < len && parts < 3; first = PEEK_PAGE) {
+	for (size_t done = 0; done < len && parts < 4; first = PEEK_PAGE) {
 		size_t part = len - done < first ? len - done : first;
 
 		at[parts++] = (struct iovec){ (void *)((uintptr_t)from + done), part };
