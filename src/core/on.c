@@ -100,10 +100,21 @@ static void arrive(struct lade_mail *mail)
 	lade_task_start(&on->there->root, &on->keeper, 0, 0, on->head.site);
 }
 
+/* A request has come: its reason is what the task would see at home now, also when that is another
+ * than the first, of a scope further out. */
+static void request_there(struct lade_on_task *on, const struct lade_on_ask *ask, enum level level)
+{
+	struct lade_node *root = on->shadow.ctl->root;
+
+	root->reason = ask->why;
+	root->reason.at_ns = on->there->now_ns;
+	lade_request_for(on->there, root, level, &ask->why);
+}
+
 static void be_asked(struct lade_on_task *on, struct lade_on_ask *ask, enum level level)
 {
 	if (!on->over && on->shadow.state == TASK_STARTED)
-		lade_request_for(on->there, on->shadow.ctl->root, level, &ask->why);
+		request_there(on, ask, level);
 	send_home(on, &ask->mail, mail_back);
 }
 

@@ -119,6 +119,21 @@ ON_CORES(who_loses_a_race_there_is_told_so)
 	CHECK_EQ(told.kind, LADE_REASON_RACE_LOST);
 }
 
+ON_CORES(a_hard_request_after_a_soft_one_tells_its_own_reason)
+{
+	struct sleep_and_ask_task task = sleep_and_ask_task();
+	struct lade_on_task there = lade_on_task(1, &task);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start_daemon(&s, &there);
+		CHECK_EQ(lade_sleep(lade_ms(2)), 0);
+		lade_cancel(&s, lade_s(100));
+	}
+	CHECK_EQ(told.kind, LADE_REASON_PARENT);
+	CHECK_EQ(told.root, LADE_REASON_PARENT);
+}
+
 static bool softly;
 
 static int end_softly(void)
@@ -417,6 +432,7 @@ int main(void)
 	TAP(a_deadline_here_ends_what_runs_there_and_says_why);
 	TAP(a_task_there_is_cancelled_by_its_own_name);
 	TAP(who_loses_a_race_there_is_told_so);
+	TAP(a_hard_request_after_a_soft_one_tells_its_own_reason);
 	TAP(the_soft_phase_is_heard_there_and_the_hard_one_follows);
 	TAP(what_is_sent_in_the_soft_phase_knows_of_it);
 	TAP(a_loser_there_that_completed_anyway_is_disposed_of);
