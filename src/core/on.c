@@ -74,6 +74,8 @@ static void keeper_start(struct lade_scope *scope, struct lade_task *keeper)
 	lade_ctl_attach(&on->keeper_ctl, on->there, scope, keeper, &on->proxy.head, NODE_BLOCK);
 	lade_scope_init(&on->proxy, on->there, POLICY_ALL);
 	on->proxy.head.deadline_ns = on->deadline_ns;
+	/* Written before the start was sent, and never again. */
+	on->proxy.head.cleanup_ns = on->root.cleanup_ns;
 	for (int i = 0; i < LADE_SCOPE_VALUES; i++)
 		on->proxy.values[i] = on->values[i];
 	lade_task_start(&on->proxy, &on->shadow, 0, 0, keeper->site);

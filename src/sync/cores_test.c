@@ -134,6 +134,30 @@ ON_CORES(a_hard_request_after_a_soft_one_tells_its_own_reason)
 	CHECK_EQ(told.root, LADE_REASON_PARENT);
 }
 
+static void sleep_long(void *arg)
+{
+	*(int *)arg = lade_sleep(lade_s(100));
+}
+
+static int clean_up_long(void)
+{
+	int cleaned = 0;
+
+	lade_defer(sleep_long, &cleaned);
+	return lade_sleep(lade_s(100));
+}
+LADE_TASK_VOID(clean_up_long)
+
+IN_LOOP(cleanups_there_have_the_budget_of_the_scope_here, .cores = 2)
+{
+	int rc = 0;
+
+	lade_scope(s, &rc, .cleanup = lade_ms(3))
+		rc = lade_within(lade_ms(1), lade_join(lade_on(1, lade_do(clean_up_long))));
+	CHECK_EQ(rc, -ETIME);
+	CHECK_EQ(now_ms(), 4);
+}
+
 static bool softly;
 
 static int end_softly(void)
@@ -433,6 +457,7 @@ int main(void)
 	TAP(a_task_there_is_cancelled_by_its_own_name);
 	TAP(who_loses_a_race_there_is_told_so);
 	TAP(a_hard_request_after_a_soft_one_tells_its_own_reason);
+	TAP(cleanups_there_have_the_budget_of_the_scope_here);
 	TAP(the_soft_phase_is_heard_there_and_the_hard_one_follows);
 	TAP(what_is_sent_in_the_soft_phase_knows_of_it);
 	TAP(a_loser_there_that_completed_anyway_is_disposed_of);
