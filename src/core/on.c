@@ -102,6 +102,13 @@ static void arrive(struct lade_mail *mail)
 	lade_task_start(&on->there->root, &on->keeper, 0, 0, on->head.site);
 }
 
+/* The shields round it at home: those there have no more left than they had with the request. */
+static void limit_budgets(struct lade_node *proxy, int64_t end_ns)
+{
+	proxy->budget_end_ns = end_ns;
+	proxy->flags |= NODE_DEFERRED | (end_ns == INT64_MIN ? NODE_SPENT : 0);
+}
+
 /* A request has come: its reason is what the task would see at home now, also when that is another
  * than the first, of a scope further out. */
 static void request_there(struct lade_on_task *on, const struct lade_on_ask *ask, enum level level)
@@ -110,6 +117,8 @@ static void request_there(struct lade_on_task *on, const struct lade_on_ask *ask
 
 	root->reason = ask->why;
 	root->reason.at_ns = on->there->now_ns;
+	if (ask->budget_end_ns != INT64_MAX)
+		limit_budgets(&on->proxy.head, ask->budget_end_ns);
 	lade_request_for(on->there, root, level, &ask->why);
 }
 
@@ -156,6 +165,7 @@ static void ask(struct lade_on_task *on, struct lade_on_ask *ask, void (*take)(s
 {
 	ask->on = on;
 	ask->why = lade_reason_from(&on->root);
+	ask->budget_end_ns = lade_budgets_end(&on->root);
 	ask->mail.take = take;
 	on->out++;
 	lade_mail_send(on->there, &ask->mail);

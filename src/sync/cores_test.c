@@ -158,6 +158,29 @@ IN_LOOP(cleanups_there_have_the_budget_of_the_scope_here, .cores = 2)
 	CHECK_EQ(now_ms(), 4);
 }
 
+/* Sends away what hears of no cancel for 100 ms; the shield round it here has a budget of @ms. */
+static int send_stubborn(int64_t ms, int64_t deadline_ms)
+{
+	int rc = 0;
+
+	lade_shield(lade_ms(ms))
+		rc = lade_within(lade_ms(deadline_ms),
+				 lade_join(lade_on(1, lade_do(stubborn, 100, 0))));
+	return rc;
+}
+
+IN_LOOP(a_shield_there_has_no_more_than_what_is_left_of_one_here, .cores = 2)
+{
+	CHECK_EQ(lade_within(lade_ms(1), send_stubborn(2, 1000)), 0);
+	CHECK_EQ(now_ms(), 3);
+}
+
+IN_LOOP(a_budget_that_runs_here_ends_the_shields_there, .cores = 2)
+{
+	CHECK_EQ(lade_within(lade_ms(1), send_stubborn(4, 2)), 0);
+	CHECK_EQ(now_ms(), 5);
+}
+
 static bool softly;
 
 static int end_softly(void)
@@ -458,6 +481,8 @@ int main(void)
 	TAP(who_loses_a_race_there_is_told_so);
 	TAP(a_hard_request_after_a_soft_one_tells_its_own_reason);
 	TAP(cleanups_there_have_the_budget_of_the_scope_here);
+	TAP(a_shield_there_has_no_more_than_what_is_left_of_one_here);
+	TAP(a_budget_that_runs_here_ends_the_shields_there);
 	TAP(the_soft_phase_is_heard_there_and_the_hard_one_follows);
 	TAP(what_is_sent_in_the_soft_phase_knows_of_it);
 	TAP(a_loser_there_that_completed_anyway_is_disposed_of);
