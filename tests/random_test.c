@@ -87,6 +87,7 @@ static void the_generator_gets_everywhere(void)
 	for (int i = 0; i < KINDS; i++)
 		if (i != STOPPING && i != TASK && i < JOIN_TASK)
 			CHECK(totals.kinds[i] >= n / 100);
+	CHECK(totals.kinds[ON] >= n / 5);
 	CHECK(totals.tasks >= n * 3 && totals.drops >= n / 50);
 	CHECK(totals.disposed >= n / 50 && totals.deadlines >= n / 20);
 	CHECK(totals.cancelled >= n / 2 && totals.overruns >= n / 20);

@@ -56,6 +56,7 @@ struct lade_on_task {
 		struct lade_mail mail;
 		struct lade_on_task *on;
 		struct lade_reason why;
+		int64_t budget_end_ns;
 	} soft, hard;
 	struct lade_scope_value values[LADE_SCOPE_VALUES];
 	int64_t deadline_ns;

@@ -37,7 +37,8 @@ enum level { LEVEL_NONE, LEVEL_SOFT, LEVEL_HARD };
 
 enum {
 	NODE_FIRED = 1,	   /* its own request was what made it hard */
-	NODE_DEFERRED = 2, /* a shield that holds a request back; its budget runs */
+	NODE_DEFERRED = 2, /* a shield that holds a request back, or one on another core: its
+			    * budget runs */
 	NODE_OPENED = 4,   /* a shield whose budget is over */
 	NODE_SPENT = 8,	   /* inside a shield whose budget is over: none is left for others */
 };
@@ -396,6 +397,10 @@ lade_node_close(struct lade_ctl *ctl, struct lade_node *node, const char *site)
 	ctl->scope->inner = NULL;
 	lade_gate_set(ctl);
 }
+
+/* lade_budgets_end - when the first of the budgets is over that run in the shields from @node
+ * outward; INT64_MAX: none runs; INT64_MIN: the nearest shield's is over. */
+int64_t lade_budgets_end(const struct lade_node *node);
 
 /* lade_shield_overrun - ends a shield's budget now. */
 void lade_shield_overrun(struct lade_node *shield);

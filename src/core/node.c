@@ -51,18 +51,27 @@ void lade_node_misplaced(const struct lade_node *node, const char *site)
 		    site, node->site);
 }
 
+int64_t lade_budgets_end(const struct lade_node *node)
+{
+	int64_t end = INT64_MAX;
+
+	if (node->flags & NODE_SPENT)
+		return INT64_MIN;
+	for (; node; node = node->outer)
+		if ((node->flags & NODE_DEFERRED) && node->budget_end_ns < end)
+			end = node->budget_end_ns;
+	return end;
+}
+
 /* The end of a shield's budget: its own, and no later than that of a shield round it. */
 static int64_t budget_end(const struct lade_node *shield, int64_t now_ns)
 {
 	int64_t end = lade_instant_after((struct lade_instant){ now_ns },
 					 (struct lade_duration){ shield->budget_ns })
 			      .mono_ns;
+	int64_t outer_end = lade_budgets_end(shield->outer);
 
-	for (const struct lade_node *n = shield->outer; n; n = n->outer)
-		if (lade_is_shield(n->kind) && (n->flags & NODE_DEFERRED) &&
-		    n->budget_end_ns < end)
-			end = n->budget_end_ns;
-	return end;
+	return outer_end < end ? outer_end : end;
 }
 
 static void shield_over(struct lade_timer *timer);

@@ -74,6 +74,8 @@ static void keeper_start(struct lade_scope *scope, struct lade_task *keeper)
 	lade_ctl_attach(&on->keeper_ctl, on->there, scope, keeper, &on->proxy.head, NODE_BLOCK);
 	lade_scope_init(&on->proxy, on->there, POLICY_ALL);
 	on->proxy.head.deadline_ns = on->deadline_ns;
+	/* Written before the start was sent, and never again. */
+	on->proxy.head.cleanup_ns = on->root.cleanup_ns;
 	for (int i = 0; i < LADE_SCOPE_VALUES; i++)
 		on->proxy.values[i] = on->values[i];
 	lade_task_start(&on->proxy, &on->shadow, 0, 0, keeper->site);
@@ -100,10 +102,30 @@ static void arrive(struct lade_mail *mail)
 	lade_task_start(&on->there->root, &on->keeper, 0, 0, on->head.site);
 }
 
+/* The shields round it at home: those there have no more left than they had with the request. */
+static void limit_budgets(struct lade_node *proxy, int64_t end_ns)
+{
+	proxy->budget_end_ns = end_ns;
+	proxy->flags |= NODE_DEFERRED | (end_ns == INT64_MIN ? NODE_SPENT : 0);
+}
+
+/* A request has come: its reason is what the task would see at home now, also when that is another
+ * than the first, of a scope further out. */
+static void request_there(struct lade_on_task *on, const struct lade_on_ask *ask, enum level level)
+{
+	struct lade_node *root = on->shadow.ctl->root;
+
+	root->reason = ask->why;
+	root->reason.at_ns = on->there->now_ns;
+	if (ask->budget_end_ns != INT64_MAX)
+		limit_budgets(&on->proxy.head, ask->budget_end_ns);
+	lade_request_for(on->there, root, level, &ask->why);
+}
+
 static void be_asked(struct lade_on_task *on, struct lade_on_ask *ask, enum level level)
 {
 	if (!on->over && on->shadow.state == TASK_STARTED)
-		lade_request_for(on->there, on->shadow.ctl->root, level, &ask->why);
+		request_there(on, ask, level);
 	send_home(on, &ask->mail, mail_back);
 }
 
@@ -143,6 +165,7 @@ static void ask(struct lade_on_task *on, struct lade_on_ask *ask, void (*take)(s
 {
 	ask->on = on;
 	ask->why = lade_reason_from(&on->root);
+	ask->budget_end_ns = lade_budgets_end(&on->root);
 	ask->mail.take = take;
 	on->out++;
 	lade_mail_send(on->there, &ask->mail);

@@ -119,6 +119,68 @@ ON_CORES(who_loses_a_race_there_is_told_so)
 	CHECK_EQ(told.kind, LADE_REASON_RACE_LOST);
 }
 
+ON_CORES(a_hard_request_after_a_soft_one_tells_its_own_reason)
+{
+	struct sleep_and_ask_task task = sleep_and_ask_task();
+	struct lade_on_task there = lade_on_task(1, &task);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start_daemon(&s, &there);
+		CHECK_EQ(lade_sleep(lade_ms(2)), 0);
+		lade_cancel(&s, lade_s(100));
+	}
+	CHECK_EQ(told.kind, LADE_REASON_PARENT);
+	CHECK_EQ(told.root, LADE_REASON_PARENT);
+}
+
+static void sleep_long(void *arg)
+{
+	*(int *)arg = lade_sleep(lade_s(100));
+}
+
+static int clean_up_long(void)
+{
+	int cleaned = 0;
+
+	lade_defer(sleep_long, &cleaned);
+	return lade_sleep(lade_s(100));
+}
+LADE_TASK_VOID(clean_up_long)
+
+IN_LOOP(cleanups_there_have_the_budget_of_the_scope_here, .cores = 2)
+{
+	int rc = 0;
+
+	lade_scope(s, &rc, .cleanup = lade_ms(3))
+		rc = lade_within(lade_ms(1), lade_join(lade_on(1, lade_do(clean_up_long))));
+	CHECK_EQ(rc, -ETIME);
+	CHECK_EQ(now_ms(), 4);
+}
+
+/* Sends away what hears of no cancel for 100 ms; the shield round it here has a budget of @ms. */
+static int send_stubborn(int64_t ms, int64_t deadline_ms)
+{
+	int rc = 0;
+
+	lade_shield(lade_ms(ms))
+		rc = lade_within(lade_ms(deadline_ms),
+				 lade_join(lade_on(1, lade_do(stubborn, 100, 0))));
+	return rc;
+}
+
+IN_LOOP(a_shield_there_has_no_more_than_what_is_left_of_one_here, .cores = 2)
+{
+	CHECK_EQ(lade_within(lade_ms(1), send_stubborn(2, 1000)), 0);
+	CHECK_EQ(now_ms(), 3);
+}
+
+IN_LOOP(a_budget_that_runs_here_ends_the_shields_there, .cores = 2)
+{
+	CHECK_EQ(lade_within(lade_ms(1), send_stubborn(4, 2)), 0);
+	CHECK_EQ(now_ms(), 5);
+}
+
 static bool softly;
 
 static int end_softly(void)
@@ -417,6 +479,10 @@ int main(void)
 	TAP(a_deadline_here_ends_what_runs_there_and_says_why);
 	TAP(a_task_there_is_cancelled_by_its_own_name);
 	TAP(who_loses_a_race_there_is_told_so);
+	TAP(a_hard_request_after_a_soft_one_tells_its_own_reason);
+	TAP(cleanups_there_have_the_budget_of_the_scope_here);
+	TAP(a_shield_there_has_no_more_than_what_is_left_of_one_here);
+	TAP(a_budget_that_runs_here_ends_the_shields_there);
 	TAP(the_soft_phase_is_heard_there_and_the_hard_one_follows);
 	TAP(what_is_sent_in_the_soft_phase_knows_of_it);
 	TAP(a_loser_there_that_completed_anyway_is_disposed_of);

@@ -16,6 +16,7 @@ struct generator {
 	uint64_t state; /* of the random numbers; not 0 */
 	int left;	/* statements that may still be made */
 	uint8_t label;	/* the next one */
+	bool sends;	/* some tasks go to another core */
 };
 
 static int draw(struct generator *g, int below)
@@ -83,6 +84,12 @@ static void task_or_composite(struct generator *g, int parent, int depth)
 {
 	int at, count;
 
+	if (g->sends && g->left > 2 && draw(g, 3) == 0) {
+		at = add(g, parent, ON);
+		g->p->nodes[at].n = (int16_t)draw(g, 2);
+		task(g, at, depth - 1);
+		return;
+	}
 	if (depth < 2 || g->left < 4 || draw(g, 6)) {
 		task(g, parent, depth);
 		return;
@@ -123,6 +130,16 @@ static int enclosing_scope_label(struct generator *g, int node)
 		if (g->p->nodes[node].kind == SCOPE && (!found || draw(g, 4) == 0))
 			found = g->p->nodes[node].label;
 	return found;
+}
+
+/* Whether a scope is on another core than a statement inside it. */
+static bool is_elsewhere(const struct generator *g, int node, int label)
+{
+	const struct program *p = g->p;
+
+	while (p->nodes[node].label != label && p->nodes[node].kind != ON)
+		node = program_around(p, node);
+	return p->nodes[node].kind == ON;
 }
 
 /* Whom a cancel means: a scope around, or whoever has the label by then. */
@@ -235,12 +252,12 @@ static void branch(struct generator *g, int parent, int depth)
 	}
 }
 
-/* A start in a scope around. */
+/* A start in a scope around, on the same core. */
 static bool start(struct generator *g, int parent, int depth)
 {
 	int label = enclosing_scope_label(g, parent), at;
 
-	if (!label)
+	if (!label || is_elsewhere(g, parent, label))
 		return false;
 	at = add(g, parent, (enum kind)(START + draw(g, 3)));
 	g->p->nodes[at].to = (uint8_t)label;
@@ -282,6 +299,7 @@ void program_generate(struct program *p, uint64_t seed)
 	p->count = 0;
 	g.label = 1;
 	g.left = 6 + draw(&g, NODES_MAX - 30);
+	g.sends = draw(&g, 3) == 0;
 	p->stacks_max = draw(&g, 6) ? 0 : 2 + (uint32_t)draw(&g, 8);
 	p->inline_budget = draw(&g, 2) ? 0 : 1 + draw(&g, 12);
 	p->permits = 1 + draw(&g, 3);

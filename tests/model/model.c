@@ -85,6 +85,7 @@ struct model *model_new(const struct program *p, int64_t now_ns, bool log)
 						.owner = -1,
 						.timer_ns = INT64_MAX,
 						.deadline_ns = INT64_MAX,
+						.left_ns = INT64_MAX,
 						.cleanup_ns = INT64_C(5000000000),
 						.max = 10000,
 						.all = true };
@@ -121,7 +122,7 @@ static bool must_look(const struct model *m, int task)
 {
 	const struct task *t = &m->tasks[task];
 
-	if (t->state != TASK_IS_PARKED)
+	if (t->state != TASK_IS_PARKED || node_of(m, task)->kind == ON)
 		return false;
 	if (program_is_composite(m->p, task))
 		return group_must_look(m, task);
@@ -130,6 +131,15 @@ static bool must_look(const struct model *m, int task)
 	return node_of(m, t->call)->kind == SCOPE ? m->frames[t->call].live == 0 &&
 							    m->frames[t->call].look
 						  : group_must_look(m, t->call);
+}
+
+/* What is between two cores goes on at this instant, but holds no timer off. */
+static int whose_mail(const struct model *m)
+{
+	for (int i = 0; i < m->p->count; i++)
+		if (node_of(m, i)->kind == ON && has_mail(m, i))
+			return i;
+	return -1;
 }
 
 static int who_can_run(const struct model *m)
@@ -274,6 +284,8 @@ static void clock_moves(struct model *m, int64_t now_ns)
 {
 	int who = who_can_run(m);
 
+	if (who < 0)
+		who = whose_mail(m);
 	if (who >= 0)
 		differ(m, "time passes although %s can go on", named(m, who));
 	m->now_ns = now_ns;
@@ -332,6 +344,8 @@ static bool may_look(const struct model *m, int task)
 {
 	const struct task *t = &m->tasks[task];
 
+	if (node_of(m, task)->kind == ON)
+		return t->state == TASK_IS_READY;
 	if (program_is_composite(m->p, task))
 		return t->state == TASK_IS_PARKED && m->frames[task].look;
 	return waits_for_children(m, task) && m->frames[t->call].look;
@@ -436,9 +450,55 @@ void model_composite_turn(struct model *m, int task, int64_t now_ns)
 	tell(m, "turn of %s", named(m, task));
 	if (!may_look(m, task))
 		differ(m, "%s looks although no member has ended", named(m, task));
+	if (node_of(m, task)->kind == ON) {
+		task_ends(m, task, m->tasks[model_kid(m, task)].status);
+		return;
+	}
 	group_looks(m, task);
 	if (m->frames[task].live == 0)
 		task_ends(m, task, composite_status(m, task));
+}
+
+/* Mail is taken between two turns of the loop, when what was due has fired. */
+static bool mail_event(struct model *m, int64_t now_ns)
+{
+	if (!event(m))
+		return false;
+	time_is(m, now_ns);
+	if (m->phase_open || who_can_run(m) < 0)
+		while (fire_next(m, -1))
+			;
+	all_are_told(m);
+	m->phase_open = false;
+	return !is_done(m);
+}
+
+void model_mail(struct model *m, int on, enum mail_kind kind, int64_t now_ns)
+{
+	static const char *const what[] = { "start", "soft request", "hard request" };
+
+	if (!mail_event(m, now_ns))
+		return;
+	tell(m, "%s: the %s is there", named(m, on), what[kind]);
+	if (m->tasks[on].mails[kind].state != ON_ITS_WAY)
+		differ(m, "%s: a %s comes that nobody has sent", named(m, on), what[kind]);
+	mail_comes(m, on, kind);
+}
+
+void model_home(struct model *m, int on, int64_t now_ns)
+{
+	struct task *t = &m->tasks[on];
+	const struct mail *mail = t->mails;
+
+	if (!mail_event(m, now_ns))
+		return;
+	tell(m, "%s: its end is here", named(m, on));
+	if (t->state != TASK_IS_PARKED || m->tasks[model_kid(m, on)].state != TASK_HAS_ENDED)
+		differ(m, "%s: it is told to have ended, and has not", named(m, on));
+	for (int i = 0; i < MAILS; i++)
+		if (mail[i].state == ON_ITS_WAY)
+			differ(m, "%s: its end is here before a request is there", named(m, on));
+	t->state = TASK_IS_READY;
 }
 
 /* A spawn that goes through may end a task at once, and that one's failure cancels others, before
@@ -471,7 +531,7 @@ void model_delivered(struct model *m, int task, int64_t now_ns)
 		differ(m, "%s is cancelled in %s although no request reaches it", named(m, task),
 		       named(m, t->call));
 	t->due = false;
-	if (!is_done(m) && t->state == TASK_IS_PARKED)
+	if (!is_done(m) && t->state == TASK_IS_PARKED && node_of(m, task)->kind != ON)
 		withdraw(m, task);
 }
 
@@ -597,8 +657,11 @@ void model_try(struct model *m, int task, int node, int rc, int value)
 static void cancel(struct model *m, const struct node *n)
 {
 	int target = n->to < LABELS_MAX ? m->p->at[n->to] : -1;
-	struct task *t = &m->tasks[target];
+	struct task *t;
 
+	if (program_is_sent(m->p, target)) /* by its name it is here */
+		target = node_of(m, target)->parent;
+	t = &m->tasks[target];
 	if (program_is_task(m->p, target) && t->state == TASK_IS_LAZY)
 		t->cancelled_lazy = true;
 	else if (m->frames[target].open)
@@ -786,36 +849,12 @@ void model_status(struct model *m, int node, int status, int winner)
 		       m->frames[node].winner);
 }
 
-/* 4.4, 4.6: the first request from the innermost frame outward, as the task sees it. */
-static int reason_of(const struct model *m, int task, enum lade_reason_kind *ret_root)
-{
-	int frame = m->tasks[task].inner, parent = -1;
-	bool other = false;
-
-	for (; frame >= 0 && m->frames[frame].level == NO_REQUEST; frame = m->frames[frame].outer) {
-		if (m->frames[frame].kind != FRAME_TASK || other)
-			continue;
-		other = true;
-		parent = m->frames[frame].outer;
-		/* A composite is no task of its own. */
-		while (parent >= 0 && parent < NODES_MAX && program_is_composite(m->p, parent) &&
-		       m->frames[parent].level == NO_REQUEST)
-			parent = m->frames[parent].outer;
-	}
-	*ret_root = frame < 0 ? LADE_REASON_NONE : m->frames[frame].reason;
-	if (frame < 0 || !other ||
-	    (frame == parent && (m->frames[frame].reason == LADE_REASON_SIBLING ||
-				 m->frames[frame].reason == LADE_REASON_RACE_LOST)))
-		return (int)*ret_root;
-	return LADE_REASON_PARENT;
-}
-
 void model_asked(struct model *m, int task, bool stopping, bool cancelled,
 		 const struct lade_reason *why)
 {
 	enum lade_reason_kind root;
 	enum request asked;
-	int kind;
+	enum lade_reason_kind kind;
 
 	if (!event(m))
 		return;
@@ -823,12 +862,12 @@ void model_asked(struct model *m, int task, bool stopping, bool cancelled,
 	if (stopping != (asked >= SOFT) || cancelled != (asked == HARD))
 		differ(m, "%s: stopping %d, cancelled %d, and the request is %d", named(m, task),
 		       stopping, cancelled, asked);
-	kind = reason_of(m, task, &root);
+	kind = reason_from(m, m->tasks[task].inner, &root);
 	/* A deadline that is over may still be told of, where nothing is asked. */
 	if (asked == NO_REQUEST && m->tasks[task].fired_ns >= 0 &&
 	    why->kind == LADE_REASON_DEADLINE && why->at_ns == m->tasks[task].fired_ns)
 		return;
-	if (why->kind != (enum lade_reason_kind)kind || why->root != root)
+	if (why->kind != kind || why->root != root)
 		differ(m, "%s: the reason is %d of %d, and not %d of %d", named(m, task), why->kind,
 		       why->root, kind, root);
 }

@@ -42,6 +42,11 @@ void model_parked(struct model *m, int task);
 void model_composite_turn(struct model *m, int task, int64_t now_ns);
 /* model_delivered - a cancel has ended the wait of a task. */
 void model_delivered(struct model *m, int task, int64_t now_ns);
+/* model_mail - a task that was sent to a core, or a request for it, is there. */
+enum mail_kind { MAIL_START, MAIL_SOFT, MAIL_HARD, MAILS };
+void model_mail(struct model *m, int on, enum mail_kind kind, int64_t now_ns);
+/* model_home - all mails of a task that was sent to a core have come back. */
+void model_home(struct model *m, int on, int64_t now_ns);
 /* model_ended - a task has ended. */
 void model_ended(struct model *m, int task, int status);
 

@@ -25,6 +25,7 @@ struct frame {
 	enum request level;	/* asked of this very scope */
 	bool fired;		/* its own request made it hard */
 	enum lade_reason_kind reason; /* of the first request */
+	enum lade_reason_kind root;   /* what it was where it was made */
 	int64_t reason_ns;	/* when */
 	int64_t deadline_ns;	/* earliest from here to the nearest shield */
 	/* Its timer: a deadline, the end of a grace or of a budget; INT64_MAX: none. */
@@ -36,6 +37,7 @@ struct frame {
 	int64_t budget_end_ns;	/* valid when deferring */
 	bool deferring;		/* a hard request is held back: the budget runs */
 	bool overrun;		/* it does no longer shield */
+	int64_t left_ns;	/* of a task sent to a core: end of the budgets round it there */
 	int64_t cleanup_ns;	/* budget of the cleanups inside */
 	int64_t cleanup_end_ns; /* 0: none has begun to run */
 	/* Scopes with children. */
@@ -58,6 +60,13 @@ enum phase {
 	COMPLETE  /* its result is known */
 };
 
+/* What a core tells another of a task that it has sent there (22.2). */
+struct mail {
+	enum { NOT_SENT, ON_ITS_WAY, TAKEN } state;
+	enum lade_reason_kind kind, root; /* of a request */
+	int64_t left_ns; /* end of the shields' budgets; INT64_MIN: is over, MAX: there is none */
+};
+
 /* A task, by its statement. */
 struct task {
 	enum life state;
@@ -78,6 +87,7 @@ struct task {
 	int64_t until_ns;	    /* of a sleep */
 	int64_t case_ns[MEMBERS_MAX]; /* of the timers of a select */
 	uint64_t age;		    /* of the first of these timers */
+	struct mail mails[MAILS];   /* of an ON */
 	int64_t fired_ns;	    /* when its latest deadline fired; -1: none did */
 };
 
@@ -127,6 +137,12 @@ static inline const struct node *node_of(const struct model *m, int node)
 	return &m->p->nodes[node];
 }
 
+/* model_kid - of an ON: the task that it sends. */
+static inline int model_kid(const struct model *m, int on)
+{
+	return node_of(m, on)->first;
+}
+
 /* rules.c: requests, scopes, ends of tasks */
 
 /* asked_of - the request that holds for code directly inside a frame. */
@@ -143,6 +159,13 @@ void ask_with_grace(struct model *m, int frame, int64_t grace_ns);
 void settle_requests(struct model *m);
 void shield_overruns(struct model *m, int frame);
 void task_starts(struct model *m, int scope, int task, bool daemon);
+/* mail_comes - a task that was sent away, or a request for it, is there. */
+void mail_comes(struct model *m, int on, enum mail_kind kind);
+/* has_mail - whether something of an ON is under way, so that time stands still. */
+bool has_mail(const struct model *m, int on);
+/* reason_from - what lade_why says inside a frame: its kind; @ret_root: what it was at first. */
+enum lade_reason_kind reason_from(const struct model *m, int frame,
+				  enum lade_reason_kind *ret_root);
 void task_ends(struct model *m, int task, int status);
 /* group_looks - the owner of a join or race looks at its members. */
 void group_looks(struct model *m, int group);

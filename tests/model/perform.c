@@ -5,9 +5,14 @@
  * Each statement is a call of lade with an event before and one after it. All tasks that have a
  * name are made before the program begins, so that a cancel can come before the start. A composite
  * has no stack and so no observer; it gets a copy of its type, whose start puts a call of ours
- * before each of its turns.
+ * before each of its turns. Of a task that is sent to another core the model hears likewise when
+ * its mails are taken.
  *
- * LIMITS  one program at a time in a thread. */
+ * Where time is real, cores are threads: then what is done on several is counted with atomics, and
+ * a statement that uses what is one core's - a channel, the semaphore, the event, a name - does
+ * nothing on another. What cores share there are the channels, which are then shared channels.
+ *
+ * LIMITS  one program at a time. */
 
 #include "model/perform.h"
 
@@ -16,8 +21,10 @@
 #include "model/model_priv.h"
 
 #include <lade/channel.h>
+#include <lade/cores.h>
 #include <lade/event.h>
 #include <lade/join.h>
+#include <lade/shared_channel.h>
 
 #include <errno.h>
 #include <stdarg.h>
@@ -33,7 +40,7 @@ struct state {
 	int active;		  /* running */
 	int cleanups;		  /* a cleanup: how often it ran */
 	int made, disposed;	  /* its value */
-	int sent, received;	  /* its item */
+	atomic_int sent, received; /* its item */
 	int scope;		  /* a task's, or -1 */
 	struct lade_scope *open;  /* a scope, while it is open */
 };
@@ -43,6 +50,7 @@ union composite {
 	struct lade_join_task join;
 	struct lade_race_task race;
 	struct lade_race_ok_task race_ok;
+	struct lade_on_task on;
 };
 
 static int act(int node, long *ret);
@@ -53,9 +61,10 @@ static int act_plain(int node, long *ret);
 LADE_TASK(act_plain, long, (int, node))
 
 LADE_CHANNEL_WITH(item, int, NULL)
+LADE_SHARED_CHANNEL(item, int)
 
 /* The world of the running program. */
-static __thread struct {
+static struct {
 	const struct program *p;
 	struct model *model; /* or NULL */
 	struct lade_loop *loop;
@@ -65,14 +74,16 @@ static __thread struct {
 	struct act_plain_task plain[NODES_MAX];
 	union composite composites[NODES_MAX];
 	struct item_channel *channels[CHANNELS];
+	struct item_shared_channel *shared[CHANNELS]; /* where cores are threads */
 	struct lade_sem permits;
 	struct lade_event event;
 	int held;	/* permits */
-	int overruns;	/* that the loop has reported */
-	bool quick;	/* a millisecond of the program is a tenth of one */
+	atomic_int overruns; /* that the loops have reported */
+	bool quick;	/* a millisecond of the program is a tenth of one; cores are threads */
 	uint64_t hash;	/* of what has happened */
+	pthread_mutex_t lock; /* of the next */
 	char wrong[200]; /* "" while nothing is */
-} w;
+} w = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 struct totals totals;
 
@@ -80,11 +91,18 @@ __attribute__((format(printf, 1, 2))) static void wrong(const char *format, ...)
 {
 	va_list args;
 
-	if (w.wrong[0])
-		return;
-	va_start(args, format);
-	vsnprintf(w.wrong, sizeof(w.wrong), format, args);
-	va_end(args);
+	pthread_mutex_lock(&w.lock);
+	if (!w.wrong[0]) {
+		va_start(args, format);
+		vsnprintf(w.wrong, sizeof(w.wrong), format, args);
+		va_end(args);
+	}
+	pthread_mutex_unlock(&w.lock);
+}
+
+static void count(atomic_long *what)
+{
+	atomic_fetch_add_explicit(what, 1, memory_order_relaxed);
 }
 
 static const struct node *at(int node)
@@ -104,8 +122,12 @@ static struct lade_duration ms(int n)
 
 static void happen(int node, int what)
 {
-	uint64_t event = (uint64_t)node << 48 ^ (uint64_t)(uint32_t)what << 32 ^
-			 (w.quick ? 0 : (uint64_t)now());
+	uint64_t event;
+
+	if (w.quick) /* nobody asks, and other cores do the same */
+		return;
+	event = (uint64_t)node << 48 ^ (uint64_t)(uint32_t)what << 32 ^
+		(uint64_t)now();
 
 	w.hash = (w.hash ^ event) * UINT64_C(0x100000001b3) + (w.hash >> 29);
 }
@@ -113,10 +135,13 @@ static void happen(int node, int what)
 /* What a result was, for the totals and the model. */
 static int gave(int node, int rc)
 {
-	totals.kinds[at(node)->kind]++;
-	totals.deadlines += rc == -ETIME;
-	totals.cancelled += rc == -ECANCELED;
-	totals.without_stack += rc == -ENOMEM;
+	count(&totals.kinds[at(node)->kind]);
+	if (rc == -ETIME)
+		count(&totals.deadlines);
+	else if (rc == -ECANCELED)
+		count(&totals.cancelled);
+	else if (rc == -ENOMEM)
+		count(&totals.without_stack);
 	happen(node, rc);
 	return rc;
 }
@@ -144,6 +169,19 @@ static void ask_questions(int task)
 	model_asked(w.model, task, lade_stopping(), lade_cancelled(), &why);
 }
 
+/* What is one core's, and so nothing to those that run on another */
+
+static bool is_elsewhere(int node)
+{
+	return w.quick && program_island(w.p, node) >= 0;
+}
+
+/* Whether a statement may use what another statement is the name of. */
+static bool is_with(int node, int target)
+{
+	return !w.quick || program_island(w.p, node) == program_island(w.p, target);
+}
+
 /* Tasks by statement */
 
 static struct lade_task *head_of(int node)
@@ -155,19 +193,31 @@ static struct lade_task *head_of(int node)
 
 static int winner_of(int node)
 {
-	return w.composites[node].race.winner;
+	return at(node)->kind == ON ? -1 : w.composites[node].race.winner;
 }
 
-/* The statement of a running task: the struct of a spawned one lies on its stack. */
+/* Which composite a struct is part of, or NODES_MAX. */
+static int composite_of(const void *part)
+{
+	size_t n = ((uintptr_t)part - (uintptr_t)w.composites) / sizeof(w.composites[0]);
+
+	return n < NODES_MAX ? (int)n : NODES_MAX;
+}
+
+/* The statement of a running task: the struct of a spawned one lies on its stack, and one that was
+ * sent away runs as its shadow. */
 static int task_of(const struct lade_ctl *ctl)
 {
 	const struct lade_task *head = ctl->head;
+	int composite = composite_of(head);
 
+	if (composite < NODES_MAX && head == &w.composites[composite].on.shadow)
+		return at(composite)->first;
 	if (head->type == &act_type)
 		return ((const struct act_task *)(const void *)head)->args.node;
 	if (head->type == &act_plain_type)
 		return ((const struct act_plain_task *)(const void *)head)->args.node;
-	return (int)((const union composite *)(const void *)head - w.composites);
+	return composite;
 }
 
 /* What holds for the tasks of a scope that has closed, or of a join or race that is over. */
@@ -176,7 +226,8 @@ static void children_are_over(int scope)
 	for (int i = 0; i < w.p->count; i++) {
 		const struct state *s = &w.states[i];
 
-		if (!s->started || s->scope != scope || program_is_composite(w.p, i))
+		if (!is_with(scope, i) || !s->started || s->scope != scope ||
+		    program_is_composite(w.p, i))
 			continue;
 		/* A plain task gives nothing up. */
 		if (s->active || s->runs + s->drops + (at(i)->flag && !s->runs) != 1)
@@ -191,6 +242,8 @@ static void started(int task, int scope)
 	w.states[task].scope = scope;
 	if (!program_is_composite(w.p, task))
 		return;
+	if (at(task)->kind == ON)
+		count(&totals.kinds[ON]);
 	for (int kid = at(task)->first; kid >= 0; kid = at(kid)->next)
 		started(kid, scope);
 }
@@ -204,6 +257,9 @@ static void task_is_over(int task)
 	if (w.model)
 		model_status(w.model, task, head->status,
 			     program_is_composite(w.p, task) ? winner_of(task) : -1);
+	if (at(task)->kind == ON && head->status != head_of(at(task)->first)->status)
+		wrong("on %d: status %d, and its task's is %d", task, head->status,
+		      head_of(at(task)->first)->status);
 	if (program_is_composite(w.p, task)) {
 		for (int kid = at(task)->first; kid >= 0; kid = at(kid)->next)
 			task_is_over(kid);
@@ -217,7 +273,7 @@ static void task_is_over(int task)
 static void give_back(long *value)
 {
 	w.states[*value].disposed++;
-	totals.disposed++;
+	count(&totals.disposed);
 	happen((int)*value, -1);
 	if (w.model)
 		model_disposed(w.model, (int)*value);
@@ -226,7 +282,7 @@ static void give_back(long *value)
 static void give_up(int node)
 {
 	w.states[node].drops++;
-	totals.drops++;
+	count(&totals.drops);
 	happen(node, -2);
 	if (w.model)
 		model_dropped(w.model, node);
@@ -241,7 +297,7 @@ static int act_any(int node, long *ret)
 
 	s->runs++;
 	s->active++;
-	totals.tasks++;
+	count(&totals.tasks);
 	if (w.model)
 		model_begins(w.model, node);
 	ask_questions(node);
@@ -269,9 +325,57 @@ static int act_plain(int node, long *ret)
 
 /* Channels, permits, the event */
 
+static int channel_send(int n, int item)
+{
+	return w.quick ? item_shared_send(w.shared[n], item) : item_send(w.channels[n], item);
+}
+
+static int channel_recv(int n, int *item)
+{
+	return w.quick ? item_shared_recv(w.shared[n], item) : item_recv(w.channels[n], item);
+}
+
+static int channel_try_send(int n, int item)
+{
+	return w.quick ? item_shared_try_send(w.shared[n], item) :
+			 item_try_send(w.channels[n], item);
+}
+
+static int channel_try_recv(int n, int *item)
+{
+	return w.quick ? item_shared_try_recv(w.shared[n], item) :
+			 item_try_recv(w.channels[n], item);
+}
+
+static int channel_reserve(int n)
+{
+	return w.quick ? item_shared_reserve(w.shared[n]) : item_reserve(w.channels[n]);
+}
+
+/* @item: or -1, the place is given up. */
+static void channel_settle(int n, int item)
+{
+	if (w.quick && item >= 0)
+		item_shared_commit(w.shared[n], item);
+	else if (w.quick)
+		item_shared_unreserve(w.shared[n]);
+	else if (item >= 0)
+		item_commit(w.channels[n], item);
+	else
+		item_unreserve(w.channels[n]);
+}
+
+static void channel_close(int n)
+{
+	if (w.quick)
+		item_shared_channel_close(w.shared[n]);
+	else
+		item_channel_close(w.channels[n]);
+}
+
 static void item_sent(int node, int rc)
 {
-	w.states[node].sent += rc == 0;
+	atomic_fetch_add(&w.states[node].sent, rc == 0);
 }
 
 static void item_received(int rc, int value)
@@ -281,7 +385,8 @@ static void item_received(int rc, int value)
 			wrong("item %d came with %d", value, rc);
 		return;
 	}
-	if (value < 0 || value >= NODES_MAX || w.states[value].received++)
+	if (value < 0 || value >= NODES_MAX || 
+	    atomic_fetch_add(&w.states[value].received, 1))
 		wrong("item %d is received twice, or none", value);
 }
 
@@ -290,7 +395,7 @@ static int do_send(int task, int node)
 	int rc;
 
 	begin(task, node);
-	rc = item_send(w.channels[at(node)->n], node);
+	rc = channel_send(at(node)->n, node);
 	item_sent(node, rc);
 	return end(task, node, rc, -1);
 }
@@ -300,7 +405,7 @@ static int do_recv(int task, int node)
 	int item = -1, rc;
 
 	begin(task, node);
-	rc = item_recv(w.channels[at(node)->n], &item);
+	rc = channel_recv(at(node)->n, &item);
 	item_received(rc, item);
 	return end(task, node, rc, item);
 }
@@ -310,10 +415,10 @@ static int do_try(int task, int node)
 	int item = -1, rc;
 
 	if (at(node)->kind == TRY_SEND) {
-		rc = item_try_send(w.channels[at(node)->n], node);
+		rc = channel_try_send(at(node)->n, node);
 		item_sent(node, rc);
 	} else {
-		rc = item_try_recv(w.channels[at(node)->n], &item);
+		rc = channel_try_recv(at(node)->n, &item);
 		item_received(rc, item);
 	}
 	if (w.model)
@@ -326,17 +431,14 @@ static int do_put(int task, int node)
 	int rc;
 
 	begin(task, node);
-	rc = end(task, node, item_reserve(w.channels[at(node)->n]), -1);
+	rc = end(task, node, channel_reserve(at(node)->n), -1);
 	if (rc < 0)
 		return rc;
 	rc = do_kids(task, node);
 	if (w.model)
 		model_commit(w.model, task, node, rc >= 0);
-	if (rc >= 0)
-		item_commit(w.channels[at(node)->n], node);
-	else
-		item_unreserve(w.channels[at(node)->n]);
-	w.states[node].sent += rc >= 0;
+	channel_settle(at(node)->n, rc >= 0 ? node : -1);
+	item_sent(node, rc < 0);
 	return rc;
 }
 
@@ -345,6 +447,8 @@ static int do_hold(int task, int node)
 	uint32_t count = (uint32_t)at(node)->n;
 	int rc;
 
+	if (is_elsewhere(node))
+		return do_kids(task, node);
 	if (at(node)->flag) {
 		rc = lade_sem_try_acquire(&w.permits, count);
 		if (w.model)
@@ -385,19 +489,30 @@ static struct lade_case make_case(int node, int *item)
 	}
 }
 
+/* Whether no case of a select is one core's. */
+static bool is_of_times(int node)
+{
+	for (int kid = at(node)->first; kid >= 0; kid = at(kid)->next)
+		if (at(kid)->kind != SLEEP && at(kid)->kind != STOPPING)
+			return false;
+	return true;
+}
+
 static int do_select(int task, int node)
 {
 	struct lade_case cases[MEMBERS_MAX];
-	int items[MEMBERS_MAX], kids[MEMBERS_MAX], count = 0, rc, item = -1;
+	int items[MEMBERS_MAX], kids[MEMBERS_MAX], n = 0, rc, item = -1;
 
+	if (is_elsewhere(node) && !is_of_times(node))
+		return 0;
 	begin(task, node);
-	for (int kid = at(node)->first; kid >= 0; kid = at(kid)->next, count++) {
-		items[count] = -1;
-		kids[count] = kid;
-		cases[count] = make_case(kid, &items[count]);
+	for (int kid = at(node)->first; kid >= 0; kid = at(kid)->next, n++) {
+		items[n] = -1;
+		kids[n] = kid;
+		cases[n] = make_case(kid, &items[n]);
 	}
-	rc = lade_select_at(cases, (size_t)count, at(node)->flag, LADE_SITE);
-	for (int i = 0; i < count; i++) {
+	rc = lade_select_at(cases, (size_t)n, at(node)->flag, LADE_SITE);
+	for (int i = 0; i < n; i++) {
 		if (at(kids[i])->kind == SEND)
 			item_sent(kids[i], i != rc);
 		else if (i == rc && at(kids[i])->kind == RECV)
@@ -479,7 +594,7 @@ static int do_scope(int task, int node)
 	children_are_over(node);
 	end(task, node, rc, -1);
 	for (int i = 0; i < w.p->count; i++)
-		if (w.states[i].started && w.states[i].scope == node &&
+		if (is_with(node, i) && w.states[i].started && w.states[i].scope == node &&
 		    at(at(i)->parent)->kind != SPAWN && at(at(i)->parent)->kind < JOIN)
 			task_is_over(i);
 	return rc;
@@ -585,7 +700,7 @@ static int do_cancel(int task, int node)
 {
 	int target = w.p->at[at(node)->to];
 
-	if (target < 0)
+	if (target < 0 || !is_with(node, target))
 		return 0;
 	/* Of a spawned task nobody has the name; who asks is still outside the model. */
 	if (at(target)->kind == SCOPE ? !w.states[target].open
@@ -604,8 +719,8 @@ static int do_wait(int task, int node)
 {
 	int target = w.p->at[at(node)->to];
 
-	if (target <= 0 || !w.states[target].started || at(target)->kind == SCOPE ||
-	    at(at(target)->parent)->kind == SPAWN)
+	if (target <= 0 || !is_with(node, target) || !w.states[target].started ||
+	    at(target)->kind == SCOPE || at(at(target)->parent)->kind == SPAWN)
 		return 0;
 	begin(task, node);
 	return end(task, node, lade_wait_at(head_of(target), LADE_SITE), -1);
@@ -613,6 +728,8 @@ static int do_wait(int task, int node)
 
 static int do_instant(int task, int node)
 {
+	if (at(node)->kind != CLOSE && is_elsewhere(node))
+		return 0;
 	if (w.model)
 		model_do(w.model, task, node, now());
 	if (at(node)->kind == SET)
@@ -620,7 +737,7 @@ static int do_instant(int task, int node)
 	else if (at(node)->kind == CLEAR)
 		lade_event_clear(&w.event);
 	else
-		item_channel_close(w.channels[at(node)->n]);
+		channel_close(at(node)->n);
 	return gave(node, 0);
 }
 
@@ -628,6 +745,8 @@ static int do_simple(int task, int node)
 {
 	int rc;
 
+	if (at(node)->kind == AWAIT && is_elsewhere(node))
+		return 0;
 	begin(task, node);
 	if (at(node)->kind == SLEEP)
 		rc = lade_sleep(ms(at(node)->n));
@@ -764,7 +883,7 @@ static void on_entered(struct lade_observer *o, struct lade_ctl *ctl, const char
 static void on_parked(struct lade_observer *o, struct lade_ctl *ctl)
 {
 	(void)o;
-	totals.waits++;
+	count(&totals.waits);
 	model_parked(w.model, observed_task(ctl));
 }
 
@@ -782,7 +901,12 @@ static void on_delivered(struct lade_observer *o, struct lade_ctl *ctl)
 
 static void on_ended(struct lade_observer *o, struct lade_ctl *ctl, int status)
 {
+	int composite = composite_of(ctl->head);
+
 	(void)o;
+	/* Whoever keeps what was sent here is no task of the program. */
+	if (composite < NODES_MAX && ctl->head == &w.composites[composite].on.keeper)
+		return;
 	model_ended(w.model, observed_task(ctl), status);
 }
 
@@ -841,17 +965,94 @@ static void composite_turn(struct lade_ctl *ctl)
 	turns[composite_kind(ctl->head)](ctl);
 }
 
+/* Mails between cores that are one loop */
+
+static void (*take_mail[MAILS])(struct lade_mail *);
+static enum lade_abort_result (*abort_on)(struct lade_op *);
+
+static void mail_is_there(const void *part, enum mail_kind kind)
+{
+	model_mail(w.model, composite_of(part), kind, now());
+}
+
+static void take_start(struct lade_mail *mail)
+{
+	mail_is_there(mail, MAIL_START);
+	take_mail[MAIL_START](mail);
+}
+
+static void take_soft(struct lade_mail *mail)
+{
+	mail_is_there(mail, MAIL_SOFT);
+	take_mail[MAIL_SOFT](mail);
+}
+
+static void take_hard(struct lade_mail *mail)
+{
+	mail_is_there(mail, MAIL_HARD);
+	take_mail[MAIL_HARD](mail);
+}
+
+static void observe_mail(struct lade_mail *mail, enum mail_kind kind,
+			 void (*take)(struct lade_mail *))
+{
+	take_mail[kind] = mail->take;
+	mail->take = take;
+}
+
+static void (*soft_on)(struct lade_op *);
+
+static void on_is_told_softly(struct lade_op *op)
+{
+	soft_on(op);
+	observe_mail(&LADE_CONTAINER(op, struct lade_on_task, op)->soft.mail, MAIL_SOFT,
+		     take_soft);
+}
+
+static enum lade_abort_result on_is_told(struct lade_op *op)
+{
+	enum lade_abort_result answer;
+
+	model_delivered(w.model, composite_of(op), now());
+	answer = abort_on(op);
+	observe_mail(&LADE_CONTAINER(op, struct lade_on_task, op)->hard.mail, MAIL_HARD,
+		     take_hard);
+	return answer;
+}
+
+static void on_is_home(struct lade_op *op)
+{
+	model_home(w.model, composite_of(op), now());
+}
+
+static void observe_mails(struct lade_on_task *on)
+{
+	if (!on->out) /* it was not sent */
+		return;
+	observe_mail(&on->start, MAIL_START, take_start);
+	if (on->op.soft)
+		soft_on = on->op.soft;
+	else
+		observe_mail(&on->soft.mail, MAIL_SOFT, take_soft);
+	if (on->op.soft)
+		on->op.soft = on_is_told_softly;
+	abort_on = on->op.abort;
+	on->op.abort = on_is_told;
+	on->op.done = on_is_home;
+}
+
 static void composite_start(struct lade_scope *scope, struct lade_task *head)
 {
 	int kind = composite_kind(head);
 
 	starts[kind](scope, head);
 	turns[kind] = head->ctl->ready;
-	if (w.model)
-		head->ctl->ready = composite_turn;
+	head->ctl->ready = composite_turn;
+	if (kind == ON)
+		observe_mails(&w.composites[composite_of(head)].on);
 }
 
-static void make_composite(int node)
+static void make_composite(int node, bool modelled)
 {
 	struct lade_task *heads[MEMBERS_MAX];
 	union composite *c = &w.composites[node];
@@ -864,8 +1065,12 @@ static void make_composite(int node)
 		c->join = lade_join_task_at(heads, count, LADE_SITE);
 	else if (kind == RACE_TASK)
 		c->race = lade_race_task_at(heads, count, LADE_SITE);
+	else if (kind == ON)
+		c->on = lade_on_task_at((uint32_t)at(node)->n, heads[0], LADE_SITE);
 	else
 		c->race_ok = lade_race_ok_task_at(heads, count, LADE_SITE);
+	if (!modelled)
+		return;
 	types[kind] = *c->head.type;
 	starts[kind] = types[kind].start;
 	types[kind].start = composite_start;
@@ -878,14 +1083,24 @@ static void count_overrun(void *arg, const char *message)
 {
 	(void)arg;
 	(void)message;
-	w.overruns++;
-	totals.overruns++;
+	atomic_fetch_add(&w.overruns, 1);
+	count(&totals.overruns);
 }
 
-static void make_world(const struct program *p)
+static void make_channel(int i)
+{
+	uint32_t capacity = (uint32_t)w.p->capacity[i];
+
+	if (item_channel_new(capacity, &w.channels[i]) < 0 ||
+	    item_shared_channel_new(capacity ? capacity : 1, &w.shared[i]) < 0)
+		abort();
+}
+
+static void make_world(const struct program *p, bool modelled)
 {
 	w.p = p;
-	w.held = w.overruns = 0;
+	w.held = 0;
+	atomic_store(&w.overruns, 0);
 	w.hash = 0;
 	w.wrong[0] = 0;
 	memset(w.states, 0, sizeof(w.states[0]) * (size_t)p->count);
@@ -896,11 +1111,10 @@ static void make_world(const struct program *p)
 		else if (p->nodes[i].kind == TASK)
 			w.tasks[i] = act_task(i);
 		else if (program_is_composite(p, i))
-			make_composite(i);
+			make_composite(i, modelled);
 	}
 	for (int i = 0; i < CHANNELS; i++)
-		if (item_channel_new((uint32_t)p->capacity[i], &w.channels[i]) < 0)
-			abort();
+		make_channel(i);
 	lade_sem_init(&w.permits, (uint32_t)p->permits);
 	lade_event_init(&w.event);
 }
@@ -916,7 +1130,10 @@ static void end_world(void)
 		left[i] = (int)lade_channel_len(item_channel_raw(w.channels[i]));
 		while (item_try_recv(w.channels[i], &item) == 0)
 			item_received(0, item);
+		while (item_shared_try_recv(w.shared[i], &item) == 0)
+			item_received(0, item);
 		item_channel_free(w.channels[i]);
+		item_shared_channel_free(w.shared[i]);
 	}
 	for (int i = 0; i < w.p->count; i++) {
 		sent += w.states[i].sent;
@@ -956,6 +1173,7 @@ const char *perform_program(const struct program *p, const struct perform *how,
 	struct lade_loop_config config = { .backend = how->backend,
 					   .stacks_max = p->stacks_max,
 					   .inline_budget = p->inline_budget,
+					   .cores = 2,
 					   .report = count_overrun };
 	struct root_task task = root_task();
 	struct quick_root_task quick = quick_root_task();
@@ -965,13 +1183,13 @@ const char *perform_program(const struct program *p, const struct perform *how,
 	if (lade_loop_new(&config, &w.loop) < 0)
 		return "no loop";
 	w.quick = !w.loop->backend->exact;
-	make_world(p);
+	make_world(p, how->model);
 	w.states[0].started = 1;
 	w.model = how->model ? model_new(p, w.loop->now_ns, how->log) : NULL;
 	if (w.model)
 		observe();
 	(void)lade_loop_run_at(w.loop, w.quick ? &quick.head : &task.head, LADE_SITE);
-	totals.programs++;
+	count(&totals.programs);
 	end_world();
 	if (ret_hash)
 		*ret_hash = w.hash;
@@ -980,7 +1198,8 @@ const char *perform_program(const struct program *p, const struct perform *how,
 		snprintf(text, sizeof(text), "%s", model_difference(w.model));
 	else if (w.wrong[0])
 		snprintf(text, sizeof(text), "%s", w.wrong);
-	totals.gave_up += w.model && model_gave_up(w.model);
+	if (w.model && model_gave_up(w.model))
+		count(&totals.gave_up);
 	if (w.model)
 		w.model = model_free(w.model);
 	w.loop = lade_loop_free(w.loop);

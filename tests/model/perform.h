@@ -11,6 +11,8 @@
 
 #include "model/program.h"
 
+#include <stdatomic.h>
+
 /* How to run. */
 struct perform {
 	const char *backend; /* "sim", "virtual", "epoll", "uring" */
@@ -22,17 +24,17 @@ struct perform {
 
 /* What many programs together have come to: a generator that never gets there tests nothing. */
 struct totals {
-	long programs;
-	long kinds[KINDS];  /* statements done */
-	long tasks;	    /* tasks run */
-	long drops;	    /* tasks that did not run */
-	long disposed;	    /* values given back */
-	long deadlines;	    /* -ETIME */
-	long cancelled;	    /* -ECANCELED */
-	long overruns;	    /* shields that let a request in */
-	long without_stack; /* -ENOMEM */
-	long waits;	    /* parks that the model has seen */
-	long gave_up;	    /* programs that the model did not follow to their end */
+	atomic_long programs;
+	atomic_long kinds[KINDS];  /* statements done */
+	atomic_long tasks;	   /* tasks run */
+	atomic_long drops;	   /* tasks that did not run */
+	atomic_long disposed;	   /* values given back */
+	atomic_long deadlines;	   /* -ETIME */
+	atomic_long cancelled;	   /* -ECANCELED */
+	atomic_long overruns;	   /* shields that let a request in */
+	atomic_long without_stack; /* -ENOMEM */
+	atomic_long waits;	   /* parks that the model has seen */
+	atomic_long gave_up;	   /* programs that the model did not follow to their end */
 };
 
 extern struct totals totals;

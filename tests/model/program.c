@@ -48,6 +48,7 @@ static const struct {
 	[JOIN_TASK] = { "join_task", NULL, NULL, NULL, NULL },
 	[RACE_TASK] = { "race_task", NULL, NULL, NULL, NULL },
 	[RACE_OK_TASK] = { "race_ok_task", NULL, NULL, NULL, NULL },
+	[ON] = { "on", "core", NULL, NULL, NULL },
 };
 
 const char *program_word(enum kind kind)
@@ -87,8 +88,25 @@ int program_scope_of(const struct program *p, int node)
 	int to = p->nodes[node].to, at = node;
 
 	while (at >= 0 && (p->nodes[at].kind != SCOPE || (to && p->nodes[at].label != to)))
-		at = program_around(p, at);
+		at = p->nodes[at].kind == ON ? -1 : program_around(p, at);
 	return at;
+}
+
+bool program_is_sent(const struct program *p, int node)
+{
+	int parent = p->nodes[node].parent;
+
+	return parent >= 0 && p->nodes[parent].kind == ON;
+}
+
+int program_island(const struct program *p, int node)
+{
+	if (program_is_sent(p, node))
+		node = p->nodes[node].parent;
+	do
+		node = p->nodes[node].parent;
+	while (node >= 0 && p->nodes[node].kind != ON);
+	return node;
 }
 
 bool program_is_composite(const struct program *p, int node)
@@ -323,6 +341,7 @@ static bool is_in_place(const struct program *p, int node)
 		return kind == SEND || kind == RECV || kind == AWAIT || kind == SLEEP ||
 		       kind == STOPPING;
 	case SPAWN:
+	case ON:
 		return kind == TASK;
 	case START:
 	case DAEMON:
@@ -348,7 +367,7 @@ static bool has_its_kids(const struct program *p, int node)
 		return count == 0;
 	if (kind == DEFER)
 		return count > 0;
-	if (kind >= START && kind <= SPAWN)
+	if ((kind >= START && kind <= SPAWN) || kind == ON)
 		return count == 1;
 	return kind < SELECT || (count > 0 && count <= MEMBERS_MAX);
 }

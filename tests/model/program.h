@@ -65,6 +65,7 @@ enum kind {
 	JOIN_TASK,
 	RACE_TASK,
 	RACE_OK_TASK,
+	ON,
 	KINDS
 };
 
@@ -111,14 +112,21 @@ int program_kids(const struct program *p, int node);
 int program_around(const struct program *p, int node);
 
 /* program_scope_of - the scope that a START, DAEMON or SPAWN means, or -1: a task may use only
- * those that it runs inside, for the others may be closed before it ends. */
+ * those that it runs inside on its own core, for the others may be closed before it ends. */
 int program_scope_of(const struct program *p, int node);
 
 /* program_is_task - whether it is a task or a composite. */
 bool program_is_task(const struct program *p, int node);
 
-/* program_is_composite - whether it is a composite. */
+/* program_is_composite - whether it is a composite, or a task that is sent to a core. */
 bool program_is_composite(const struct program *p, int node);
+
+/* program_is_sent - whether it is a task that runs on the core of its ON. */
+bool program_is_sent(const struct program *p, int node);
+
+/* program_island - the ON inside which a statement is done, or -1: the first core. A task that is
+ * sent away is, by its name, still where it was sent from. */
+int program_island(const struct program *p, int node);
 
 /* program_word - the kind's name. */
 const char *program_word(enum kind kind);

@@ -10,7 +10,6 @@ static bool is_shield(const struct frame *f)
 	return f->kind == FRAME_SHIELD || f->kind == FRAME_CLEANUP;
 }
 
-
 enum request asked_of(const struct model *m, int frame)
 {
 	enum request most = NO_REQUEST;
@@ -39,6 +38,8 @@ static int64_t left_outside(const struct model *m, int frame)
 	for (frame = m->frames[frame].outer; frame >= 0; frame = m->frames[frame].outer) {
 		const struct frame *f = &m->frames[frame];
 
+		if (f->left_ns < least) /* on the core that it was sent from */
+			least = f->left_ns;
 		if (!is_shield(f))
 			continue;
 		if (f->overrun)
@@ -74,9 +75,12 @@ static void shield_defers(struct model *m, int frame)
 
 static bool outer_overran(const struct model *m, int frame)
 {
-	for (frame = m->frames[frame].outer; frame >= 0; frame = m->frames[frame].outer)
+	for (frame = m->frames[frame].outer; frame >= 0; frame = m->frames[frame].outer) {
 		if (is_shield(&m->frames[frame]))
 			return m->frames[frame].overrun;
+		if (m->frames[frame].left_ns == INT64_MIN)
+			return true;
+	}
 	return false;
 }
 
@@ -104,6 +108,56 @@ static bool shields_hear(struct model *m)
 	return changed;
 }
 
+/* 4.4, 4.6: the first request from the innermost frame outward, as seen from inside. */
+enum lade_reason_kind reason_from(const struct model *m, int frame,
+				  enum lade_reason_kind *ret_root)
+{
+	const struct frame *f;
+	bool other = false;
+	int parent = -1;
+
+	for (; frame >= 0 && m->frames[frame].level == NO_REQUEST; frame = m->frames[frame].outer) {
+		if (m->frames[frame].kind != FRAME_TASK || other)
+			continue;
+		other = true;
+		parent = m->frames[frame].outer;
+		/* A composite is no task of its own. */
+		while (parent >= 0 && parent < NODES_MAX && program_is_composite(m->p, parent) &&
+		       m->frames[parent].level == NO_REQUEST)
+			parent = m->frames[parent].outer;
+	}
+	*ret_root = LADE_REASON_NONE;
+	if (frame < 0)
+		return LADE_REASON_NONE;
+	f = &m->frames[frame];
+	*ret_root = f->root;
+	if (!other || (frame == parent && (f->reason == LADE_REASON_SIBLING ||
+					   f->reason == LADE_REASON_RACE_LOST)))
+		return f->reason;
+	return LADE_REASON_PARENT;
+}
+
+/* 22.2, 22.4: what has come to a task that runs elsewhere goes there as a message, once. */
+static void send_on(struct model *m, int on, enum mail_kind kind)
+{
+	struct mail *mail = &m->tasks[on].mails[kind];
+
+	if (mail->state != NOT_SENT)
+		return;
+	mail->state = ON_ITS_WAY;
+	mail->kind = reason_from(m, on, &mail->root);
+	mail->left_ns = outer_overran(m, on) ? INT64_MIN : left_outside(m, on);
+	m->tasks[on].due |= kind == MAIL_HARD;
+}
+
+static void settle_on(struct model *m, int on)
+{
+	if (is_hard(m, on))
+		send_on(m, on, MAIL_HARD);
+	else if (asked_of(m, on) == SOFT)
+		send_on(m, on, MAIL_SOFT);
+}
+
 void settle_requests(struct model *m)
 {
 	m->age++;
@@ -115,7 +169,9 @@ void settle_requests(struct model *m)
 
 		if (t->state != TASK_IS_PARKED)
 			continue;
-		if (is_hard(m, i) && can_be_withdrawn(m, i))
+		if (node_of(m, i)->kind == ON)
+			settle_on(m, i);
+		else if (is_hard(m, i) && can_be_withdrawn(m, i))
 			cancel_wait(m, i);
 		else if (!is_hard(m, i) && asked_of(m, t->inner) == SOFT)
 			stopping_begins(m, i); /* 5.1 */
@@ -138,7 +194,7 @@ void ask(struct model *m, int frame, enum request level, enum lade_reason_kind k
 	if (f->level >= level || asked_of(m, frame) == HARD)
 		return;
 	if (f->level == NO_REQUEST) {
-		f->reason = kind;
+		f->reason = f->root = kind;
 		f->reason_ns = m->now_ns;
 	}
 	f->level = level;
@@ -169,6 +225,8 @@ void frame_open(struct model *m, int task, int frame, enum frame_kind kind)
 {
 	struct task *t = &m->tasks[task];
 	int outer = kind == FRAME_TASK ? t->scope : t->inner;
+	/* What was sent to another core has nothing round it there, and inherits from here. */
+	int from = outer < 0 ? node_of(m, task)->parent : outer;
 	struct frame *f = &m->frames[frame];
 
 	if (f->open)
@@ -179,11 +237,12 @@ void frame_open(struct model *m, int task, int frame, enum frame_kind kind)
 			     .owner = task,
 			     .timer_ns = INT64_MAX,
 			     .deadline_ns = INT64_MAX,
-			     .cleanup_ns = m->frames[outer].cleanup_ns,
+			     .left_ns = INT64_MAX,
+			     .cleanup_ns = m->frames[from].cleanup_ns,
 			     .max = 10000,
 			     .winner = -1 };
 	if (!is_shield(f)) /* 6.2 */
-		f->deadline_ns = m->frames[outer].deadline_ns;
+		f->deadline_ns = m->frames[from].deadline_ns;
 	t->inner = frame;
 }
 
@@ -271,8 +330,8 @@ void task_ends(struct model *m, int task, int status)
 
 	if (f->open) {
 		/* 3.11: on that child alone, and not on what it was in. */
-		t->forgiven = status == -ECANCELED && f->fired && !is_of_its_own(f->reason) &&
-			      asked_of(m, t->scope) != HARD;
+		t->forgiven = t->scope >= 0 && status == -ECANCELED && f->fired &&
+			      !is_of_its_own(f->reason) && asked_of(m, t->scope) != HARD;
 		f->open = false;
 	}
 	if (t->has_stack)
@@ -281,7 +340,11 @@ void task_ends(struct model *m, int task, int status)
 	t->status = status;
 	t->state = TASK_HAS_ENDED;
 	t->phase = NO_CALL;
+	if (t->scope < 0) /* 22.3: nobody hears of it yet */
+		return;
 	waiters_wake(m, task); /* 20.1 */
+	if (node_of(m, task)->kind == ON)
+		waiters_wake(m, model_kid(m, task));
 	child_ended(m, t->scope, task);
 }
 
@@ -310,6 +373,74 @@ static void composite_starts(struct model *m, int task)
 	members_start(m, task);
 }
 
+/* On a stack, if there is one. */
+static void task_begins(struct model *m, int task)
+{
+	struct task *t = &m->tasks[task];
+
+	if (m->p->stacks_max && m->stacks >= (int)m->p->stacks_max) {
+		task_ends_unrun(m, task, -ENOMEM);
+		return;
+	}
+	m->stacks++;
+	t->has_stack = true;
+	t->state = TASK_IS_READY;
+	frame_open(m, task, task, FRAME_TASK);
+}
+
+/* 22.1: what is cancelled by now is not sent; else the start is the first message. */
+static void on_starts(struct model *m, int on)
+{
+	struct task *t = &m->tasks[on];
+	int kid = model_kid(m, on);
+
+	m->tasks[kid].scope = -1;
+	t->state = TASK_IS_READY;
+	frame_open(m, on, on, FRAME_TASK);
+	if (t->cancelled_lazy)
+		ask(m, on, HARD, LADE_REASON_USER);
+	if (is_hard(m, on)) {
+		task_ends_unrun(m, kid, -ECANCELED);
+		return;
+	}
+	t->state = TASK_IS_PARKED;
+	t->mails[MAIL_START].state = ON_ITS_WAY;
+	settle_on(m, on);
+}
+
+void mail_comes(struct model *m, int on, enum mail_kind kind)
+{
+	struct mail *mail = &m->tasks[on].mails[kind];
+	int kid = model_kid(m, on);
+	struct frame *f = &m->frames[kid];
+
+	mail->state = TAKEN;
+	if (kind == MAIL_START) {
+		task_begins(m, kid);
+		return;
+	}
+	if (!f->open)
+		return;
+	f->reason = mail->kind;
+	f->root = mail->root;
+	f->reason_ns = m->now_ns;
+	f->level = kind == MAIL_SOFT ? SOFT : HARD;
+	f->left_ns = mail->left_ns;
+	settle_requests(m);
+}
+
+bool has_mail(const struct model *m, int on)
+{
+	const struct task *t = &m->tasks[on];
+
+	if (t->state != TASK_IS_PARKED)
+		return false;
+	for (int i = 0; i < MAILS; i++)
+		if (t->mails[i].state == ON_ITS_WAY)
+			return true;
+	return m->tasks[model_kid(m, on)].state == TASK_HAS_ENDED;
+}
+
 void task_starts(struct model *m, int scope, int task, bool daemon)
 {
 	struct task *t = &m->tasks[task];
@@ -322,20 +453,17 @@ void task_starts(struct model *m, int scope, int task, bool daemon)
 		m->frames[scope].daemons++;
 	else
 		m->frames[scope].live++;
-	if (program_is_composite(m->p, task)) {
+	if (node_of(m, task)->kind == ON) {
+		on_starts(m, task);
+	} else if (program_is_composite(m->p, task)) {
 		composite_starts(m, task);
 	} else if (t->cancelled_lazy) {
 		t->forgiven = true;
 		task_ends_unrun(m, task, -ECANCELED);
 	} else if (asked_of(m, scope) == HARD) {
 		task_ends_unrun(m, task, -ECANCELED);
-	} else if (m->p->stacks_max && m->stacks >= (int)m->p->stacks_max) {
-		task_ends_unrun(m, task, -ENOMEM);
 	} else {
-		m->stacks++;
-		t->has_stack = true;
-		t->state = TASK_IS_READY;
-		frame_open(m, task, task, FRAME_TASK);
+		task_begins(m, task);
 	}
 }
 
@@ -385,6 +513,11 @@ static void dispose_of(struct model *m, int task)
 {
 	struct task *t = &m->tasks[task];
 
+	if (node_of(m, task)->kind == ON && t->status >= 0) {
+		dispose_of(m, model_kid(m, task));
+		if (m->tasks[model_kid(m, task)].dispose_due)
+			t->status = -ECANCELED;
+	}
 	if (program_is_composite(m->p, task) || node_of(m, task)->flag || t->status < 0)
 		return;
 	t->dispose_due = true;

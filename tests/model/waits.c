@@ -340,6 +340,14 @@ void stopping_begins(struct model *m, int task)
 
 /* Calls */
 
+/* 22.3: of a task elsewhere the end is known when it is told. */
+static bool has_ended(const struct model *m, int task)
+{
+	if (program_is_sent(m->p, task))
+		task = node_of(m, task)->parent;
+	return m->tasks[task].state == TASK_HAS_ENDED;
+}
+
 int attempt(struct model *m, int task, int rc)
 {
 	struct task *t = &m->tasks[task];
@@ -364,7 +372,7 @@ int attempt(struct model *m, int task, int rc)
 	case AWAIT:
 		return m->set ? 0 : AGAIN;
 	case WAIT:
-		return m->tasks[m->p->at[n->to]].state == TASK_HAS_ENDED ? 0 : AGAIN;
+		return has_ended(m, m->p->at[n->to]) ? 0 : AGAIN;
 	case SPAWN:
 		return spawn(m, task);
 	case SELECT:
