@@ -14,8 +14,8 @@ enum stack_guard { GUARD_MADVISE, GUARD_MPROTECT, GUARD_CANARY };
 /* A stretch of reserved address space. */
 struct stack_reservation {
 	struct stack_reservation *next; /* older one of the same class */
-	char *start;		  /* first slot */
-	size_t bytes;		  /* slots times slot size */
+	char *start;		  /* the room below the first slot */
+	size_t bytes;		  /* slots times slot size, and the room below the first */
 };
 
 /* Slots of one size. */
