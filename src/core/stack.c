@@ -9,7 +9,7 @@
  * so that the blocks of many tasks do not fall into the same cache sets.
  *
  * GUARDS, the best that works here:
- *   madvise   MADV_GUARD_INSTALL (kernel 6.13): no mapping is split, 0.2 us each. A probe has a
+ *   madvise   MADV_GUARD_INSTALL (kernel 6.13): no mapping is split, 1 us each. A probe has a
  *             system call read a guarded page: only EFAULT counts, an emulator may answer 0.
  *   mprotect  two mappings a stack: for the first 25,000 stacks; for 5,000 under Valgrind, which
  *             dies of more than 30,000 mappings.
