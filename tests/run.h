@@ -20,7 +20,7 @@
 #include <errno.h>
 #include <stdarg.h>
 
-/* RUN_MANY - @n, or a fifth of it where a sanitizer makes everything slow and large. */
+/* RUN_MANY - @n, or a fifth of it where a sanitizer or Valgrind makes everything slow and large. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define RUN_MANY(n) ((n) / 5)
 #elif defined(__has_feature)
@@ -28,7 +28,10 @@
 #define RUN_MANY(n) ((n) / 5)
 #endif
 #endif
-#ifndef RUN_MANY
+#if !defined(RUN_MANY) && __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#define RUN_MANY(n) ((n) / (RUNNING_ON_VALGRIND ? 5 : 1))
+#elif !defined(RUN_MANY)
 #define RUN_MANY(n) (n)
 #endif
 

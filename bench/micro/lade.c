@@ -28,6 +28,7 @@ static void row(const char *work, const char *who, double ns, double count)
 	printf("%s\t%s\tns\tns\t%.3f\n", work, who, ns / count);
 }
 
+#if defined(__x86_64__)
 /* The unit: the bare switch between two contexts, nothing else. */
 static struct lade_context here, there;
 static char bare_stack[65536];
@@ -61,6 +62,12 @@ static void bench_bare(void)
 		bare_swap(&here, &there);
 	row("switch", "bare", cpu_ns() - t, 2.0 * (double)ops);
 }
+#else
+static void bench_bare(void)
+{
+	printf("# switch bare: written for x86-64 alone\n");
+}
+#endif
 
 static int yielder(void)
 {

@@ -72,7 +72,7 @@ enum {
 	CTL_DELIVERING = 2, /* in the loop's list of tasks to be told of a request */
 	CTL_TRIMMED = 8,    /* a free stack whose deep pages have been given back */
 	CTL_PARKED = 16,    /* seen parked by the simulation */
-	CTL_CANARY = 4,	    /* its stack has no guard: a word at the end is checked instead */
+	CTL_CANARY = 4,	    /* its stack has no guard: a word below it is checked instead */
 };
 
 enum op_state { OP_NEW, OP_PARKED, OP_DONE };

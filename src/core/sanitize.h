@@ -163,11 +163,10 @@ static inline void san_stack_new(struct lade_ctl *ctl)
 }
 
 /* san_stack_again - a stack is used anew: what the frames of its last task have left is no longer
- * out of bounds. The lowest word stays as it is: it may be the canary. */
+ * out of bounds. */
 static inline void san_stack_again(struct lade_ctl *ctl)
 {
-	(void)VALGRIND_MAKE_MEM_UNDEFINED(ctl->stack + sizeof(uint64_t),
-					  (char *)ctl - ctl->stack - (long)sizeof(uint64_t));
+	(void)VALGRIND_MAKE_MEM_UNDEFINED(ctl->stack, (char *)ctl - ctl->stack);
 }
 
 /* san_stack_gone - a stack's memory goes; another may lie across its place later. */

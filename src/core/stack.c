@@ -9,11 +9,14 @@
  * so that the blocks of many tasks do not fall into the same cache sets.
  *
  * GUARDS, the best that works here:
- *   madvise   MADV_GUARD_INSTALL (kernel 6.13): no mapping is split, 0.2 us each. A probe has a
+ *   madvise   MADV_GUARD_INSTALL (kernel 6.13): no mapping is split, 1 us each. A probe has a
  *             system call read a guarded page: only EFAULT counts, an emulator may answer 0.
- *   mprotect  two mappings a stack: for the first 25,000 stacks.
- *   canary    a word at the stack's end, checked when the task suspends or ends: finds an overflow
- *             late, and its message says so.
+ *   mprotect  two mappings a stack: for the first 25,000 stacks; for 5,000 under Valgrind, which
+ *             dies of more than 30,000 mappings.
+ *   canary    a word below the stack's end, checked when the task suspends or ends: finds an
+ *             overflow late, and its message says so. It is the last word of the slot below, in the
+ *             page that holds that slot's control block: a page of its own would double what an
+ *             idle task costs.
  *
  * LIMITS  stacks_max stacks in use at once (2,000,000 unless set); then no stack can be had. Slots
  * are 64 KiB, and up by factors of four to 16 MiB. */
@@ -34,8 +37,10 @@
 #define SMALLEST_SLOT ((size_t)64 << 10)
 #define STACKS_MAX_DEFAULT 2000000u
 #define MPROTECT_MAX 25000u
+#define MPROTECT_MAX_WATCHED 5000u
 #define GUARD_MAX ((size_t)64 << 10)
 #define CANARY UINT64_C(0x6c6164655f656e64)
+#define HEAD_BYTES SMALLEST_SLOT /* of a reservation: room below the first slot */
 #define COLOURS 16
 #define COLOUR_BYTES 128
 #define TRIM_AT_ONCE 64
@@ -76,6 +81,7 @@ struct lade_stacks *lade_stacks_new(uint32_t max)
 	stacks->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 	stacks->max = max ? max : STACKS_MAX_DEFAULT;
 	stacks->guard = best_guard(stacks->page_bytes);
+	stacks->guarded_max = san_reads_memory() ? MPROTECT_MAX_WATCHED : MPROTECT_MAX;
 	stacks->marks = lade_marks_new();
 	stacks->watched = san_reads_memory() || stacks->marks;
 	for (int i = 0; i < STACK_CLASSES; i++)
@@ -118,7 +124,7 @@ static bool reserve(struct stack_class *class)
 
 	if (!r)
 		return false;
-	r->bytes = slots * class->slot_bytes;
+	r->bytes = HEAD_BYTES + slots * class->slot_bytes;
 	r->start = mmap(NULL, r->bytes, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 	if (r->start == MAP_FAILED) {
@@ -128,7 +134,7 @@ static bool reserve(struct stack_class *class)
 	(void)madvise(r->start, r->bytes, MADV_NOHUGEPAGE);
 	r->next = class->reservations;
 	class->reservations = r;
-	class->cut_bytes = 0;
+	class->cut_bytes = HEAD_BYTES;
 	return true;
 }
 
@@ -139,6 +145,14 @@ static size_t guard_bytes(const struct lade_stacks *stacks, size_t slot_bytes)
 	size_t bytes = slot_bytes / 4 < GUARD_MAX ? slot_bytes / 4 : GUARD_MAX;
 
 	return bytes < stacks->page_bytes ? stacks->page_bytes : bytes;
+}
+
+_Static_assert(sizeof(struct lade_top) % sizeof(uint64_t) == 0,
+	       "the last word of a slot is free: its blocks begin at cache lines");
+
+static uint64_t *canary_of(char *slot)
+{
+	return (uint64_t *)(void *)slot - 1;
 }
 
 /* Guards a new slot's low end; falls back to what still works. */
@@ -152,13 +166,14 @@ static uint32_t set_guard(struct lade_stacks *stacks, char *slot, size_t slot_by
 		stacks->guard = GUARD_MPROTECT;
 	}
 	if (stacks->guard == GUARD_MPROTECT) {
-		if (stacks->guarded < MPROTECT_MAX && mprotect(slot, bytes, PROT_NONE) == 0) {
+		if (stacks->guarded < stacks->guarded_max &&
+		    mprotect(slot, bytes, PROT_NONE) == 0) {
 			stacks->guarded++;
 			return 0;
 		}
 		stacks->guard = GUARD_CANARY;
 	}
-	*(uint64_t *)(void *)slot = CANARY;
+	*canary_of(slot) = CANARY;
 	return CTL_CANARY;
 }
 
@@ -218,8 +233,7 @@ struct lade_ctl *lade_stack_take_any(struct lade_stacks *stacks, size_t bytes)
 
 char *lade_stack_low(const struct lade_stacks *stacks, const struct lade_ctl *ctl)
 {
-	return ctl->stack + (ctl->flags & CTL_CANARY ? stacks->page_bytes
-						     : guard_bytes(stacks, ctl->stack_bytes));
+	return ctl->stack + (ctl->flags & CTL_CANARY ? 0 : guard_bytes(stacks, ctl->stack_bytes));
 }
 
 /* Gives back the pages of a free slot that lie deeper than what every task touches. */
@@ -260,7 +274,7 @@ void lade_stacks_trim(struct lade_stacks *stacks)
 
 void lade_stack_check(const struct lade_ctl *ctl)
 {
-	if (*(const uint64_t *)(const void *)ctl->stack != CANARY)
+	if (*canary_of(ctl->stack) != CANARY)
 		lade_misuse("task %s, started at %s, has overrun its stack of %zu bytes; this "
 			    "system has no guard left for it, so it is found late, when the task "
 			    "suspends or ends. Give it .stack_bytes.",

@@ -14,8 +14,8 @@ enum stack_guard { GUARD_MADVISE, GUARD_MPROTECT, GUARD_CANARY };
 /* A stretch of reserved address space. */
 struct stack_reservation {
 	struct stack_reservation *next; /* older one of the same class */
-	char *start;		  /* first slot */
-	size_t bytes;		  /* slots times slot size */
+	char *start;		  /* the room below the first slot */
+	size_t bytes;		  /* slots times slot size, and the room below the first */
 };
 
 /* Slots of one size. */
@@ -31,6 +31,7 @@ struct lade_stacks {
 	struct stack_class classes[STACK_CLASSES];
 	enum stack_guard guard;	  /* how the next slot is guarded */
 	uint32_t guarded;	  /* slots guarded by mprotect */
+	uint32_t guarded_max;	  /* and how many may be */
 	uint32_t max;		  /* limit on stacks in use */
 	uint32_t in_use;	  /* stacks taken and not given back */
 	size_t page_bytes;	  /* the system's */

@@ -327,7 +327,7 @@ static __attribute__((noinline)) int dig_to_the_end(volatile char *lowest)
 
 static int overruns(bool suspends)
 {
-	int sum = dig_to_the_end(lade_cur->stack);
+	int sum = dig_to_the_end(lade_cur->stack - sizeof(uint64_t));
 
 	return suspends ? lade_yield() : sum & 0;
 }
@@ -414,6 +414,42 @@ static void tasks_run_the_same_under_each_guard(void)
 	unsetenv("LADE_GUARD");
 }
 
+static int looks_at_its_lowest_page(bool *ret_touched)
+{
+	unsigned char resident = 0;
+	int rc = lade_yield();
+
+	if (rc == 0 && mincore(lade_cur->stack, 1, &resident) < 0)
+		rc = -errno;
+	*ret_touched = resident & 1;
+	return rc;
+}
+LADE_TASK_VOID(looks_at_its_lowest_page, (bool *, ret_touched))
+
+static void lowest_page_body(void)
+{
+	bool touched[3] = { true, true, true };
+	int rc = 0;
+
+	lade_scope(s, &rc)
+		for (int i = 0; i < 3 && rc == 0; i++)
+			rc = lade_spawn(&s, looks_at_its_lowest_page_task(&touched[i]));
+	CHECK_EQ(rc, 0);
+	CHECK(!touched[0] && !touched[1] && !touched[2]);
+}
+
+/* A second page would double what an idle task costs. */
+static void a_guard_takes_no_page_of_its_own(void)
+{
+	static const char *const guards[] = { "madvise", "mprotect", "canary" };
+
+	for (int i = 0; i < 3; i++) {
+		setenv("LADE_GUARD", guards[i], 1);
+		run_with(&(struct lade_loop_config){ .backend = "virtual" }, lowest_page_body);
+	}
+	unsetenv("LADE_GUARD");
+}
+
 /* No memory */
 
 static void a_loop_for_which_there_is_no_memory_is_enomem_at_each_allocation(void)
@@ -474,6 +510,7 @@ int main(void)
 		 "task overruns, started at start.c:1, has overrun its stack of 262144 bytes");
 	TAP(where_no_more_guards_can_be_had_the_stacks_have_canaries);
 	TAP(tasks_run_the_same_under_each_guard);
+	TAP(a_guard_takes_no_page_of_its_own);
 	TAP(a_loop_for_which_there_is_no_memory_is_enomem_at_each_allocation);
 	TAP(a_stack_for_which_there_is_no_memory_is_enomem_and_the_next_start_may_succeed);
 	return tap_done();

@@ -58,30 +58,50 @@ static inline __attribute__((always_inline)) void lade_swap(struct lade_context 
 
 #elif defined(__aarch64__)
 
+#if defined(__ARM_FEATURE_SVE)
+#define WIDE_CLOBBERS                                                                              \
+	, "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11", "p12", "p13",  \
+		"p14", "p15"
+#else
+#define WIDE_CLOBBERS
+#endif
+
+/* Where a processor checks where jumps land, a context goes on at a landing pad; a jump by x16 may
+ * also begin a function, as a call may. */
+#if defined(__ARM_FEATURE_BTI_DEFAULT)
+#define LANDING "hint #36 // bti j"
+#else
+#define LANDING ""
+#endif
+
+/* x18 is an ordinary scratch register on Linux, in which compilers keep what lives across the
+ * switch: it is clobbered like the others. x29, the frame pointer, cannot be named and is saved by
+ * hand. A context that begins finds 0 in x30, its return address, which ends every walk. */
 static inline __attribute__((always_inline)) void lade_swap(struct lade_context *from,
 							    const struct lade_context *to)
 {
 	register struct lade_context *x0 __asm__("x0") = from;
 	register const struct lade_context *x1 __asm__("x1") = to;
 
-	/* x18 is the platform's; x29 is the frame pointer, saved by hand. */
 	__asm__ volatile("adr x2, 1f\n\t"
 			 "mov x3, sp\n\t"
 			 "stp x3, x2, [x0]\n\t"
 			 "str x29, [x0, #16]\n\t"
-			 "ldp x3, x2, [x1]\n\t"
+			 "ldp x3, x16, [x1]\n\t"
 			 "ldr x29, [x1, #16]\n\t"
+			 "mov x30, xzr\n\t"
 			 "mov sp, x3\n\t"
-			 "br x2\n\t"
-			 "1:"
+			 "br x16\n\t"
+			 "1:" LANDING
 			 : "+r"(x0), "+r"(x1)
 			 :
 			 : "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12",
-			   "x13", "x14", "x15", "x16", "x17", "x19", "x20", "x21", "x22", "x23",
-			   "x24", "x25", "x26", "x27", "x28", "x30", "v0", "v1", "v2", "v3", "v4",
-			   "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",
-			   "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25",
-			   "v26", "v27", "v28", "v29", "v30", "v31", "memory", "cc");
+			   "x13", "x14", "x15", "x16", "x17", "x18", "x19", "x20", "x21", "x22",
+			   "x23", "x24", "x25", "x26", "x27", "x28", "x30", "v0", "v1", "v2", "v3",
+			   "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14",
+			   "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24",
+			   "v25", "v26", "v27", "v28", "v29", "v30", "v31", "memory",
+			   "cc" WIDE_CLOBBERS);
 }
 
 #else

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "run.h"
+#include "uring.h"
 
 #include <sys/timerfd.h>
 
@@ -470,7 +471,7 @@ int main(void)
 	TAP(the_remainder_is_everything_read_and_not_delivered);
 	TAP(a_batch_that_a_cancel_interrupts_is_no_batch_but_the_remainder);
 	TAP(idle_counts_from_the_items_own_time_on_epoll);
-	TAP(idle_counts_from_the_items_own_time_on_uring);
+	TAP_URING(idle_counts_from_the_items_own_time_on_uring);
 	TAP(wherever_memory_runs_out_a_stream_answers_enomem_and_loses_no_item);
 	return tap_done();
 }

@@ -6,6 +6,7 @@
 #include <lade/stream.h>
 
 #include "backend.h"
+#include "uring.h"
 
 #include <errno.h>
 
@@ -400,6 +401,10 @@ static void lines_body(void)
 static void lines_carry_their_numbers_and_offsets_and_long_ones_are_cut(void)
 {
 	run_on("epoll", lines_body);
+}
+
+static void lines_are_the_same_on_uring(void)
+{
 	run_on("uring", lines_body);
 }
 
@@ -414,5 +419,6 @@ int main(void)
 	TAP(a_map_whose_consumer_waits_for_its_source_gives_each_result_once);
 	TAP(a_merge_gives_the_items_of_all_its_inputs);
 	TAP(lines_carry_their_numbers_and_offsets_and_long_ones_are_cut);
+	TAP_URING(lines_are_the_same_on_uring);
 	return tap_done();
 }

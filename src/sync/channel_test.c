@@ -6,6 +6,7 @@
 #include <lade/join.h>
 
 #include "backend.h"
+#include "uring.h"
 
 #include <errno.h>
 
@@ -347,6 +348,6 @@ int main(void)
 	TAP(of_two_cases_that_become_possible_at_once_the_first_is_done);
 	TAP(permits_are_conserved_and_an_event_lets_everybody_go);
 	TAP(readiness_is_a_case_on_epoll);
-	TAP(readiness_is_a_case_on_uring);
+	TAP_URING(readiness_is_a_case_on_uring);
 	return tap_done();
 }

@@ -1,0 +1,3 @@
+module peer-go-idle
+
+go 1.22
