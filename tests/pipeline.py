@@ -187,7 +187,7 @@ def stops_at_random():
 
 def two_processes():
     with tempfile.TemporaryDirectory() as d:
-        n, complaints = 100000, []
+        n, complaints = 400000, []
         config = once(d, n)
         first = subprocess.Popen([LADE, "run", config], stderr=subprocess.PIPE, text=True)
         wait_for_row(f"{d}/out.db")
