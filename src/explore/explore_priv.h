@@ -22,6 +22,7 @@
 #define TARGETS_MAX 16	 /* enclosing scopes of one point */
 #define CALLS_MAX 200000 /* suspending calls in a trial; then it "never ends" */
 #define TEXT_BYTES 512
+#define OWN_SEMS_MAX 256 /* semaphores that the body makes itself */
 #define SLOW_NS INT64_C(10000000000) /* more than the budgets of cleanups make plausible */
 #define LATER_BITS 6	 /* of a pair: up to 2^6 chances are between its two injections */
 #define FRAMES_KEPT LADE_FRAMES_MAX /* of a stack that is shown */
@@ -133,6 +134,8 @@ struct outcome {
 	struct second second;
 	uint64_t trace_hash;
 	long allocations;      /* in the first run */
+	int64_t permits;       /* that the body's tasks took and did not give back */
+	const char *permit_site; /* where the latest of them was taken */
 	uint32_t fds_open;     /* at the end */
 	char fd_site[96];      /* where one of them was opened */
 	uint32_t effects_len, points_len;

@@ -4,6 +4,7 @@
 #include "explore/explore_priv.h"
 #include "tap.h"
 
+#include <lade/event.h>
 #include <lade/io.h>
 #include <lade/join.h>
 #include <lade/scope.h>
@@ -451,6 +452,43 @@ LADE_EXPLORE(leaks_what_a_loser_opens)
 	return 0;
 }
 
+static struct lade_sem places;
+
+static int make_places(struct lade_scope *world)
+{
+	(void)world;
+	lade_sem_init(&places, 5);
+	return 0;
+}
+
+LADE_EXPLORE(keeps_a_permit, .setup = make_places)
+{
+	int rc = lade_sem_acquire(&places, 1);
+
+	if (rc < 0)
+		return rc;
+	rc = lade_sleep(lade_ms(1));
+	if (rc < 0)
+		return rc;
+	lade_sem_release(&places, 1);
+	return 0;
+}
+
+/* What it makes itself goes with it. */
+LADE_EXPLORE(keeps_a_permit_of_its_own)
+{
+	struct lade_sem own;
+	int rc;
+
+	lade_sem_init(&own, 1);
+	rc = lade_sem_acquire(&own, 1);
+	if (rc == 0)
+		rc = lade_sleep(lade_ms(1));
+	if (rc == 0)
+		lade_sem_release(&own, 1);
+	return rc;
+}
+
 LADE_EXPLORE(always_leaks)
 {
 	int fds[2], rc = lade_pipe(fds);
@@ -619,6 +657,14 @@ static void a_descriptor_that_stays_open_is_a_leak(void)
 {
 	CHECK_EQ(EXPLORE(WORD("leaks")), 1);
 	CHECK(says("LEAK"));
+}
+
+static void a_permit_that_is_not_given_back_is_a_leak(void)
+{
+	CHECK_EQ(EXPLORE(WORD("keeps_a_permit")), 1);
+	CHECK(says("LEAK"));
+	CHECK(says("1 permits were taken and not given back"));
+	CHECK_EQ(EXPLORE(WORD("keeps_a_permit_of_its_own")), 0);
 }
 
 static void a_second_run_that_ends_otherwise_is_a_change(void)
@@ -882,6 +928,7 @@ int main(void)
 	TAP(who_goes_on_after_a_cancel_swallows_it);
 	TAP(who_says_that_it_handles_its_cancel_does_not_swallow_it);
 	TAP(a_descriptor_that_stays_open_is_a_leak);
+	TAP(a_permit_that_is_not_given_back_is_a_leak);
 	TAP(a_second_run_that_ends_otherwise_is_a_change);
 	TAP(a_crash_is_found_and_named);
 	TAP(an_invariant_that_breaks_is_found);

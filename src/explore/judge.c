@@ -109,6 +109,11 @@ static bool find_after(const struct outcome *a, const struct outcome *b, bool on
 			 "LEAK\n  %u descriptors are open at the end, undisturbed %u; one was "
 			 "opened at %s\n",
 			 b->fds_open, a->fds_open, b->fd_site);
+	else if (b->permits > a->permits)
+		snprintf(text, len,
+			 "LEAK\n  %lld permits were taken and not given back, undisturbed %lld; "
+			 "the latest was taken at %s\n",
+			 (long long)b->permits, (long long)a->permits, b->permit_site);
 	else
 		return false;
 	return true;

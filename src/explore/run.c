@@ -54,6 +54,8 @@ static struct {
 	long calls;
 	bool counting;	       /* a task of the body has its turn */
 	long allocations_left; /* of the body, until one fails; LONG_MAX: they are counted */
+	const void *own_sems[OWN_SEMS_MAX]; /* made by the body: they end with it */
+	uint32_t own_sems_len;
 	struct known tasks[TASKS_MAX]; /* by number, those of the first run */
 } at;
 
@@ -437,18 +439,45 @@ static bool goes_on(const struct lade_effect *e, uint64_t task, uint64_t call)
 	return true;
 }
 
+/* Whether a task belongs to the body, in one of its two runs. */
+static bool is_of_body(const struct lade_ctl *ctl)
+{
+	for (const struct lade_node *n = ctl ? ctl->root : NULL; n && at.root; n = n->outer)
+		if (n == at.root)
+			return at.run >= 0;
+	return false;
+}
+
+/* A semaphore that the body makes goes with it, whatever was taken of it. */
+static bool is_own_sem(const void *semaphore)
+{
+	for (uint32_t i = 0; i < at.own_sems_len; i++)
+		if (at.own_sems[i] == semaphore)
+			return true;
+	return false;
+}
+
+static void permits(struct lade_observer *o, const void *semaphore, int64_t count)
+{
+	(void)o;
+	if (!lade_cur->loop || !is_of_body(lade_cur) || is_own_sem(semaphore))
+		return;
+	if (count == 0 && at.own_sems_len < OWN_SEMS_MAX)
+		at.own_sems[at.own_sems_len++] = semaphore;
+	at.out->permits += count;
+	if (count > 0)
+		at.out->permit_site = known_of(lade_cur)->site;
+}
+
 static void effect(struct lade_observer *o, const struct lade_effect *e)
 {
 	struct outcome *out = at.out;
 	struct effect *kept = &out->effects[out->effects_len];
 	const struct lade_ctl *ctl = lade_cur->loop ? lade_cur : NULL;
-	bool body = false;
 
 	(void)o;
 	/* Only what the body does: the world's own servers are not its business. */
-	for (const struct lade_node *n = ctl ? ctl->root : NULL; n && at.root; n = n->outer)
-		body |= n == at.root;
-	if (at.run < 0 || !body || goes_on(e, ctl->number, known_of(ctl)->calls) ||
+	if (!is_of_body(ctl) || goes_on(e, ctl->number, known_of(ctl)->calls) ||
 	    out->effects_len == EFFECTS_MAX)
 		return;
 	*kept = (struct effect){ .kind = e->kind,
@@ -578,6 +607,7 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 					      .handled = handled,
 					      .ended = ended,
 					      .effect = effect,
+					      .permits = permits,
 					      .fault = fault,
 					      .too_late = too_late };
 	at.scenario = scenario;

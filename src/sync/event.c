@@ -70,8 +70,17 @@ struct lade_case lade_event_case(struct lade_event *event)
 	return (struct lade_case){ .type = &event_case, .object = event };
 }
 
+static void observe(const struct lade_sem *sem, int64_t count)
+{
+	const struct lade_ctl *ctl = lade_cur;
+
+	if (lade_unlikely(ctl->gate & GATE_OBSERVED))
+		ctl->loop->observer->permits(ctl->loop->observer, sem, count);
+}
+
 void lade_sem_init(struct lade_sem *sem, uint32_t permits)
 {
+	observe(sem, 0);
 	lade_list_init(&sem->waiters);
 	sem->permits = permits;
 }
@@ -81,6 +90,7 @@ int lade_sem_try_acquire(struct lade_sem *sem, uint32_t count)
 	if (!lade_list_empty(&sem->waiters) || sem->permits < count)
 		return -EAGAIN;
 	sem->permits -= count;
+	observe(sem, count);
 	return 0;
 }
 
@@ -129,11 +139,15 @@ int lade_sem_acquire_at(struct lade_sem *sem, uint32_t count, const char *site)
 	if (rc < 0 || lade_sem_try_acquire(sem, count) == 0)
 		return rc;
 	lade_list_append(&sem->waiters, &a.wait.waiter.link);
-	return lade_op_wait(&a.wait.op);
+	rc = lade_op_wait(&a.wait.op);
+	if (rc == 0)
+		observe(sem, count);
+	return rc;
 }
 
 void lade_sem_release(struct lade_sem *sem, uint32_t count)
 {
+	observe(sem, -(int64_t)count);
 	/* Permits that were never taken are given back here: there is no sum to keep. */
 	if (__builtin_add_overflow(sem->permits, count, &sem->permits))
 		sem->permits = UINT32_MAX;
