@@ -187,31 +187,43 @@ static bool has_answered(const struct lade_place *p, int64_t patience_ns)
 	}
 }
 
-static void dump_place(struct lade_place *p, int fd, int64_t patience_ns)
+/* Takes a question back that nobody has begun to answer.  Returns whether it is over: no thread
+ * writes, or will. */
+static bool take_back(struct lade_place *p)
+{
+	return change(p, ASKED, IDLE) || change(p, HELD, IDLE) || has_answered(p, WRITES_MAX_NS);
+}
+
+/* Returns false if somebody still writes. */
+static bool dump_place(struct lade_place *p, int fd, int64_t patience_ns)
 {
 	if (!change(p, IDLE, TOUCHED))
-		return;
+		return true;
 	p->fd = fd;
 	lade_loop_wake(p->loop);
 	atomic_store(&p->state, ASKED);
-	if (has_answered(p, patience_ns) || !atomic_load(&hold_signal) ||
-	    !change(p, ASKED, HELD))
-		return;
+	if (has_answered(p, patience_ns))
+		return true;
+	if (!atomic_load(&hold_signal) || !change(p, ASKED, HELD))
+		return take_back(p);
 	pthread_kill(p->thread, atomic_load(&hold_signal));
-	(void)has_answered(p, WRITES_MAX_NS);
+	return has_answered(p, WRITES_MAX_NS) || take_back(p);
 }
 
 void lade_loops_dump(int fd, int64_t patience_ns)
 {
 	int memory = memfd_create("lade dump", MFD_CLOEXEC);
+	bool over = true;
 
 	lade_frames_prepare();
 	for (int i = 0; i < LADE_LOOPS_MAX; i++)
-		dump_place(&places[i], memory < 0 ? fd : memory, patience_ns);
+		over &= dump_place(&places[i], memory < 0 ? fd : memory, patience_ns);
 	if (memory < 0)
 		return;
 	lade_dump_names(memory, fd);
-	close(memory);
+	/* One that is still written to must not become somebody else's. */
+	if (over)
+		close(memory);
 }
 
 /* Who holds the core */
