@@ -88,7 +88,7 @@ static void the_generator_gets_everywhere(void)
 		if (i != STOPPING && i != TASK && i < JOIN_TASK)
 			CHECK(totals.kinds[i] >= n / 100);
 	CHECK(totals.kinds[ON] >= n / 5);
-	CHECK(totals.tasks >= n * 3 && totals.drops >= n / 50);
+	CHECK(totals.tasks >= n * 5 / 2 && totals.drops >= n / 50);
 	CHECK(totals.disposed >= n / 50 && totals.deadlines >= n / 20);
 	CHECK(totals.cancelled >= n / 2 && totals.overruns >= n / 20);
 	CHECK(totals.without_stack >= n / 50 && totals.waits >= n);

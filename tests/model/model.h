@@ -2,7 +2,7 @@
 #ifndef LADE_TESTS_MODEL_MODEL_H
 #define LADE_TESTS_MODEL_MODEL_H
 
-/* model.h - rules 1 to 21 and 30 of docs/semantics.md as a small machine, which follows a run.
+/* model.h - rules 1 to 22 and 30 of docs/semantics.md as a small machine, which follows a run.
  *
  * DESIGN
  * It is told who has a turn, which call is made and what it returned, and says for itself what
