@@ -46,6 +46,20 @@ static int tap_bad_checks;	/* failed checks of the running test */
 		}                                                                          \
 	} while (0)
 
+#define TAP_BAIL 4 /* the exit status of a program that could not go on */
+
+/* NEED_EQ - CHECK_EQ for what the rest of the test cannot do without: the program ends by exit. */
+#define NEED_EQ(a, b)                                                                      \
+	do {                                                                               \
+		long long tap_a = (long long)(a), tap_b = (long long)(b);                  \
+		if (tap_a != tap_b) {                                                      \
+			printf("Bail out! %s:%d: %s == %s (%lld, %lld)\n", __FILE__,       \
+			       __LINE__, #a, #b, tap_a, tap_b);                            \
+			fflush(stdout);                                                    \
+			_exit(TAP_BAIL);                                                   \
+		}                                                                          \
+	} while (0)
+
 /* CHECK_STR - CHECK for two strings, and shows both. */
 #define CHECK_STR(a, b)                                                                    \
 	do {                                                                               \

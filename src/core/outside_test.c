@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <poll.h>
 #include <semaphore.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@ static struct lade_loop *loop_new(void)
 	struct lade_loop *loop = NULL;
 
 	slate[0] = 0;
-	CHECK_EQ(lade_loop_new(&(struct lade_loop_config){ 0 }, &loop), 0);
+	NEED_EQ(lade_loop_new(&(struct lade_loop_config){ 0 }, &loop), 0);
 	return loop;
 }
 
@@ -53,6 +54,27 @@ static void a_loop_is_turned_by_a_foreign_epoll_and_keeps_its_timers(void)
 	lade_loop_free(loop);
 }
 
+static void count_call(void *arg)
+{
+	++*(int *)arg;
+}
+
+/* A turn's -1 is a promise to wake the foreign loop when there is something to do. */
+static void what_is_sent_after_a_turn_makes_the_descriptor_readable(void)
+{
+	struct lade_loop *loop = loop_new();
+	struct pollfd wait = { .fd = lade_loop_fd(loop), .events = POLLIN };
+	int calls = 0;
+
+	CHECK_EQ(lade_loop_turn(loop), -1);
+	CHECK_EQ(poll(&wait, 1, 0), 0);
+	CHECK_EQ(lade_post(loop, count_call, &calls), 0);
+	CHECK_EQ(poll(&wait, 1, 0), 1);
+	CHECK_EQ(lade_loop_turn(loop), -1);
+	CHECK_EQ(calls, 1);
+	lade_loop_free(loop);
+}
+
 static int many_yields(void)
 {
 	int rc = 0;
@@ -81,7 +103,7 @@ static void with_a_virtual_clock_there_is_no_descriptor(void)
 {
 	struct lade_loop *loop;
 
-	CHECK_EQ(lade_loop_new(&(struct lade_loop_config){ .backend = "virtual" }, &loop), 0);
+	NEED_EQ(lade_loop_new(&(struct lade_loop_config){ .backend = "virtual" }, &loop), 0);
 	CHECK_EQ(lade_loop_fd(loop), -EOPNOTSUPP);
 	lade_loop_free(loop);
 }
@@ -303,6 +325,7 @@ static void blocking_the_thread_inside_a_task_ends_the_process(void)
 int main(void)
 {
 	TAP(a_loop_is_turned_by_a_foreign_epoll_and_keeps_its_timers);
+	TAP(what_is_sent_after_a_turn_makes_the_descriptor_readable);
 	TAP(a_turn_gives_way_although_tasks_are_ready);
 	TAP(with_a_virtual_clock_there_is_no_descriptor);
 	TAP(a_thread_starts_tasks_on_a_loop_and_waits_for_their_ends);

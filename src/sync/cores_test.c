@@ -6,6 +6,8 @@
 
 #include "run.h"
 
+#include <dirent.h>
+
 /* ON_CORES - a test on a loop of three cores, on the back end that LADE_BACKEND names. */
 #define ON_CORES(name)                                                                             \
 	static void name##_body(void);                                                             \
@@ -181,6 +183,20 @@ IN_LOOP(a_budget_that_runs_here_ends_the_shields_there, .cores = 2)
 	CHECK_EQ(now_ms(), 5);
 }
 
+static int wait_for_equal_deadline(void)
+{
+	return lade_within(lade_ms(2), lade_sleep(lade_s(100)));
+}
+LADE_TASK_VOID(wait_for_equal_deadline)
+
+IN_LOOP(of_equal_deadlines_here_and_there_the_one_here_fires, .cores = 2)
+{
+	struct wait_for_equal_deadline_task task = wait_for_equal_deadline_task();
+
+	CHECK_EQ(lade_within(lade_ms(2), lade_join(lade_on(1, &task))), -ETIME);
+	CHECK_EQ(lade_status(&task), -ECANCELED);
+}
+
 static bool softly;
 
 static int end_softly(void)
@@ -242,8 +258,11 @@ static void drop_argument(int64_t ms)
 	atomic_fetch_add(&dropped, 1);
 }
 
+static atomic_int begun; /* make_value, in its shield */
+
 static int make_value(int64_t ms, long *ret)
 {
+	atomic_fetch_add(&begun, 1);
 	lade_shield(lade_s(10))
 		(void)!lade_sleep(lade_ms(ms));
 	*ret = 1;
@@ -270,9 +289,11 @@ ON_CORES(what_completed_in_spite_of_a_cancel_keeps_its_value)
 	struct lade_on_task there = lade_on_task(1, &a);
 	int rc = 0;
 
+	atomic_store(&begun, 0);
 	lade_scope(s, &rc) {
 		lade_start(&s, &there);
-		CHECK_EQ(lade_sleep(lade_ms(1)), 0);
+		while (!atomic_load(&begun))
+			CHECK_EQ(lade_sleep(lade_us(100)), 0);
 		lade_cancel(&a);
 	}
 	CHECK_EQ(lade_value(&a), 1);
@@ -437,6 +458,33 @@ ON_CORES(thousands_of_tasks_wander_over_all_cores_and_all_of_them_end)
 	}
 }
 
+static int descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int count = 0;
+
+	while (dir && readdir(dir))
+		count++;
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
+static void send_to_all_body(void)
+{
+	CHECK_EQ(lade_join(lade_on(1, lade_do(end_after, 0, 0)),
+			   lade_on(2, lade_do(end_after, 0, 0))),
+		 0);
+}
+
+static void the_loops_of_all_cores_are_closed_with_the_first(void)
+{
+	int before = descriptors();
+
+	run_with(&(struct lade_loop_config){ .cores = 3 }, send_to_all_body);
+	CHECK_EQ(descriptors(), before);
+}
+
 static void there_are_at_most_64_cores_body(void)
 {
 	CHECK_EQ(lade_cores(), 64);
@@ -483,6 +531,7 @@ int main(void)
 	TAP(cleanups_there_have_the_budget_of_the_scope_here);
 	TAP(a_shield_there_has_no_more_than_what_is_left_of_one_here);
 	TAP(a_budget_that_runs_here_ends_the_shields_there);
+	TAP(of_equal_deadlines_here_and_there_the_one_here_fires);
 	TAP(the_soft_phase_is_heard_there_and_the_hard_one_follows);
 	TAP(what_is_sent_in_the_soft_phase_knows_of_it);
 	TAP(a_loser_there_that_completed_anyway_is_disposed_of);
@@ -493,6 +542,7 @@ int main(void)
 	TAP(a_task_there_sends_others_further_and_back);
 	TAP(a_cancel_follows_a_chain_over_all_cores);
 	TAP(thousands_of_tasks_wander_over_all_cores_and_all_of_them_end);
+	TAP(the_loops_of_all_cores_are_closed_with_the_first);
 	TAP(there_are_at_most_64_cores);
 	TAP(with_a_virtual_clock_all_cores_are_one_loop_and_the_order_repeats);
 	TAP_DIES(a_composite_that_is_sent_ends_the_process, "a composite runs where it is written");

@@ -30,7 +30,7 @@ static channel_ptr channel_of(uint32_t capacity)
 {
 	channel_ptr ch = NULL;
 
-	CHECK_EQ(number_shared_channel_new(capacity, &ch), 0);
+	NEED_EQ(number_shared_channel_new(capacity, &ch), 0);
 	return ch;
 }
 
@@ -232,6 +232,34 @@ ON_CORES(what_waits_when_it_is_closed_is_told)
 	number_shared_channel_free(empty);
 }
 
+ON_CORES(a_reserved_place_goes_to_nobody_else)
+{
+	channel_ptr ch = channel_of(2);
+	struct send_numbers_task a = send_numbers_task(ch, 1, 1), b = send_numbers_task(ch, 1, 1);
+	long n = 0;
+	int rc = 0;
+
+	CHECK_EQ(number_shared_reserve(ch), 0);
+	CHECK_EQ(number_shared_send(ch, 7), 0);
+	lade_scope(s, &rc) {
+		lade_start(&s, &a);
+		lade_start(&s, &b);
+		CHECK_EQ(lade_yield(), 0);
+		CHECK_EQ(number_shared_recv(ch, &n), 0);
+		CHECK_EQ(n, 7);
+		CHECK_EQ(lade_shared_channel_len(number_shared_channel_raw(ch)), 1);
+		number_shared_commit(ch, 8);
+		CHECK_EQ(number_shared_recv(ch, &n), 0);
+		CHECK_EQ(n, 1);
+		CHECK_EQ(number_shared_recv(ch, &n), 0);
+		CHECK_EQ(n, 8);
+	}
+	CHECK_EQ(rc, 0);
+	CHECK_EQ(number_shared_recv(ch, &n), 0);
+	CHECK_EQ(n, 1);
+	number_shared_channel_free(ch);
+}
+
 ON_CORES(what_is_committed_after_the_close_is_received)
 {
 	channel_ptr ch = channel_of(2);
@@ -325,6 +353,7 @@ int main(void)
 	TAP(between_two_tasks_the_order_is_kept);
 	TAP(a_cancel_at_any_moment_neither_loses_an_item_nor_doubles_one);
 	TAP(what_waits_when_it_is_closed_is_told);
+	TAP(a_reserved_place_goes_to_nobody_else);
 	TAP(what_is_committed_after_the_close_is_received);
 	TAP(a_thread_that_is_no_core_feeds_tasks);
 	TAP(a_shared_channel_has_its_limits);
