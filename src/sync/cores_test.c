@@ -141,7 +141,7 @@ ON_CORES(the_soft_phase_is_heard_there_and_the_hard_one_follows)
 	lade_scope(s, &rc) {
 		lade_start(&s, &there);
 		CHECK_EQ(lade_sleep(lade_ms(1)), 0);
-		lade_cancel(&task, lade_ms(20));
+		lade_cancel(&task, lade_ms(200));
 	}
 	CHECK(softly);
 	CHECK_EQ(lade_status(&task), -ECANCELED);
@@ -161,7 +161,7 @@ ON_CORES(what_is_sent_in_the_soft_phase_knows_of_it)
 	softly = false;
 	lade_scope(s, &rc) {
 		lade_start(&s, &task);
-		lade_cancel(&task, lade_ms(20));
+		lade_cancel(&task, lade_ms(200));
 	}
 	CHECK(softly);
 }
@@ -193,7 +193,7 @@ LADE_TASK_WITH(make_value, long, (.dispose = dispose_value, .drop_args = drop_ar
 
 ON_CORES(a_loser_there_that_completed_anyway_is_disposed_of)
 {
-	struct make_value_task a = make_value_task(1), b = make_value_task(5);
+	struct make_value_task a = make_value_task(1), b = make_value_task(100);
 
 	CHECK_EQ(lade_race_ok(lade_on(1, &a), lade_on(2, &b)), 0);
 	CHECK_EQ(atomic_load(&values), 1);
