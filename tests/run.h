@@ -15,25 +15,11 @@
 
 #include "core/core_priv.h"
 
+#include "many.h"
 #include "tap.h"
 
 #include <errno.h>
 #include <stdarg.h>
-
-/* RUN_MANY - @n, or a fifth of it where a sanitizer or Valgrind makes everything slow and large. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define RUN_MANY(n) ((n) / 5)
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define RUN_MANY(n) ((n) / 5)
-#endif
-#endif
-#if !defined(RUN_MANY) && __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#define RUN_MANY(n) ((n) / (RUNNING_ON_VALGRIND ? 5 : 1))
-#elif !defined(RUN_MANY)
-#define RUN_MANY(n) (n)
-#endif
 
 static char slate[4096]; /* what write_down() was told since the test began */
 static int64_t run_start_ns; /* loop time at the test's beginning */

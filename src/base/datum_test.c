@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "many.h"
 #include "tap.h"
 
 static int64_t us_of(const char *text)
@@ -93,9 +94,11 @@ static void a_time_outside_of_four_digit_years_cannot_be_written(void)
 
 static void every_day_of_ten_thousand_years_agrees_with_the_c_library(void)
 {
+	const int64_t first = -719528, last = 2932896;
+	const int64_t step = (last - first) / RUN_MANY(last - first);
 	int bad = 0;
 
-	for (int64_t day = -719528; day <= 2932896; day++) {
+	for (int64_t day = first; day <= last; day += step) {
 		time_t seconds = (time_t)(day * 86400 + 4711);
 		char want[64];
 		struct tm tm;

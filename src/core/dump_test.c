@@ -425,7 +425,7 @@ static __attribute__((noinline)) int sleep_some_way(uint32_t way)
 #define WAY(n)                                                                                     \
 	case n:                                                                                    \
 		rc = sleep_deep(way / 16);                                                         \
-		__asm__ volatile("nop # " #n ::: "memory");                                        \
+		__asm__ volatile("nop /* " #n " */" ::: "memory");                                 \
 		break;
 		WAY(0) WAY(1) WAY(2) WAY(3) WAY(4) WAY(5) WAY(6) WAY(7)
 		WAY(8) WAY(9) WAY(10) WAY(11) WAY(12) WAY(13) WAY(14)

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* text.c - formatting and reading that may be done anywhere.
  *
+ * Memory that may not be there is read by process_vm_readv. Where that is refused, by a filter of
+ * system calls or an emulator, another call is made to look at each page first; what is unmapped
+ * between the look and the copy would end the process.
+ *
  * LIMITS  STRING_MAX bytes of a string. */
 
 #include "core/text.h"
@@ -8,6 +12,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -131,6 +136,29 @@ void lade_text_seconds(struct lade_text *t, int64_t ns)
 		      (int)('0' + ms / 100 % 10), (int)('0' + ms / 10 % 10), (int)('0' + ms % 10));
 }
 
+/* Whether memory is there: a signal mask is read, then the call is refused, as there is no such
+ * change of masks. */
+static bool is_there(uintptr_t at)
+{
+	enum { NO_CHANGE = -1, MASK_BYTES = 8 };
+	uintptr_t mask = at & ~(uintptr_t)(MASK_BYTES - 1);
+
+	return mask && syscall(SYS_rt_sigprocmask, NO_CHANGE, mask, NULL, MASK_BYTES) < 0 &&
+	       errno == EINVAL;
+}
+
+/* Copies part by part, up to the first that is not there.  Returns the bytes. */
+static ssize_t peek_by_parts(char *to, const struct iovec *parts, unsigned long count)
+{
+	size_t done = 0;
+
+	for (; count && is_there((uintptr_t)parts->iov_base); parts++, count--) {
+		memcpy(to + done, parts->iov_base, parts->iov_len);
+		done += parts->iov_len;
+	}
+	return (ssize_t)done;
+}
+
 bool lade_peek(bool careful, void *to, const void *from, size_t len)
 {
 	size_t first = PEEK_PAGE - (uintptr_t)from % PEEK_PAGE;
@@ -151,5 +179,7 @@ bool lade_peek(bool careful, void *to, const void *from, size_t len)
 	}
 	memset(to, 0, len);
 	n = process_vm_readv(getpid(), &into, 1, at, parts, 0);
+	if (n < 0 && errno != EFAULT)
+		n = peek_by_parts(to, at, parts);
 	return n >= 0 && (size_t)n == len;
 }

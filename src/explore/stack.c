@@ -42,6 +42,22 @@ struct lines {
 	char text[600]; /* the author's lines, with newlines between and behind; cut if need be */
 };
 
+/* The file of an address, by a name that another process can open: its /proc/self is its own. A
+ * file that was replaced while it runs has no name, but the process still has it; in an emulator
+ * only the name is the program's. */
+static void file_name(const char *file, char *ret, size_t bytes)
+{
+	ssize_t len;
+
+	snprintf(ret, bytes, "%s", file);
+	if (strcmp(file, "/proc/self/exe") == 0) {
+		len = readlink(file, ret, bytes - 1);
+		ret[len > 0 ? len : 0] = 0;
+	}
+	if (access(ret, R_OK) < 0)
+		snprintf(ret, bytes, "/proc/%d/exe", (int)getpid());
+}
+
 static void read_lines(struct lines *to)
 {
 	char name[512], command[600], line[600];
@@ -50,14 +66,12 @@ static void read_lines(struct lines *to)
 	FILE *f;
 
 	*to->text = 0;
-	if (!lade_file_of(to->pc, &file, &at) || strchr(file, '\''))
+	if (!lade_file_of(to->pc, &file, &at))
 		return;
-	/* The address is that of the call, not of what comes after it; and /proc/self would be
-	 * that of who reads it. */
-	if (strcmp(file, "/proc/self/exe") == 0)
-		snprintf(name, sizeof(name), "/proc/%d/exe", (int)getpid());
-	else
-		snprintf(name, sizeof(name), "%s", file);
+	file_name(file, name, sizeof(name));
+	if (strchr(name, '\''))
+		return;
+	/* The address is that of the call, not of what comes after it. */
 	snprintf(command, sizeof(command), "addr2line -ipfe '%s' %#lx 2>/dev/null", name,
 		 (unsigned long)at - 1);
 	f = popen(command, "r");

@@ -215,8 +215,9 @@ ON_CORES(what_waits_when_it_is_closed_is_told)
 	lade_scope(s, &rc, .policy = LADE_ALL) {
 		lade_start(&s, &a);
 		lade_start(&s, &b);
-		while (rc == 0 && !lade_shared_channel_len(number_shared_channel_raw(full)))
-			rc = lade_sleep(lade_ms(1));
+		do
+			CHECK_EQ(lade_sleep(lade_ms(2)), 0);
+		while (!lade_shared_channel_len(number_shared_channel_raw(full)));
 		number_shared_channel_close(full);
 		number_shared_channel_close(empty);
 	}

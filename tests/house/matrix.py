@@ -18,7 +18,7 @@ GCC = ("gcc", "g++")
 CLANG = ("clang-14", "clang++-14")
 
 # A test that expects a death looks at a child's; what that child leaves behind is no leak.
-MEMCHECK = ("valgrind -q --error-exitcode=99 --leak-check=full --num-callers=20 "
+MEMCHECK = ("valgrind -q --fair-sched=try --error-exitcode=99 --leak-check=full --num-callers=20 "
             "--errors-for-leak-kinds=definite,indirect,possible --child-silent-after-fork=yes")
 
 # name, build directory, compilers, options of meson setup, options of meson test
@@ -30,10 +30,10 @@ CONFIGURATIONS = [
     ("clang tsan, threads", "build-clang-tsan", CLANG, ["-Db_sanitize=thread"],
      ["--suite", "threads"]),
     ("ucontext", "build-ucontext", GCC, ["-Dswitch=ucontext", "-Dmodules=false"],
-     ["--suite", "unit"]),
+     ["--suite", "unit", "--timeout-multiplier", "10"]),
     ("aarch64 under qemu-user", "build-aarch64", GCC,
      ["--cross-file", "tests/ports/aarch64.ini", "-Dmodules=false", "-During=false"],
-     ["--suite", "unit"]),
+     ["--suite", "unit", "--timeout-multiplier", "10"]),
     # Not on io_uring: the wrapper of those tests is Python, and Valgrind does not follow it.
     ("gcc under valgrind", "build", GCC, [],
      ["--suite", "base", "--suite", "core", "--suite", "sync", "--no-suite", "uring",
@@ -96,6 +96,7 @@ def build(directory, options):
     """Builds everything, or what the suites need that the options name."""
     named = {options[i + 1] for i, word in enumerate(options) if word == "--suite"}
     wanted = []
+    run(["ninja", "-C", directory, "build.ninja"])
     if named:
         listed = subprocess.run(["meson", "introspect", directory, "--tests"], text=True,
                                 stdout=subprocess.PIPE, check=True)
