@@ -4,7 +4,7 @@
 A line of tests/rules.tsv is: id, tab, tests | later: what. Either side may stand alone. Tests
 are separated by commas; one is PROGRAM:NAME, where PROGRAM is the path of its NAME_test.c
 without `_test.c` and without a leading src/ (core/scope, services/pipeline/batch, tests/story)
-and NAME a function that the program gives to TAP, TAP_DIES, TAP_FINDS or TAP_URING, or compile-fail:NAME, or
+and NAME a function that the program gives to TAP or its kin, or compile-fail:NAME, or
 house/CHECK:NAME, where tests/house/CHECK.py has a point of that name, _ for a blank.
 """
 
@@ -46,7 +46,8 @@ def exists(test, sources):
     text = sources.get(source(program), "")
     if program.startswith("house/"):
         return bool(name) and f'tap.point("{name.replace("_", " ")}",' in text
-    return bool(name and re.search(rf"\bTAP(_DIES|_FINDS|_URING)?\(\s*{re.escape(name)}\s*[,)]", text))
+    return bool(name and re.search(rf"\bTAP(_DIES|_FINDS|_URING)?\(\s*{re.escape(name)}\s*[,)]",
+                                   text))
 
 
 def complaints(ids, table, sources):
