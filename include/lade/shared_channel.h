@@ -80,7 +80,8 @@ void lade_shared_channel_unreserve(struct lade_shared_channel *channel);
  *                                           -ECANCELED: none was taken
  *  name_shared_send_many(channel, items, count, &done)   sends from items[done] on; done counts
  *                                           those that were sent and is exact whatever it returns
- *  name_shared_recv_many(channel, items, max, &count)    waits for one, takes what else is there
+ *  name_shared_recv_many(channel, items, max, &count)    waits for one, takes what else is there;
+ *                                           with a max of 0 neither
  *  name_shared_try_send, name_shared_try_recv   one item without waiting: -EAGAIN
  *  name_shared_reserve(channel)             0: a place is yours; -EPIPE; -ECANCELED
  *  name_shared_commit(channel, item)        puts an item into the reserved place; cannot fail

@@ -40,6 +40,7 @@ enum {
 	NODE_DEFERRED = 2, /* a shield that holds a request back, or one on another core: its
 			    * budget runs */
 	NODE_OPENED = 4,   /* a shield whose budget is over */
+	NODE_GUEST = 16,   /* of a task from another core: it is asked from there alone */
 	NODE_SPENT = 8,	   /* inside a shield whose budget is over: none is left for others */
 };
 
@@ -410,6 +411,10 @@ void lade_shield_overrun(struct lade_node *shield);
 /* lade_reason_from - the request on the innermost scope that has one, from @node outward, behind
  * shields too: a shield holds the request back, not the reason. */
 struct lade_reason lade_reason_from(const struct lade_node *node);
+
+/* lade_outer_of - the node outside of this one, at home if the task is from another core; for loops
+ * that are one, as in the simulation. */
+const struct lade_node *lade_outer_of(const struct lade_node *node);
 
 /* lade_request_for - asks a scope and all below it to end, for a reason that is kept if it is the
  * first; its instant is set here. */

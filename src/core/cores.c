@@ -85,11 +85,15 @@ static void dismiss(struct lade_cores *cores, uint32_t count)
 /* Begins one core and waits until its loop is there. */
 static int begin(struct core *core)
 {
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
 	sigset_t all, before;
 	int rc;
 
 	sem_init(&core->begun, 0, 0);
 	sigfillset(&all);
+	/* What an instruction does must reach the handler that names the task. */
+	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++)
+		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = -pthread_create(&core->thread, NULL, core_thread, core);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

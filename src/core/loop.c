@@ -330,22 +330,30 @@ void lade_close_loop(struct lade_loop *loop)
 	lade_stacks_free(loop->stacks);
 }
 
+/* Cancels what runs, takes all mail, that which comes of it too, and hears who is about to wake. */
+static void run_down(struct lade_loop *loop)
+{
+	for (;;) {
+		lade_mail_take(loop);
+		if (has_tasks(loop))
+			lade_request(loop, &loop->root.head, LEVEL_HARD, LADE_REASON_SHUTDOWN,
+				     LADE_SITE, "");
+		else if (!has_mail(loop) && !lade_loop_is_owed(loop))
+			return;
+		lade_turn(loop, true);
+	}
+}
+
 struct lade_loop *lade_loop_free(struct lade_loop *loop)
 {
 	if (!loop)
 		return NULL;
 	check_outside(LADE_SITE);
-	lade_mail_take(loop);
-	if (has_tasks(loop))
-		lade_request(loop, &loop->root.head, LEVEL_HARD, LADE_REASON_SHUTDOWN, LADE_SITE,
-			     "");
-	while (has_tasks(loop))
-		lade_turn(loop, true);
+	run_down(loop);
 	if (loop->pool)
 		loop->pool_end(loop);
 	lade_cores_end(loop);
-	while (lade_loop_is_owed(loop))
-		lade_turn(loop, true);
+	run_down(loop);
 	lade_close_loop(loop);
 	lade_free(loop);
 	return NULL;

@@ -32,7 +32,8 @@ static bool has_children(const struct lade_node *node)
 
 static uint8_t eff_of(const struct lade_node *node)
 {
-	uint8_t eff = node->outer && !is_closed_shield(node) ? node->outer->eff : LEVEL_NONE;
+	bool is_apart = !node->outer || is_closed_shield(node) || (node->flags & NODE_GUEST);
+	uint8_t eff = is_apart ? LEVEL_NONE : node->outer->eff;
 
 	return eff > node->level ? eff : node->level;
 }

@@ -72,6 +72,9 @@ static void keeper_start(struct lade_scope *scope, struct lade_task *keeper)
 	on->keeper_ctl.flags = 0;
 	on->keeper_ctl.ready = keeper_ready;
 	lade_ctl_attach(&on->keeper_ctl, on->there, scope, keeper, &on->proxy.head, NODE_BLOCK);
+	/* A loop that ends asks its own tasks; those from elsewhere are asked by who sent them. */
+	on->proxy.head.flags |= NODE_GUEST;
+	on->proxy.head.eff = LEVEL_NONE;
 	lade_scope_init(&on->proxy, on->there, POLICY_ALL);
 	on->proxy.head.deadline_ns = on->deadline_ns;
 	/* Written before the start was sent, and never again. */
@@ -86,6 +89,15 @@ static const struct lade_task_type keeper_type = {
 	.name = "(from another core)",
 	.version = LADE_LAYOUT_VERSION,
 };
+
+const struct lade_node *lade_outer_of(const struct lade_node *node)
+{
+	const struct lade_ctl *owner = node->owner;
+
+	if (!(node->flags & NODE_GUEST))
+		return node->outer;
+	return &LADE_CONTAINER(owner, const struct lade_on_task, keeper_ctl)->root;
+}
 
 static void arrive(struct lade_mail *mail)
 {
@@ -216,6 +228,14 @@ static void end_unsent(struct lade_on_task *on, int status)
 	lade_ready(&on->ctl);
 }
 
+static bool has_value(const struct lade_on_task *on, int count, const void *key)
+{
+	while (count-- > 0)
+		if (on->values[count].key == key)
+			return true;
+	return false;
+}
+
 /* The values that the scopes round it keep, innermost first. */
 static void copy_values(struct lade_on_task *on, const struct lade_node *node)
 {
@@ -228,7 +248,8 @@ static void copy_values(struct lade_on_task *on, const struct lade_node *node)
 			LADE_CONTAINER(node, const struct lade_scope, head);
 
 		for (int i = 0; node->kind == NODE_BLOCK && i < LADE_SCOPE_VALUES; i++)
-			if (scope->values[i].key && count < LADE_SCOPE_VALUES)
+			if (scope->values[i].key && count < LADE_SCOPE_VALUES &&
+			    !has_value(on, count, scope->values[i].key))
 				on->values[count++] = scope->values[i];
 	}
 }

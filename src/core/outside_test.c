@@ -75,6 +75,48 @@ static void what_is_sent_after_a_turn_makes_the_descriptor_readable(void)
 	lade_loop_free(loop);
 }
 
+static int all_woken;
+
+/* Starts and awaits tasks of a loop that sleeps in a foreign epoll without a time-out. */
+static void *wake_many(void *arg)
+{
+	struct lade_loop *loop = arg;
+
+	for (int i = 0; i < RUN_MANY(1000); i++) {
+		struct end_after_task task = end_after_task(0, i);
+
+		lade_loop_start(loop, &task);
+		CHECK_EQ(lade_loop_wait(loop, &task), i);
+	}
+	CHECK_EQ(lade_post(loop, count_call, &all_woken), 0);
+	return NULL;
+}
+
+static void no_wake_up_is_lost_in_a_foreign_epoll(void)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+	struct lade_loop *loop = loop_new();
+	pthread_t thread;
+	bool lost = false;
+
+	all_woken = 0;
+	CHECK_EQ(epoll_ctl(ep, EPOLL_CTL_ADD, lade_loop_fd(loop), &event), 0);
+	pthread_create(&thread, NULL, wake_many, loop);
+	while (!all_woken && !lost) {
+		int ms = lade_loop_turn(loop);
+
+		if (!all_woken)
+			lost = epoll_wait(ep, &event, 1, ms < 0 ? 10000 : ms) == 0 && ms < 0;
+	}
+	CHECK(!lost);
+	while (lost && !all_woken) /* so that the thread ends */
+		(void)lade_loop_turn(loop);
+	pthread_join(thread, NULL);
+	close(ep);
+	lade_loop_free(loop);
+}
+
 static int many_yields(void)
 {
 	int rc = 0;
@@ -263,6 +305,27 @@ static void a_loop_that_is_freed_takes_what_was_sent_before(void)
 	CHECK_STR(slate, "a task:-125");
 }
 
+static int post_at_the_end(struct lade_loop *loop)
+{
+	int rc = lade_sleep(lade_s(100));
+
+	CHECK_EQ(lade_post(loop, add_letter, (void *)(uintptr_t) "late"), 0);
+	return rc;
+}
+typedef struct lade_loop *loop_ptr;
+LADE_TASK_VOID(post_at_the_end, (loop_ptr, loop))
+
+static void what_is_posted_while_a_loop_is_freed_is_called(void)
+{
+	struct lade_loop *loop = loop_new();
+	struct post_at_the_end_task task = post_at_the_end_task(loop);
+
+	lade_loop_start(loop, &task);
+	(void)lade_loop_turn(loop);
+	lade_loop_free(loop);
+	CHECK_STR(slate, "late");
+}
+
 /* Wakes race with going to sleep: a lost one would leave the thread below waiting for ever. */
 static void no_wake_up_is_lost_between_a_look_into_the_mailbox_and_sleep(void)
 {
@@ -326,6 +389,7 @@ int main(void)
 {
 	TAP(a_loop_is_turned_by_a_foreign_epoll_and_keeps_its_timers);
 	TAP(what_is_sent_after_a_turn_makes_the_descriptor_readable);
+	TAP(no_wake_up_is_lost_in_a_foreign_epoll);
 	TAP(a_turn_gives_way_although_tasks_are_ready);
 	TAP(with_a_virtual_clock_there_is_no_descriptor);
 	TAP(a_thread_starts_tasks_on_a_loop_and_waits_for_their_ends);
@@ -334,6 +398,7 @@ int main(void)
 	TAP(posts_and_starts_of_one_thread_keep_their_order);
 	TAP(freeing_a_loop_cancels_what_runs_on_it_and_waits);
 	TAP(a_loop_that_is_freed_takes_what_was_sent_before);
+	TAP(what_is_posted_while_a_loop_is_freed_is_called);
 	TAP(no_wake_up_is_lost_between_a_look_into_the_mailbox_and_sleep);
 	TAP_DIES(a_post_that_suspends_ends_the_process,
 		 "a suspending call in a callback that was given at post.c:1");

@@ -23,6 +23,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,6 +49,8 @@ struct uring_data {
 	struct lade_link uncalled; /* operations in flight that are still to be called off */
 	uint64_t woken;		/* where the eventfd is read into */
 	bool wake_armed;	/* the read is in flight */
+	int outer_fd;		/* an epoll for a foreign loop; -1: nobody asked for it */
+	int event_fd;		/* readable when there are completions; as long as outer_fd */
 };
 
 static int64_t monotonic_now(struct lade_loop *loop)
@@ -89,6 +92,7 @@ static int uring_open(struct lade_loop *loop)
 	if (!d)
 		return -ENOMEM;
 	d->free = NO_SLOT;
+	d->outer_fd = d->event_fd = -1;
 	lade_list_init(&d->unsent);
 	lade_list_init(&d->uncalled);
 	rc = ring_open(&d->ring);
@@ -107,11 +111,21 @@ static int uring_open(struct lade_loop *loop)
 	return 0;
 }
 
+static void close_outer(struct uring_data *d)
+{
+	if (d->outer_fd >= 0)
+		close(d->outer_fd);
+	if (d->event_fd >= 0)
+		close(d->event_fd);
+	d->outer_fd = d->event_fd = -1;
+}
+
 static void uring_close(struct lade_loop *loop)
 {
 	struct uring_data *d = loop->backend_data;
 
 	io_uring_queue_exit(&d->ring);
+	close_outer(d);
 	lade_wake_fd_close(loop);
 	lade_free(d->slots);
 	lade_free(d);
@@ -339,7 +353,11 @@ static int uring_poll(struct lade_loop *loop, int64_t until_ns)
 {
 	struct uring_data *d = loop->backend_data;
 	struct io_uring_cqe *cqe;
+	uint64_t told;
 
+	/* What it has told of is looked at now; what comes later tells anew. */
+	if (lade_unlikely(d->event_fd >= 0))
+		(void)!read(d->event_fd, &told, sizeof(told));
 	/* With something left to queue there is no sleep: the kernel has no memory this moment. */
 	if (lade_unlikely(!arm_wake(loop, d) || !catch_up(d)))
 		until_ns = 0;
@@ -355,9 +373,34 @@ static int uring_poll(struct lade_loop *loop, int64_t until_ns)
 	return 0;
 }
 
+static bool watch_for(int ep, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* The ring's own descriptor does not wake an epoll when completions are deferred to this thread; an
+ * eventfd that is registered with it does. The wake-up eventfd is watched beside it: of a write to
+ * that one the kernel would tell the other only after a while, as they must not nest. */
 static int uring_fd(const struct lade_loop *loop)
 {
-	return ((const struct uring_data *)loop->backend_data)->ring.ring_fd;
+	struct uring_data *d = loop->backend_data;
+	int rc = 0;
+
+	if (d->outer_fd >= 0)
+		return d->outer_fd;
+	d->outer_fd = epoll_create1(EPOLL_CLOEXEC);
+	d->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (d->outer_fd < 0 || d->event_fd < 0 || !watch_for(d->outer_fd, d->event_fd) ||
+	    !watch_for(d->outer_fd, loop->wake_fd))
+		rc = -errno;
+	if (rc == 0)
+		rc = io_uring_register_eventfd(&d->ring, d->event_fd);
+	if (rc == 0)
+		return d->outer_fd;
+	close_outer(d);
+	return rc;
 }
 
 const struct lade_backend lade_backend_uring = {

@@ -4,6 +4,7 @@
 #include "explore/explore_priv.h"
 #include "tap.h"
 
+#include <lade/cores.h>
 #include <lade/event.h>
 #include <lade/io.h>
 #include <lade/join.h>
@@ -99,6 +100,21 @@ LADE_EXPLORE(loses, .setup = with_service, .teardown = without_service)
 {
 	static bool remembered;
 	int rc = remembered ? 0 : pay();
+
+	if (rc == 0)
+		rc = lade_sleep(lade_ms(1));
+	remembered |= rc == 0;
+	return rc;
+}
+
+static int pay(void);
+LADE_TASK_VOID(pay)
+
+/* The same on another core. */
+LADE_EXPLORE(loses_on_a_core, .setup = with_service, .teardown = without_service)
+{
+	static bool remembered;
+	int rc = remembered ? 0 : lade_join(lade_on(1, lade_do(pay)));
 
 	if (rc == 0)
 		rc = lade_sleep(lade_ms(1));
@@ -622,6 +638,13 @@ static void what_was_paid_for_and_is_paid_again_is_lost_work(void)
 	CHECK(says("LADE_REPLAY='loses:p"));
 }
 
+static void what_a_task_on_another_core_paid_for_is_lost_work_too(void)
+{
+	CHECK_EQ(EXPLORE(WORD("loses_on_a_core")), 1);
+	CHECK(says("LOST WORK"));
+	CHECK(says("in pay at "));
+}
+
 static void who_never_remembers_is_clean(void)
 {
 	CHECK_EQ(EXPLORE(WORD("never_remembers")), 0);
@@ -922,6 +945,7 @@ int main(void)
 {
 	TAP(code_that_loses_nothing_has_no_finding);
 	TAP(what_was_paid_for_and_is_paid_again_is_lost_work);
+	TAP(what_a_task_on_another_core_paid_for_is_lost_work_too);
 	TAP(who_never_remembers_is_clean);
 	TAP(what_is_done_twice_is_doubled);
 	TAP(who_ends_well_after_a_cancel_swallows_it);

@@ -90,6 +90,11 @@ struct target {
 	enum what what;
 };
 
+static struct lade_node *outer_of(struct lade_node *node)
+{
+	return (struct lade_node *)(uintptr_t)lade_outer_of(node);
+}
+
 static bool is_body(const struct lade_node *node)
 {
 	return node->kind == NODE_TASK && node->outer->outer == explore_root();
@@ -134,7 +139,9 @@ static uint32_t targets(const struct lade_ctl *ctl, enum when when, struct targe
 	uint32_t n = 0;
 
 	for (struct lade_node *node = ctl->scope; node && n + 2 <= TARGETS_MAX;
-	     node = node->outer) {
+	     node = outer_of(node)) {
+		if (node->flags & NODE_GUEST)
+			continue;
 		if (lade_is_shield(node->kind) && !(node->flags & NODE_OPENED)) {
 			to[n++] = (struct target){ node, OVERRUN };
 			break;
@@ -149,7 +156,7 @@ static uint32_t targets(const struct lade_ctl *ctl, enum when when, struct targe
 static struct lade_node *body_of(struct lade_node *node)
 {
 	while (!is_body(node))
-		node = node->outer;
+		node = outer_of(node);
 	return node;
 }
 

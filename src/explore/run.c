@@ -177,7 +177,7 @@ bool explore_inside(const struct lade_ctl *ctl)
 {
 	if (at.run != 0)
 		return false;
-	for (const struct lade_node *n = ctl->root; n; n = n->outer)
+	for (const struct lade_node *n = ctl->root; n; n = lade_outer_of(n))
 		if (n == at.root)
 			return true;
 	return false;
@@ -442,7 +442,8 @@ static bool goes_on(const struct lade_effect *e, uint64_t task, uint64_t call)
 /* Whether a task belongs to the body, in one of its two runs. */
 static bool is_of_body(const struct lade_ctl *ctl)
 {
-	for (const struct lade_node *n = ctl ? ctl->root : NULL; n && at.root; n = n->outer)
+	for (const struct lade_node *n = ctl ? ctl->root : NULL; n && at.root;
+	     n = lade_outer_of(n))
 		if (n == at.root)
 			return at.run >= 0;
 	return false;
@@ -623,6 +624,8 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 	lade_loop_run_at(at.loop, &task.head, scenario->site);
 	at.out->trace_hash = lade_sim_trace_hash(at.loop);
 	at.out->fds_open = lade_sim_open_fds(at.loop, at.out->fd_site, sizeof(at.out->fd_site));
+	if (at.out->fds_open && !*at.out->fd_site)
+		strcpy(at.out->fd_site, "a call of lade_pipe or lade_listen");
 	/* A trial has said all: the kernel gives its memory back quicker than it could itself. */
 	if (at.out != ret) {
 		at.out->finished = true;

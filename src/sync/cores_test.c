@@ -383,6 +383,84 @@ static int hop(int hops, uint64_t *ret)
 	return rc;
 }
 
+static int read_both(const char **ret)
+{
+	*ret = lade_scope_get(&tenant);
+	return lade_scope_get(&trace) ? 0 : -ENOENT;
+}
+LADE_TASK(read_both, const char *)
+
+ON_CORES(a_value_that_is_hidden_by_others_takes_no_place)
+{
+	const char *found = NULL;
+	int rc = 0;
+
+	lade_scope(a, &rc) {
+		CHECK_EQ(lade_scope_set(&a, &tenant, (void *)(uintptr_t) "acme"), 0);
+		lade_scope(b, &rc) {
+			CHECK_EQ(lade_scope_set(&b, &trace, (void *)(uintptr_t) "1"), 0);
+			lade_scope(c, &rc) {
+				CHECK_EQ(lade_scope_set(&c, &trace, (void *)(uintptr_t) "2"), 0);
+				lade_scope(d, &rc) {
+					CHECK_EQ(lade_scope_set(&d, &trace, &found), 0);
+					lade_scope(e, &rc) {
+						CHECK_EQ(lade_scope_set(&e, &trace, &found), 0);
+						rc = lade_join(
+							lade_on(1, lade_do(read_both, &found)));
+					}
+				}
+			}
+		}
+	}
+	CHECK_EQ(rc, 0);
+	CHECK_STR(found, "acme");
+}
+
+static atomic_int given_back;
+
+static int give_back(void)
+{
+	int rc = lade_sleep(lade_ms(1));
+
+	atomic_fetch_add(&given_back, rc == 0);
+	return rc;
+}
+LADE_TASK_VOID(give_back)
+
+static void clean_up_on_core_0(void *arg)
+{
+	(void)arg;
+	(void)!lade_join(lade_on(0, lade_do(give_back)));
+}
+
+static int needs_core_0_in_the_end(void)
+{
+	lade_defer(clean_up_on_core_0, NULL);
+	return lade_sleep(lade_s(100));
+}
+LADE_TASK_VOID(needs_core_0_in_the_end)
+
+static int on_core_1(void)
+{
+	return lade_join(lade_on(1, lade_do(needs_core_0_in_the_end)));
+}
+LADE_TASK_VOID(on_core_1)
+
+/* What a loop that ends asks of its own tasks is not for those that others have sent to it. */
+static void a_cleanup_elsewhere_may_use_a_core_whose_loop_ends(void)
+{
+	struct on_core_1_task task = on_core_1_task();
+	struct lade_loop *loop;
+
+	CHECK_EQ(lade_loop_new(&(struct lade_loop_config){ .cores = 2 }, &loop), 0);
+	lade_loop_start(loop, &task);
+	for (int i = 0; i < 50; i++)
+		(void)lade_loop_turn(loop);
+	lade_loop_free(loop);
+	CHECK_EQ(atomic_load(&given_back), 1);
+	CHECK_EQ(lade_status(&task), -ECANCELED);
+}
+
 ON_CORES(a_task_there_sends_others_further_and_back)
 {
 	uint64_t path = 0;
@@ -539,6 +617,8 @@ int main(void)
 	TAP(in_a_cancelled_scope_nothing_is_sent_and_the_arguments_are_given_up);
 	TAP(a_cancel_right_behind_the_start_gives_the_arguments_up_or_is_delivered);
 	TAP(values_of_the_scopes_round_it_are_found_there);
+	TAP(a_value_that_is_hidden_by_others_takes_no_place);
+	TAP(a_cleanup_elsewhere_may_use_a_core_whose_loop_ends);
 	TAP(a_task_there_sends_others_further_and_back);
 	TAP(a_cancel_follows_a_chain_over_all_cores);
 	TAP(thousands_of_tasks_wander_over_all_cores_and_all_of_them_end);

@@ -354,7 +354,7 @@ int lade_shared_channel_recv_at(struct lade_shared_channel *c, void *ret_items, 
 	int rc = lade_enter(site);
 
 	*ret_count = 0;
-	while (rc == 0 && !*ret_count) {
+	while (rc == 0 && max && !*ret_count) {
 		rc = lade_shared_channel_try_recv(c, ret_items, max, ret_count);
 		if (rc != -EAGAIN)
 			return rc;

@@ -306,11 +306,14 @@ IN_TASK(a_shared_channel_has_its_limits)
 {
 	struct lade_shared_channel *raw = NULL;
 	channel_ptr ch = NULL;
+	uint32_t none = 1;
 
 	CHECK_EQ(number_shared_channel_new(0, &ch), -EINVAL);
 	CHECK_EQ(lade_shared_channel_new(1u << 20, 1025, NULL, &raw), -EOVERFLOW);
 	CHECK(!number_shared_channel_free(NULL));
 	ch = channel_of(1);
+	CHECK_EQ(number_shared_recv_many(ch, NULL, 0, &none), 0);
+	CHECK_EQ(none, 0);
 	CHECK_EQ(number_shared_try_send(ch, 1), 0);
 	CHECK_EQ(number_shared_try_send(ch, 2), -EAGAIN);
 	CHECK_EQ(lade_within(lade_ms(1), number_shared_send(ch, 2)), -ETIME);
