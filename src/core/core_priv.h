@@ -174,7 +174,8 @@ struct lade_observer {
 	void (*ended)(struct lade_observer *o, struct lade_ctl *ctl, int status);
 	/* Something outside the process has been done; also called by the loop. */
 	void (*effect)(struct lade_observer *o, const struct lade_effect *effect);
-	/* Permits of a semaphore were taken, or given back (less than 0); 0: it was made. */
+	/* Permits of a semaphore were taken, or given back (less than 0); 0: it was made. May be
+	 * NULL. */
 	void (*permits)(struct lade_observer *o, const void *semaphore, int64_t count);
 	/* An operation is about to be tried: 0, or the -errno with which it fails instead. */
 	int (*fault)(struct lade_observer *o, const char *what);

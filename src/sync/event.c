@@ -74,7 +74,7 @@ static void observe(const struct lade_sem *sem, int64_t count)
 {
 	const struct lade_ctl *ctl = lade_cur;
 
-	if (lade_unlikely(ctl->gate & GATE_OBSERVED))
+	if (lade_unlikely(ctl->gate & GATE_OBSERVED) && ctl->loop->observer->permits)
 		ctl->loop->observer->permits(ctl->loop->observer, sem, count);
 }
 
