@@ -22,7 +22,7 @@ TASKS = [
 ]
 
 # And "lade bt 2": innermost first, each function on a line of its own.
-STACK = r"lade_park_at .*wait_for_frame .*take_pictures .*lade_task_run "
+STACK = r"lade_(park_at|op_wait) .*wait_for_frame .*take_pictures .*lade_task_run "
 
 
 def gdb(program, script, *commands):
