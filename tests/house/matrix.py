@@ -103,9 +103,13 @@ def build(directory, options):
     wanted = []
     run(["ninja", "-C", directory, "build.ninja"])
     if named:
-        listed = subprocess.run(["meson", "introspect", directory, "--tests"], text=True,
-                                stdout=subprocess.PIPE, check=True)
-        wanted = sorted({target.split("@")[0] for t in json.loads(listed.stdout)
+        listed = {what: json.loads(subprocess.run(["meson", "introspect", directory, f"--{what}"],
+                                                  text=True, stdout=subprocess.PIPE,
+                                                  check=True).stdout)
+                  for what in ("tests", "targets")}
+        files = {t["id"]: os.path.relpath(t["filename"][0], directory)
+                 for t in listed["targets"]}
+        wanted = sorted({files[target] for t in listed["tests"]
                          if named & {suite.split(":")[-1] for suite in t["suite"]}
                          for target in t["depends"]})
     run(["ninja", "-C", directory, "-j", str(os.cpu_count()), *wanted])
