@@ -22,7 +22,7 @@ static inline void run_on(const char *backend, void (*body)(void))
 	struct run_body_task task = run_body_task(body);
 	struct lade_loop *loop;
 
-	CHECK_EQ(lade_loop_new(&(struct lade_loop_config){ .backend = backend }, &loop), 0);
+	NEED_EQ(lade_loop_new(&(struct lade_loop_config){ .backend = backend }, &loop), 0);
 	CHECK_EQ(lade_loop_run_at(loop, &task.head, LADE_SITE), 0);
 	lade_loop_free(loop);
 }

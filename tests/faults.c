@@ -35,6 +35,8 @@
 static atomic_bool counting;
 static enum fault_kind kind_now;
 static const char *_Atomic only;	/* the calls of this name are counted, or NULL: all */
+static atomic_long calls;		/* since faults_begin */
+static atomic_long interruptible;	/* those that a signal can interrupt */
 static atomic_long left;		/* calls before the one that fails */
 static const char *_Atomic failed_name; /* the call that was made to fail, or NULL */
 static atomic_int failed_error;		/* its errno */
@@ -45,6 +47,8 @@ void faults_begin(enum fault_kind kind, long n)
 	kind_now = kind;
 	atomic_store(&failed_name, NULL);
 	atomic_store(&failed_error, 0);
+	atomic_store(&calls, 0);
+	atomic_store(&interruptible, 0);
 	atomic_store(&left, n);
 	if (kind == FAULT_ALLOCATE)
 		lade_alloc_fail_at(n);
@@ -64,6 +68,12 @@ bool faults_end(const char **ret_name, int *ret_rc)
 	return *ret_name;
 }
 
+void faults_count(long *ret_calls, long *ret_interruptible)
+{
+	*ret_calls = atomic_load(&calls);
+	*ret_interruptible = atomic_load(&interruptible);
+}
+
 int faults_maps(void)
 {
 	return atomic_load(&maps);
@@ -81,7 +91,11 @@ static int fault(const char *name, int error, bool waits)
 
 	if (one && strcmp(one, name) != 0)
 		return 0;
-	if (!atomic_load(&counting) || (kind_now == FAULT_INTERRUPT && !waits))
+	if (!atomic_load(&counting))
+		return 0;
+	atomic_fetch_add(&calls, 1);
+	atomic_fetch_add(&interruptible, waits);
+	if (kind_now == FAULT_INTERRUPT && !waits)
 		return 0;
 	if (atomic_fetch_sub(&left, 1) != 1)
 		return 0;

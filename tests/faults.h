@@ -28,6 +28,10 @@ void faults_only(const char *name);
  * @ret_rc the -errno that it stands for. */
 bool faults_end(const char **ret_name, int *ret_rc);
 
+/* faults_count - calls since faults_begin, where that was for no allocation: those that can fail,
+ * and those of them that a signal can interrupt. */
+void faults_count(long *ret_calls, long *ret_interruptible);
+
 /* faults_maps - mappings that were made and not given back. */
 int faults_maps(void);
 

@@ -44,9 +44,9 @@ static void lost_body(void)
 
 	loads_done = 0;
 	lade_scope(s, &rc, .policy = LADE_ALL) {
-		CHECK_EQ(square_cache_new(&s, slow_square, NULL, &(struct lade_cache_config){ 0 },
-					  &cache),
-			 0);
+		NEED_EQ(square_cache_new(&s, slow_square, NULL, &(struct lade_cache_config){ 0 },
+					 &cache),
+			0);
 		for (int i = 0; i < 30; i++) {
 			callers[i] = ask_task(cache, 7, 100 * i, 300);
 			lade_start(&s, &callers[i]);
@@ -80,10 +80,10 @@ static void error_body(void)
 
 	loads_done = 0;
 	lade_scope(s, &rc) {
-		CHECK_EQ(square_cache_new(&s, slow_square, NULL,
-					  &(struct lade_cache_config){ .negative_ttl = lade_s(1) },
-					  &cache),
-			 0);
+		NEED_EQ(square_cache_new(&s, slow_square, NULL,
+					 &(struct lade_cache_config){ .negative_ttl = lade_s(1) },
+					 &cache),
+			0);
 		CHECK_EQ(lade_join_all(lade_do(ask, cache, -1, 0, 5000, &a),
 				       lade_do(ask, cache, -1, 10, 5000, &b)),
 			 -EIO);
@@ -111,9 +111,9 @@ static void invalidate_body(void)
 
 	loads_done = 0;
 	lade_scope(s, &rc) {
-		CHECK_EQ(square_cache_new(&s, slow_square, NULL, &(struct lade_cache_config){ 0 },
-					  &cache),
-			 0);
+		NEED_EQ(square_cache_new(&s, slow_square, NULL, &(struct lade_cache_config){ 0 },
+					 &cache),
+			0);
 		one = ask_task(cache, 3, 0, 5000);
 		lade_start(&s, &one);
 		CHECK_EQ(lade_sleep(lade_ms(500)), 0);
@@ -171,7 +171,7 @@ static void many_body(void)
 
 	many_loads = 0;
 	lade_scope(s, &rc) {
-		CHECK_EQ(lade_cache_new(&s, &config, &cache), 0);
+		NEED_EQ(lade_cache_new(&s, &config, &cache), 0);
 		CHECK_EQ(lade_cache_get_many(cache, keys, 4, got), 0);
 		CHECK_EQ(many_loads, 1);
 		CHECK_STR(got[1].value, "b");

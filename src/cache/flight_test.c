@@ -86,7 +86,7 @@ static struct lade_cache *new_cache(struct lade_scope *s, struct lade_cache_conf
 
 	config.load = load;
 	config.drop = drop_value;
-	CHECK_EQ(lade_cache_new(s, &config, &cache), 0);
+	NEED_EQ(lade_cache_new(s, &config, &cache), 0);
 	return cache;
 }
 

@@ -43,7 +43,7 @@ static struct lade_cache *new_cache(struct lade_scope *s, struct lade_cache_conf
 	made = dropped = begun = 0;
 	config.load = load;
 	config.drop = drop_value;
-	CHECK_EQ(lade_cache_new(s, &config, &cache), 0);
+	NEED_EQ(lade_cache_new(s, &config, &cache), 0);
 	return cache;
 }
 

@@ -17,6 +17,7 @@ static struct lade_stacks *stacks_with(const char *guard, uint32_t max)
 		setenv("LADE_GUARD", guard, 1);
 	stacks = lade_stacks_new(max);
 	unsetenv("LADE_GUARD");
+	NEED_EQ(!stacks, false);
 	return stacks;
 }
 

@@ -737,7 +737,7 @@ IN_REAL(more_waits_than_the_kernel_is_asked_for_at_once_all_end)
 	char bytes[WAITS];
 
 	memset(bytes, 'x', sizeof(bytes));
-	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+	NEED_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
 	lade_scope(s, &rc) {
 		for (int i = 0; i < WAITS; i++) {
 			/* Each waits on a descriptor of its own for the same bytes. */
@@ -791,8 +791,8 @@ IN_REAL(a_select_that_names_a_descriptor_several_times_is_chosen_for_once)
 		struct select_both_task a, b;
 		int fds[2], rc = 0;
 
-		CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
-			 0);
+		NEED_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
+			0);
 		fill(fds[0]);
 		a = select_both_task(fds[0]);
 		b = select_both_task(fds[0]);

@@ -37,10 +37,7 @@ static void simulate(const char *seed, const char *settings, void (*function)(vo
 	setenv("LADE_SEED", seed, 1);
 	setenv("LADE_SIM", settings, 1);
 	body = function;
-	if (lade_loop_new(&(struct lade_loop_config){ .backend = "sim" }, &loop) < 0) {
-		CHECK(!"a simulation with these settings");
-		return;
-	}
+	NEED_EQ(lade_loop_new(&(struct lade_loop_config){ .backend = "sim" }, &loop), 0);
 	CHECK_EQ(lade_loop_run_at(loop, &task.head, LADE_SITE), 0);
 	trace = lade_sim_trace_hash(loop);
 	lade_loop_free(loop);

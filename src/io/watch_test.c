@@ -55,6 +55,7 @@ static void read_and_complete(void *arg, unsigned events)
 	char c;
 
 	note(s, events);
+	NEED_EQ(events & POLLNVAL, 0); /* it will not be called again */
 	if (read(s->fd, &c, 1) == 1)
 		lade_complete(&s->op, c);
 	else
@@ -76,7 +77,7 @@ static int wait_for(struct seen *s)
 
 static void open_pipe(int fds[2])
 {
-	CHECK_EQ(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	NEED_EQ(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
 }
 
 static void close_pipe(int fds[2])
@@ -99,9 +100,9 @@ IN_REAL(a_watch_calls_when_its_descriptor_is_ready_and_not_before)
 
 	open_pipe(fds);
 	s.fd = fds[0];
-	CHECK_EQ(lade_watch_open(fds[0], read_and_complete, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_open(fds[0], read_and_complete, &s, &s.watch), 0);
 	pass_turns(3);
-	CHECK_EQ(lade_watch_set(s.watch, POLLIN), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLIN), 0);
 	pass_turns(3);
 	CHECK_EQ(s.calls, 0);
 	CHECK_EQ(write(fds[1], "a", 1), 1);
@@ -122,12 +123,12 @@ IN_REAL(a_watch_calls_again_for_as_long_as_the_event_is_there)
 
 	open_pipe(fds);
 	CHECK_EQ(write(fds[1], "a", 1), 1);
-	CHECK_EQ(lade_watch_open(fds[0], complete_it, &s, &s.watch), 0);
-	CHECK_EQ(lade_watch_set(s.watch, POLLIN), 0);
+	NEED_EQ(lade_watch_open(fds[0], complete_it, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLIN), 0);
 	for (int i = 1; i <= 5; i++)
 		CHECK(wait_for(&s) >= i);
 	calls = s.calls;
-	CHECK_EQ(lade_watch_set(s.watch, 0), 0);
+	NEED_EQ(lade_watch_set(s.watch, 0), 0);
 	CHECK_EQ(lade_sleep(lade_ms(2)), 0);
 	CHECK_EQ(s.calls, calls);
 	lade_watch_close(s.watch);
@@ -140,22 +141,22 @@ IN_REAL(a_watch_tells_only_of_what_is_asked_for_now)
 	int fds[2];
 
 	open_pipe(fds);
-	CHECK_EQ(lade_watch_open(fds[1], complete_it, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_open(fds[1], complete_it, &s, &s.watch), 0);
 	/* The poll for reading is under way when writing is asked for instead. */
-	CHECK_EQ(lade_watch_set(s.watch, POLLIN), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLIN), 0);
 	pass_turns(2);
-	CHECK_EQ(lade_watch_set(s.watch, POLLOUT), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLOUT), 0);
 	CHECK(wait_for(&s) > 0);
 	CHECK_EQ(s.events, POLLOUT);
-	CHECK_EQ(lade_watch_set(s.watch, POLLIN | POLLOUT), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLIN | POLLOUT), 0);
 	CHECK(wait_for(&s) > 0);
 	CHECK_EQ(s.events, POLLOUT);
 	/* The poll for both finds what is not asked for any more. */
-	CHECK_EQ(lade_watch_set(s.watch, POLLIN), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLIN), 0);
 	s.calls = 0;
 	CHECK_EQ(lade_sleep(lade_ms(2)), 0);
 	CHECK_EQ(s.calls, 0);
-	CHECK_EQ(lade_watch_set(s.watch, POLLOUT), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLOUT), 0);
 	CHECK(wait_for(&s) > 0);
 	lade_watch_close(s.watch);
 	close_pipe(fds);
@@ -168,8 +169,8 @@ IN_REAL(a_hang_up_counts_as_all_that_is_asked_for)
 
 	open_pipe(fds);
 	s.fd = fds[0];
-	CHECK_EQ(lade_watch_open(fds[0], read_and_complete, &s, &s.watch), 0);
-	CHECK_EQ(lade_watch_set(s.watch, POLLIN), 0);
+	NEED_EQ(lade_watch_open(fds[0], read_and_complete, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLIN), 0);
 	pass_turns(2);
 	lade_close(fds[1]);
 	CHECK_EQ(wait_for(&s), -ENODATA);
@@ -194,8 +195,8 @@ IN_REAL(a_watch_may_be_closed_in_its_own_callback)
 
 	open_pipe(fds);
 	CHECK_EQ(write(fds[1], "a", 1), 1);
-	CHECK_EQ(lade_watch_open(fds[0], close_itself, &s, &s.watch), 0);
-	CHECK_EQ(lade_watch_set(s.watch, POLLIN), 0);
+	NEED_EQ(lade_watch_open(fds[0], close_itself, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLIN), 0);
 	CHECK_EQ(wait_for(&s), 1);
 	pass_turns(3);
 	CHECK_EQ(s.calls, 1);
@@ -206,7 +207,7 @@ static void set_and_close_itself(void *arg, unsigned events)
 {
 	struct seen *s = arg;
 
-	CHECK_EQ(lade_watch_set(s->watch, POLLIN | POLLOUT), 0);
+	NEED_EQ(lade_watch_set(s->watch, POLLIN | POLLOUT), 0);
 	close_itself(arg, events);
 }
 
@@ -217,8 +218,8 @@ IN_REAL(a_watch_may_be_set_and_then_closed_in_its_own_callback)
 
 	open_pipe(fds);
 	CHECK_EQ(write(fds[1], "a", 1), 1);
-	CHECK_EQ(lade_watch_open(fds[0], set_and_close_itself, &s, &s.watch), 0);
-	CHECK_EQ(lade_watch_set(s.watch, POLLIN), 0);
+	NEED_EQ(lade_watch_open(fds[0], set_and_close_itself, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLIN), 0);
 	CHECK_EQ(wait_for(&s), 1);
 	pass_turns(3);
 	CHECK_EQ(s.calls, 1);
@@ -241,10 +242,10 @@ IN_REAL(a_callback_may_close_another_watch_of_the_same_descriptor)
 	int fds[2];
 
 	open_pipe(fds);
-	CHECK_EQ(lade_watch_open(fds[0], close_other, &first, &first.watch), 0);
-	CHECK_EQ(lade_watch_open(fds[0], complete_it, &second, &first.other), 0);
-	CHECK_EQ(lade_watch_set(first.watch, POLLIN), 0);
-	CHECK_EQ(lade_watch_set(first.other, POLLIN), 0);
+	NEED_EQ(lade_watch_open(fds[0], close_other, &first, &first.watch), 0);
+	NEED_EQ(lade_watch_open(fds[0], complete_it, &second, &first.other), 0);
+	NEED_EQ(lade_watch_set(first.watch, POLLIN), 0);
+	NEED_EQ(lade_watch_set(first.other, POLLIN), 0);
 	CHECK_EQ(write(fds[1], "a", 1), 1);
 	CHECK_EQ(wait_for(&first), 1);
 	CHECK_EQ(lade_sleep(lade_ms(2)), 0);
@@ -261,8 +262,8 @@ IN_REAL(a_watch_that_is_closed_while_the_kernel_has_it_calls_no_more)
 
 	for (int i = 0; i < 200; i++) {
 		open_pipe(fds);
-		CHECK_EQ(lade_watch_open(fds[0], complete_it, &s, &s.watch), 0);
-		CHECK_EQ(lade_watch_set(s.watch, POLLIN), 0);
+		NEED_EQ(lade_watch_open(fds[0], complete_it, &s, &s.watch), 0);
+		NEED_EQ(lade_watch_set(s.watch, POLLIN), 0);
 		pass_turns(i % 3);
 		CHECK_EQ(write(fds[1], "a", 1), 1);
 		/* The event is there, and may be on its way. */
@@ -273,8 +274,8 @@ IN_REAL(a_watch_that_is_closed_while_the_kernel_has_it_calls_no_more)
 	CHECK_EQ(s.calls, 0);
 	/* What the kernel has not let go of yet the loop waits for, when this task has ended. */
 	open_pipe(fds);
-	CHECK_EQ(lade_watch_open(fds[0], complete_it, &s, &s.watch), 0);
-	CHECK_EQ(lade_watch_set(s.watch, POLLIN), 0);
+	NEED_EQ(lade_watch_open(fds[0], complete_it, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLIN), 0);
 	pass_turns(2);
 	lade_watch_close(s.watch);
 	close_pipe(fds);
@@ -294,8 +295,8 @@ IN_REAL(a_cancelled_wait_leaves_the_watch_as_it_is)
 
 	open_pipe(fds);
 	s.fd = fds[0];
-	CHECK_EQ(lade_watch_open(fds[0], read_and_complete, &s, &s.watch), 0);
-	CHECK_EQ(lade_watch_set(s.watch, POLLIN), 0);
+	NEED_EQ(lade_watch_open(fds[0], read_and_complete, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLIN), 0);
 	lade_scope(scope, &rc, .policy = LADE_ALL) {
 		lade_start(&scope, &t);
 		pass_turns(2);
@@ -315,8 +316,8 @@ static void move_on(void *arg, unsigned events)
 	note(s, events);
 	if (events == POLLOUT) {
 		CHECK_EQ(write(s->fd, "x", 1), 1);
-		CHECK_EQ(lade_watch_set(s->watch, 0), 0);
-		CHECK_EQ(lade_watch_set(s->other, POLLIN), 0);
+		NEED_EQ(lade_watch_set(s->watch, 0), 0);
+		NEED_EQ(lade_watch_set(s->other, POLLIN), 0);
 	} else {
 		s->watch = lade_watch_close(s->watch);
 		s->other = lade_watch_close(s->other);
@@ -331,9 +332,9 @@ IN_REAL(callbacks_set_watches_of_other_descriptors)
 
 	open_pipe(fds);
 	s.fd = fds[1];
-	CHECK_EQ(lade_watch_open(fds[1], move_on, &s, &s.watch), 0);
-	CHECK_EQ(lade_watch_open(fds[0], move_on, &s, &s.other), 0);
-	CHECK_EQ(lade_watch_set(s.watch, POLLOUT), 0);
+	NEED_EQ(lade_watch_open(fds[1], move_on, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_open(fds[0], move_on, &s, &s.other), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLOUT), 0);
 	CHECK_EQ(wait_for(&s), 7);
 	CHECK_EQ(s.calls, 2);
 	close_pipe(fds);
@@ -347,7 +348,7 @@ IN_REAL(what_cannot_be_watched_is_refused_at_once_or_told_as_pollnval)
 	CHECK_EQ(lade_watch_open(-1, complete_it, &s, &s.watch), -EBADF);
 	CHECK(!s.watch);
 	open_pipe(fds);
-	CHECK_EQ(lade_watch_open(fds[0], complete_it, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_open(fds[0], complete_it, &s, &s.watch), 0);
 	CHECK_EQ(lade_watch_set(s.watch, POLLPRI), -EINVAL);
 	close_pipe(fds);
 	rc = lade_watch_set(s.watch, POLLIN);
@@ -382,8 +383,8 @@ IN_REAL(a_descriptor_that_goes_while_it_is_watched_is_told_as_pollnval_once)
 	open_pipe(fds);
 	s.fd = fds[0];
 	CHECK_EQ(write(fds[1], "a", 1), 1);
-	CHECK_EQ(lade_watch_open(fds[0], close_descriptor, &s, &s.watch), 0);
-	CHECK_EQ(lade_watch_set(s.watch, POLLIN), 0);
+	NEED_EQ(lade_watch_open(fds[0], close_descriptor, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLIN), 0);
 	CHECK_EQ(wait_for(&s), 2);
 	CHECK_EQ(s.events, POLLNVAL);
 	CHECK_EQ(lade_sleep(lade_ms(2)), 0);
@@ -427,8 +428,8 @@ IN_REAL(hundreds_of_watches_are_told_each_of_its_own)
 	for (int i = 0; i < MANY; i++) {
 		open_pipe(fds[i]);
 		s[i] = (struct seen){ .fd = fds[i][0] };
-		CHECK_EQ(lade_watch_open(fds[i][0], read_and_complete, &s[i], &s[i].watch), 0);
-		CHECK_EQ(lade_watch_set(s[i].watch, POLLIN), 0);
+		NEED_EQ(lade_watch_open(fds[i][0], read_and_complete, &s[i], &s[i].watch), 0);
+		NEED_EQ(lade_watch_set(s[i].watch, POLLIN), 0);
 	}
 	pass_turns(2);
 	for (int i = 0; i < MANY; i += 7) {
@@ -448,7 +449,7 @@ IN_VIRTUAL(the_virtual_clock_has_no_descriptors)
 	int fds[2];
 
 	open_pipe(fds);
-	CHECK_EQ(lade_watch_open(fds[0], complete_it, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_open(fds[0], complete_it, &s, &s.watch), 0);
 	CHECK_EQ(lade_watch_set(s.watch, POLLIN), -EOPNOTSUPP);
 	CHECK(!lade_watch_close(s.watch));
 	CHECK(!lade_watch_close(NULL));
@@ -469,8 +470,8 @@ IN_REAL(a_callback_that_suspends_ends_the_process)
 
 	open_pipe(fds);
 	CHECK_EQ(write(fds[1], "a", 1), 1);
-	CHECK_EQ(lade_watch_open(fds[0], suspend_in_callback, &s, &s.watch), 0);
-	CHECK_EQ(lade_watch_set(s.watch, POLLIN), 0);
+	NEED_EQ(lade_watch_open(fds[0], suspend_in_callback, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLIN), 0);
 	(void)!wait_for(&s);
 }
 
@@ -606,8 +607,8 @@ IN_REAL(an_alarm_that_is_always_due_lets_the_kernel_and_tasks_be_heard)
 	lade_alarm_start(&r.alarm, lade_now());
 	open_pipe(fds);
 	s.fd = fds[0];
-	CHECK_EQ(lade_watch_open(fds[0], read_and_complete, &s, &s.watch), 0);
-	CHECK_EQ(lade_watch_set(s.watch, POLLIN), 0);
+	NEED_EQ(lade_watch_open(fds[0], read_and_complete, &s, &s.watch), 0);
+	NEED_EQ(lade_watch_set(s.watch, POLLIN), 0);
 	CHECK_EQ(write(fds[1], "d", 1), 1);
 	CHECK_EQ(wait_for(&s), 'd');
 	lade_alarm_stop(&r.alarm);

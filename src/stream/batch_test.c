@@ -219,7 +219,7 @@ IN_TASK(no_more_than_ahead_batches_and_the_forming_one_are_read)
 								.ahead = 2 });
 		CHECK_EQ(lade_sleep(lade_ms(100)), 0);
 		CHECK_EQ(script.pulled, 20);
-		CHECK_EQ(num_batch_next(batches, &b), 1);
+		NEED_EQ(num_batch_next(batches, &b), 1);
 		CHECK_EQ(b.len, 10);
 		CHECK_EQ(lade_sleep(lade_ms(100)), 0);
 		CHECK_EQ(script.pulled, 30);
@@ -240,10 +240,10 @@ IN_TASK(a_batch_without_a_number_closes_at_a_million_items)
 	lade_scope(s, &rc) {
 		batches = num_batch(&s, num_from_array(zeros, 1000001),
 				    (struct lade_batch_config){ .linger = lade_s(1) });
-		CHECK_EQ(num_batch_next(batches, &b), 1);
+		NEED_EQ(num_batch_next(batches, &b), 1);
 		CHECK_EQ(b.len, 1000000);
 		CHECK_EQ(b.reason, LADE_BATCH_ITEMS);
-		CHECK_EQ(num_batch_next(batches, &b), 1);
+		NEED_EQ(num_batch_next(batches, &b), 1);
 		CHECK_EQ(b.len, 1);
 		CHECK_EQ(num_batch_next(batches, &b), 0);
 		num_batches_close(batches);
@@ -307,14 +307,14 @@ IN_TASK(the_remainder_is_everything_read_and_not_delivered)
 								.linger = lade_s(1),
 								.ahead = 4 });
 		CHECK_EQ(lade_sleep(lade_ms(1)), 0);
-		CHECK_EQ(num_batch_remainder(batches, &b), 1);
+		NEED_EQ(num_batch_remainder(batches, &b), 1);
 		CHECK_EQ(b.len, 3);
 		CHECK_EQ(b.reason, LADE_BATCH_ITEMS);
-		CHECK_EQ(num_batch_remainder(batches, &b), 1);
+		NEED_EQ(num_batch_remainder(batches, &b), 1);
 		CHECK_EQ(b.len, 2);
 		CHECK_EQ(b.reason, LADE_BATCH_REMAINDER);
 		CHECK_EQ(num_batch_remainder(batches, &b), 0);
-		CHECK_EQ(num_batch_next(batches, &b), 1);
+		NEED_EQ(num_batch_next(batches, &b), 1);
 		CHECK_EQ(b.len, 1);
 		CHECK_EQ(b.items[0], 6);
 		num_batches_close(batches);
@@ -331,7 +331,7 @@ IN_TASK(a_batch_that_a_cancel_interrupts_is_no_batch_but_the_remainder)
 	int rc = 0;
 
 	live = 2;
-	CHECK_EQ(num_channel_new(4, &numbers), 0);
+	NEED_EQ(num_channel_new(4, &numbers), 0);
 	CHECK_EQ(num_send(numbers, 1), 0);
 	CHECK_EQ(num_send(numbers, 2), 0);
 	lade_scope(s, &rc) {
@@ -341,7 +341,7 @@ IN_TASK(a_batch_that_a_cancel_interrupts_is_no_batch_but_the_remainder)
 		lade_cancel(&s);
 	}
 	CHECK_EQ(num_batch_next(batches, &b), -ECANCELED);
-	CHECK_EQ(num_batch_remainder(batches, &b), 1);
+	NEED_EQ(num_batch_remainder(batches, &b), 1);
 	CHECK_EQ(b.reason, LADE_BATCH_REMAINDER);
 	CHECK_EQ(b.len, 2);
 	num_batches_close(batches);
@@ -389,7 +389,7 @@ static void idle_real_body(void)
 								.linger = lade_s(9),
 								.idle = lade_ms(60) });
 		/* 80 ms of waiting for the first item are no pause after it. */
-		CHECK_EQ(num_batch_next(batches, &b), 1);
+		NEED_EQ(num_batch_next(batches, &b), 1);
 		CHECK_EQ(b.len, 3);
 		CHECK_EQ(b.reason, LADE_BATCH_ITEMS);
 		num_batches_close(batches);

@@ -137,7 +137,7 @@ static void check_kept(int fd, const uint32_t *lens, int count, uint32_t line_ma
 	CHECK_EQ(lseek(fd, 0, SEEK_SET), 0);
 	in = lade_lines_of(fd, 0, 1, line_max);
 	for (int i = 0; i < count; i++)
-		CHECK_EQ(lade_line_next(in, &kept[i]), 1);
+		NEED_EQ(lade_line_next(in, &kept[i]), 1);
 	CHECK_EQ(lade_line_next(in, &kept[count]), 0);
 	lade_line_stream_close(in);
 	for (int i = 0; i < count; i++) {

@@ -177,7 +177,7 @@ static void batch_body(void)
 	struct num_channel *ch = NULL;
 	struct seen seen = { 0 };
 
-	CHECK_EQ(num_channel_new(100, &ch), 0);
+	NEED_EQ(num_channel_new(100, &ch), 0);
 	CHECK_EQ(lade_join(lade_do(feed, ch, gaps, 11),
 			   lade_do(collect, ch,
 				   (struct lade_batch_config){ .max_items = 4,
@@ -214,7 +214,7 @@ static void remainder_body(void)
 	int rc = 0;
 
 	dropped = 0;
-	CHECK_EQ(num_channel_new(100, &ch), 0);
+	NEED_EQ(num_channel_new(100, &ch), 0);
 	lade_scope(s, &rc) {
 		in = num_batch(&s, num_from_channel(ch),
 			       (struct lade_batch_config){ .max_items = 10,
@@ -222,14 +222,14 @@ static void remainder_body(void)
 		for (long i = 0; i < 3; i++)
 			CHECK_EQ(num_send(ch, i), 0);
 		CHECK_EQ(lade_within(lade_ms(5), num_batch_next(in, &b)), -ETIME);
-		CHECK_EQ(num_batch_remainder(in, &b), 1);
-		CHECK_EQ(b.len, 3);
+		NEED_EQ(num_batch_remainder(in, &b), 1);
+		NEED_EQ(b.len, 3);
 		CHECK_EQ(b.items[2], 2);
 		CHECK_EQ(b.reason, LADE_BATCH_REMAINDER);
 		CHECK_EQ(num_batch_remainder(in, &b), 0);
 		CHECK_EQ(num_send(ch, 9), 0);
 		num_channel_close(ch);
-		CHECK_EQ(num_batch_next(in, &b), 1);
+		NEED_EQ(num_batch_next(in, &b), 1);
 		CHECK_EQ(b.len, 1);
 		CHECK_EQ(b.items[0], 9);
 		CHECK_EQ(num_batch_next(in, &b), 0);
@@ -310,7 +310,7 @@ static void slow_source_body(void)
 	long n, next = 0;
 	int rc = 0;
 
-	CHECK_EQ(num_channel_new(1, &ch), 0);
+	NEED_EQ(num_channel_new(1, &ch), 0);
 	feeder = feed_slowly_task(ch, 50);
 	lade_scope(s, &rc) {
 		lade_start(&s, &feeder);

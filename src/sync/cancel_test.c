@@ -45,7 +45,7 @@ static void shake(uint32_t capacity, uint64_t seed)
 	int rc = 0, sent = 0, received = 0;
 
 	dropped = 0;
-	CHECK_EQ(num_channel_new(capacity, &ch), 0);
+	NEED_EQ(num_channel_new(capacity, &ch), 0);
 	lade_scope(s, &rc, .policy = LADE_ALL) {
 		for (int i = 0; i < 30; i++) {
 			senders[i] = send_one_task(ch, i);
@@ -86,7 +86,7 @@ IN_TASK(a_receiver_that_was_handed_an_item_returns_it_although_cancelled)
 	struct recv_one_task r;
 	int rc = 0;
 
-	CHECK_EQ(num_channel_new(0, &ch), 0);
+	NEED_EQ(num_channel_new(0, &ch), 0);
 	r = recv_one_task(ch);
 	lade_scope(s, &rc, .policy = LADE_ALL) {
 		lade_start(&s, &r);
@@ -105,7 +105,7 @@ IN_TASK(a_cancelled_receiver_is_out_before_the_next_send_is_granted)
 	struct recv_one_task first, second;
 	int rc = 0;
 
-	CHECK_EQ(num_channel_new(0, &ch), 0);
+	NEED_EQ(num_channel_new(0, &ch), 0);
 	first = recv_one_task(ch);
 	second = recv_one_task(ch);
 	lade_scope(s, &rc, .policy = LADE_ALL) {
@@ -130,8 +130,8 @@ IN_TASK(a_close_tells_all_who_wait_and_leaves_the_items_with_their_senders)
 	int rc = 0;
 
 	dropped = 0;
-	CHECK_EQ(num_channel_new(1, &ch), 0);
-	CHECK_EQ(num_channel_new(1, &full), 0);
+	NEED_EQ(num_channel_new(1, &ch), 0);
+	NEED_EQ(num_channel_new(1, &full), 0);
 	sender = send_one_task(full, 2);
 	reserver = reserve_one_task(full);
 	receiver = recv_one_task(ch);
@@ -162,7 +162,7 @@ IN_TASK(a_commit_after_a_close_still_cannot_fail)
 	struct num_channel *ch = NULL;
 	long n = 0;
 
-	CHECK_EQ(num_channel_new(2, &ch), 0);
+	NEED_EQ(num_channel_new(2, &ch), 0);
 	CHECK_EQ(num_reserve(ch), 0);
 	num_channel_close(ch);
 	num_commit(ch, 7);
@@ -178,7 +178,7 @@ IN_TASK(a_cancelled_reservation_leaves_the_place_to_the_next)
 	long n = 0;
 	int rc = 0;
 
-	CHECK_EQ(num_channel_new(1, &ch), 0);
+	NEED_EQ(num_channel_new(1, &ch), 0);
 	CHECK_EQ(num_send(ch, 1), 0);
 	first = reserve_one_task(ch);
 	second = reserve_one_task(ch);
@@ -207,7 +207,7 @@ IN_TASK(a_channel_has_its_limits)
 	CHECK_EQ(lade_channel_new(8, 8, NULL, &ch), -ENOMEM);
 	lade_alloc_fail_at(0);
 	CHECK(!ch);
-	CHECK_EQ(num_channel_new(0, &none), 0);
+	NEED_EQ(num_channel_new(0, &none), 0);
 	CHECK_EQ(num_reserve(none), -EOPNOTSUPP);
 	num_channel_free(none);
 }
@@ -239,8 +239,8 @@ static void check_select(void (*act)(struct num_channel *in, struct num_channel 
 	int rc = 0, left = 0, got = 0;
 
 	lade_event_init(&event);
-	CHECK_EQ(num_channel_new(4, &in), 0);
-	CHECK_EQ(num_channel_new(1, &out), 0);
+	NEED_EQ(num_channel_new(4, &in), 0);
+	NEED_EQ(num_channel_new(1, &out), 0);
 	CHECK_EQ(num_send(out, 1), 0);
 	t = select_all_task(in, out, &event, 5);
 	lade_scope(s, &rc, .policy = LADE_ALL) {
@@ -327,8 +327,8 @@ IN_TASK(a_select_takes_its_cases_in_order_and_a_fair_one_serves_all)
 	int chosen[2] = { 0, 0 };
 	long n;
 
-	CHECK_EQ(num_channel_new(200, &a), 0);
-	CHECK_EQ(num_channel_new(200, &b), 0);
+	NEED_EQ(num_channel_new(200, &a), 0);
+	NEED_EQ(num_channel_new(200, &b), 0);
 	for (int i = 0; i < 200; i++) {
 		CHECK_EQ(num_send(a, i), 0);
 		CHECK_EQ(num_send(b, i), 0);
@@ -388,8 +388,8 @@ IN_TASK(two_selects_on_both_ends_of_a_channel_meet_once)
 	int rc = 0;
 
 	lade_event_init(&never);
-	CHECK_EQ(num_channel_new(0, &ch), 0);
-	CHECK_EQ(num_channel_new(0, &other), 0);
+	NEED_EQ(num_channel_new(0, &ch), 0);
+	NEED_EQ(num_channel_new(0, &other), 0);
 	taker = select_all_task(ch, other, &never, 5);
 	giver = select_all_task(other, ch, &never, 5);
 	lade_scope(s, &rc, .policy = LADE_ALL) {
@@ -414,7 +414,7 @@ IN_TASK(a_select_has_at_most_twelve_cases_and_passes_a_channels_end_on)
 	CHECK_EQ(lade_select_at(many, 13, false, "here"), -EINVAL);
 	CHECK_EQ(lade_select_at(many, 0, false, "here"), -EINVAL);
 	CHECK_EQ(lade_select_at(many, 12, false, "here"), 0);
-	CHECK_EQ(num_channel_new(0, &ch), 0);
+	NEED_EQ(num_channel_new(0, &ch), 0);
 	num_channel_close(ch);
 	CHECK_EQ(lade_select(lade_after(lade_ms(1)), num_recv_case(ch, &n)), -EPIPE);
 	num_channel_free(ch);

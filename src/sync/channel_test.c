@@ -41,7 +41,7 @@ static void pass(uint32_t capacity)
 	struct number_channel *ch = NULL;
 	long sum = 0;
 
-	CHECK_EQ(number_channel_new(capacity, &ch), 0);
+	NEED_EQ(number_channel_new(capacity, &ch), 0);
 	CHECK_EQ(lade_join(lade_do(send_numbers, ch, 1000, true), lade_do(sum_numbers, ch, &sum)),
 		 0);
 	CHECK_EQ(sum, 499500);
@@ -66,7 +66,7 @@ static void deadline_body(void)
 	struct number_channel *ch = NULL;
 	long n = -1;
 
-	CHECK_EQ(number_channel_new(1, &ch), 0);
+	NEED_EQ(number_channel_new(1, &ch), 0);
 	CHECK_EQ(lade_within(lade_ms(3), number_recv(ch, &n)), -ETIME);
 	CHECK_EQ(n, -1);
 	CHECK_EQ(number_send(ch, 5), 0);
@@ -102,7 +102,7 @@ static void tie_body(void)
 	struct number_channel *ch = NULL;
 	long n = -1;
 
-	CHECK_EQ(number_channel_new(0, &ch), 0);
+	NEED_EQ(number_channel_new(0, &ch), 0);
 	/* The sleep and the deadline are due at the same instant. */
 	CHECK_EQ(lade_join_all(lade_do(recv_within, ch, 5, &n), lade_do(send_at, ch, 5, 9)), 0);
 	CHECK_EQ(n, 9);
@@ -119,7 +119,7 @@ static void reserve_body(void)
 	struct number_channel *ch = NULL;
 	long n;
 
-	CHECK_EQ(number_channel_new(2, &ch), 0);
+	NEED_EQ(number_channel_new(2, &ch), 0);
 	CHECK_EQ(number_reserve(ch), 0);
 	CHECK_EQ(number_send(ch, 1), 0);
 	CHECK_EQ(number_try_send(ch, 2), -EAGAIN);
@@ -149,7 +149,7 @@ static void close_with_a_place(bool wait_first, bool commit)
 	long none;
 	int rc = 0;
 
-	CHECK_EQ(number_channel_new(2, &ch), 0);
+	NEED_EQ(number_channel_new(2, &ch), 0);
 	receiver = sum_numbers_task(ch);
 	CHECK_EQ(number_reserve(ch), 0);
 	lade_scope(s, &rc) {
@@ -226,8 +226,8 @@ static void select_body(void)
 	int rc = 0;
 	long n = 0;
 
-	CHECK_EQ(number_channel_new(1, &a), 0);
-	CHECK_EQ(number_channel_new(1, &b), 0);
+	NEED_EQ(number_channel_new(1, &a), 0);
+	NEED_EQ(number_channel_new(1, &b), 0);
 	CHECK_EQ(select_two(a, b, &n), 2);
 	CHECK_EQ(number_send(b, 8), 0);
 	CHECK_EQ(select_two(a, b, &n), 1);
@@ -313,8 +313,8 @@ static void ready_body(void)
 	struct number_channel *ch = NULL;
 	int fds[2];
 
-	CHECK_EQ(number_channel_new(1, &ch), 0);
-	CHECK_EQ(pipe(fds), 0);
+	NEED_EQ(number_channel_new(1, &ch), 0);
+	NEED_EQ(pipe(fds), 0);
 	CHECK_EQ(lade_select(lade_readable_case(fds[0]), lade_after(lade_ms(2))), 1);
 	CHECK_EQ(lade_select(lade_readable_case(fds[0]), lade_writable_case(fds[1])), 1);
 	CHECK_EQ(number_send(ch, 2), 0);

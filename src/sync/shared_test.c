@@ -297,6 +297,7 @@ ON_CORES(a_thread_that_is_no_core_feeds_tasks)
 	CHECK_EQ(lade_join(lade_on(1, lade_do(sum_numbers, ch, 4, &a)),
 			   lade_do(sum_numbers, ch, 1, &b)),
 		 0);
+	number_shared_channel_close(ch); /* should nobody have taken what is fed */
 	pthread_join(thread, NULL);
 	CHECK_EQ(a + b, 500500);
 	number_shared_channel_free(ch);

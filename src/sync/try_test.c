@@ -16,7 +16,7 @@ IN_TASK(a_try_call_never_suspends)
 	long n = 0;
 	int rc = 0;
 
-	CHECK_EQ(number_channel_new(1, &ch), 0);
+	NEED_EQ(number_channel_new(1, &ch), 0);
 	lade_sem_init(&sem, 1);
 	lade_scope(s, &rc) {
 		lade_start(&s, &other);
@@ -43,7 +43,7 @@ IN_TASK(a_try_call_asks_nothing_of_a_cancelled_task)
 	long n = 0;
 	int rc = 0;
 
-	CHECK_EQ(number_channel_new(1, &ch), 0);
+	NEED_EQ(number_channel_new(1, &ch), 0);
 	lade_scope(s, &rc) {
 		lade_cancel(&s);
 		CHECK_EQ(number_try_send(ch, 5), 0);
@@ -62,7 +62,7 @@ IN_TASK(a_commit_succeeds_in_a_cancelled_task_and_inside_no_suspend)
 	long n = 0;
 	int rc = 0;
 
-	CHECK_EQ(number_channel_new(1, &ch), 0);
+	NEED_EQ(number_channel_new(1, &ch), 0);
 	CHECK_EQ(number_reserve(ch), 0);
 	lade_scope(s, &rc) {
 		lade_cancel(&s);
@@ -151,7 +151,7 @@ IN_TASK(an_item_goes_to_the_receiver_that_waits_and_a_later_cancel_does_not_lose
 	struct receives_task a = { 0 };
 	int rc = 0;
 
-	CHECK_EQ(number_channel_new(1, &ch), 0);
+	NEED_EQ(number_channel_new(1, &ch), 0);
 	a = receives_task(ch);
 	lade_scope(s, &rc) {
 		lade_start(&s, &a);
@@ -170,7 +170,7 @@ IN_TASK(a_cancelled_sender_keeps_its_item_and_the_next_one_is_served)
 	long n = 0;
 	int rc = 0;
 
-	CHECK_EQ(number_channel_new(1, &ch), 0);
+	NEED_EQ(number_channel_new(1, &ch), 0);
 	CHECK_EQ(number_try_send(ch, 1), 0);
 	a = sends_task(ch, 2);
 	b = sends_task(ch, 3);

@@ -329,6 +329,14 @@ static void copy_node(struct copier *c, int node, int parent)
 		copy_node(c, kid, at);
 }
 
+/* Whether it is done in sequence with others. */
+static bool is_statement(const struct program *p, int node)
+{
+	int kind = p->nodes[node].kind;
+
+	return kind != STOPPING && kind != CLEANUP && !program_is_task(p, node);
+}
+
 /* Whether a kid may stand where it stands. */
 static bool is_in_place(const struct program *p, int node)
 {
@@ -336,7 +344,8 @@ static bool is_in_place(const struct program *p, int node)
 
 	switch (parent < 0 ? TASK : p->nodes[parent].kind) {
 	case DEFER:
-		return kind == CLEANUP || p->nodes[parent].first != node;
+		return p->nodes[parent].first == node ? kind == CLEANUP :
+						       is_statement(p, node);
 	case SELECT:
 		return kind == SEND || kind == RECV || kind == AWAIT || kind == SLEEP ||
 		       kind == STOPPING;
@@ -354,8 +363,7 @@ static bool is_in_place(const struct program *p, int node)
 	case RACE_OK_TASK:
 		return program_is_task(p, node);
 	default:
-		return kind != STOPPING && kind != CLEANUP &&
-		       (parent < 0 || !program_is_task(p, node));
+		return parent < 0 || is_statement(p, node);
 	}
 }
 

@@ -571,14 +571,21 @@ static bool body_failed(const struct model *m, int scope, int rc)
 /* 2.2: the daemons, once nobody else is left. */
 void scope_looks(struct model *m, int scope)
 {
+	uint64_t age = m->age, after;
+
 	m->frames[scope].look = false;
 	if (m->frames[scope].live)
 		return;
 	for (int i = 0; i < m->p->count; i++) {
 		const struct task *t = &m->tasks[i];
 
-		if (t->scope == scope && t->state != TASK_IS_LAZY && t->state != TASK_HAS_ENDED)
-			ask(m, i, HARD, LADE_REASON_PARENT);
+		if (t->scope != scope || t->state == TASK_IS_LAZY || t->state == TASK_HAS_ENDED)
+			continue;
+		after = m->age;
+		m->age = age; /* all are asked at once: whose budget is over first is free */
+		ask(m, i, HARD, LADE_REASON_PARENT);
+		if (m->age < after)
+			m->age = after;
 	}
 }
 
