@@ -252,7 +252,7 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(voi
 
 /* Names */
 
-static int fake_count;
+static atomic_int fake_count;
 static bool fake_gated;
 static sem_t gate;
 static atomic_int at_gate;
@@ -263,7 +263,7 @@ void faults_names(int count, bool gated)
 		sem_init(&gate, 0, 0);
 		atomic_store(&at_gate, 0);
 	}
-	fake_count = count;
+	atomic_store(&fake_count, count);
 	fake_gated = gated;
 }
 
@@ -277,17 +277,20 @@ int faults_at_gate(void)
 	return atomic_load(&at_gate);
 }
 
+/* The name in each fake address: it is freed perhaps long after others are asked for. */
+static char fake_name[] = "fake";
+
 /* One address of an answer, with room for what it points at. */
 struct fake {
 	struct addrinfo info;
 	struct sockaddr_in address;
 };
 
-static void fake_answer(struct addrinfo **ret)
+static void fake_answer(int count, struct addrinfo **ret)
 {
-	struct fake *all = calloc((size_t)fake_count, sizeof(*all));
+	struct fake *all = calloc((size_t)count, sizeof(*all));
 
-	for (int i = 0; i < fake_count; i++) {
+	for (int i = 0; i < count; i++) {
 		all[i].address = (struct sockaddr_in){
 			.sin_family = AF_INET,
 			.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)i),
@@ -296,7 +299,8 @@ static void fake_answer(struct addrinfo **ret)
 			.ai_family = AF_INET,
 			.ai_addr = (struct sockaddr *)&all[i].address,
 			.ai_addrlen = sizeof(all[i].address),
-			.ai_next = i + 1 < fake_count ? &all[i + 1].info : NULL,
+			.ai_canonname = fake_name,
+			.ai_next = i + 1 < count ? &all[i + 1].info : NULL,
 		};
 	}
 	*ret = &all->info;
@@ -309,6 +313,8 @@ int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo
 int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
 		       struct addrinfo **ret)
 {
+	int count = atomic_load(&fake_count);
+
 	if (fault("getaddrinfo", ENOMEM, false))
 		return EAI_MEMORY;
 	if (fake_gated) {
@@ -316,9 +322,9 @@ int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo
 		while (sem_wait(&gate) < 0)
 			;
 	}
-	if (!fake_count)
+	if (!count)
 		return __real_getaddrinfo(host, port, hints, ret);
-	fake_answer(ret);
+	fake_answer(count, ret);
 	return 0;
 }
 
@@ -326,7 +332,7 @@ void __real_freeaddrinfo(struct addrinfo *list);
 void __wrap_freeaddrinfo(struct addrinfo *list);
 void __wrap_freeaddrinfo(struct addrinfo *list)
 {
-	if (fake_count)
+	if (list->ai_canonname == fake_name)
 		free(list); /* its address is that of the block */
 	else
 		__real_freeaddrinfo(list);
