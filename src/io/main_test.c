@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* main_test.c - a process of one task: its exit status, its signals, its stack. */
 
+#include <lade/cores.h>
 #include <lade/main.h>
+#include <lade/scope.h>
 
 #include "run.h"
 
@@ -128,6 +130,27 @@ static void a_stack_overflow_ends_the_process_and_names_the_task_and_its_start(v
 	run_app(digs);
 }
 
+LADE_TASK_VOID(digs)
+
+static int digs_elsewhere(void)
+{
+	struct digs_task there = digs_task();
+	struct lade_on_task sent = lade_on_task(1, &there);
+	int rc = 0;
+
+	lade_scope(s, &rc) {
+		lade_start(&s, &sent);
+		rc = lade_wait(&sent);
+	}
+	return rc;
+}
+
+static void a_stack_overflow_on_another_core_is_named_too(void)
+{
+	setenv("LADE_CORES", "2", 1);
+	run_app(digs_elsewhere);
+}
+
 static int reads_nothing(void)
 {
 	const volatile int *nothing = NULL;
@@ -151,6 +174,7 @@ int main(void)
 	TAP(a_third_signal_ends_the_process_although_the_loop_hangs);
 	TAP_DIES(a_stack_overflow_ends_the_process_and_names_the_task_and_its_start,
 		 "misuse: task app, started at");
+	TAP_DIES(a_stack_overflow_on_another_core_is_named_too, "misuse: task digs, started at");
 	TAP(another_fault_is_left_to_the_system);
 	return tap_done();
 }
