@@ -52,6 +52,7 @@ struct lade_pipe_source {
 	const char *topic;		/* file: its name as written: what positions are kept by */
 	int64_t message_bytes_max;	/* a longer line is rejected */
 	int on_truncate;		/* lade_pipe_on_truncate: what if it is another file */
+	bool follow;			/* file: wait for more at its end, and for new files */
 };
 
 struct lade_pipe_batching {

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <strings.h>
 
 #include <lade/json.h>
@@ -507,14 +508,25 @@ static void check_dead_letter(struct checking *c)
 		       "dead_letter: this is the file that is read");
 }
 
+/* What was read of it is gone: stdin, a FIFO, a terminal. */
+static bool cannot_be_read_again(const struct lade_pipe_config *config)
+{
+	struct stat st;
+
+	if (config->source.kind != LADE_SOURCE_FILE)
+		return true;
+	return stat(config->source.path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
 static void check_exactly_once(struct checking *c)
 {
 	const struct lade_pipe_config *config = c->config;
 
-	if (config->source.kind != LADE_SOURCE_FILE)
-		refuse(c, NULL, 0, "delivery", "exactly_once: standard input cannot be read again"
-		       " after a crash, so nothing can be promised; read a file, or choose"
-		       " at_least_once");
+	if (cannot_be_read_again(config))
+		refuse(c, NULL, 0, "delivery", "exactly_once: %s cannot be read again after a"
+		       " crash, so nothing can be promised; read a file, or choose at_least_once",
+		       config->source.kind == LADE_SOURCE_FILE ? config->source.path
+							       : "standard input");
 	if (config->order != LADE_ORDER_PARTITION)
 		refuse(c, NULL, 0, "order",
 		       "exactly_once moves one offset forward with the rows, so it"
@@ -579,10 +591,16 @@ static void check_all(struct checking *c)
 	check_limits(c);
 	if (config->delivery == LADE_EXACTLY_ONCE)
 		check_exactly_once(c);
-	else if (config->source.kind == LADE_SOURCE_STDIN)
-		note(c, NULL, 0, "source.stdin",
-		     "standard input cannot be read again: after a crash"
-		     " what was read and not yet written is lost (at most once)");
+	else if (cannot_be_read_again(config))
+		note(c, NULL, 0, config->source.kind == LADE_SOURCE_FILE ? "source.file"
+									  : "source.stdin",
+		     "%s cannot be read again: after a crash what was read and not yet written is"
+		     " lost (at most once)", config->source.kind == LADE_SOURCE_FILE
+						     ? config->source.path : "standard input");
+	else if (config->source.follow)
+		note(c, NULL, 0, "source.file.follow",
+		     "at_least_once keeps no offset of a file: each run reads it from its"
+		     " beginning; exactly_once goes on where the last run stopped");
 }
 
 int lade_pipe_config_check(struct lade_pipe_config *config)

@@ -276,8 +276,8 @@ static void what_is_designed_but_not_here_says_so(void)
 	check_complaint("pipeline: p\nsource: { stdin: , format: csv }\nsink: { stdout: }\n",
 			"2:28", later);
 	check_complaint(
-		"pipeline: p\nsource: { file: { path: x, follow: true } }\nsink: { stdout: }\n",
-		"2:36", later);
+		"pipeline: p\nsource: { kafka: { topics: [x] } }\nsink: { stdout: }\n",
+		"2:18", later);
 	check_complaint(HEAD "databases: { d: \"postgres://app@db/app\" }\n", "4:17", later);
 }
 
