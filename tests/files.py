@@ -323,7 +323,74 @@ def many():
                   ended(d.run(), 1, "more than 10000 files match"))
 
 
-TESTS = [by_pattern, one_named_like_a_pattern, as_it_grows, new_ones, rotated,
+CSV = """config: 1
+pipeline: csv
+databases: {{ main: "sqlite:out.db" }}
+source: {{ file: {{ path: in.csv{follow} }}, format: csv{csv} }}
+batch: {{ linger: 5ms, max_messages: {batch} }}
+sink:
+  - sqlite:
+      {{ db: main, table: t, create: true, columns: {{ k: "integer .k", f: "text? .f" }} }}
+delivery: exactly_once
+errors: {{ dead_letter: {{ table: dead }}, max_reject_rate: 100% }}
+"""
+
+
+def csv():
+    def fresh(text, follow="", csv="", batch=500):
+        d.write("p.yaml", CSV.format(follow=follow, csv=csv, batch=batch))
+        d.write("in.csv", text)
+        for name in ("out.db", "out.db-wal", "out.db-shm"):
+            if os.path.exists(f"{d.path}/{name}"):
+                os.unlink(f"{d.path}/{name}")
+
+    with Folder("stdin:", "at_least_once") as d:
+        fresh('k,f\r\n1,x\r\n2,"a, ""b""\nc"\r\n3,\r\n\r\n4,""')
+        complaints = ended(d.run(), 0, "4 messages")
+        if d.rows("f") != ["x", 'a, "b"\nc', None, ""]:
+            complaints.append(str(d.rows("f")))
+        tap.point("records of CSV are messages, also over several lines", complaints)
+        fresh('k,f\n1,x\n2\n3,a"b\n4,\xff\n5,y\n6,"z\n7,\n')
+        complaints = ended(d.run(), 0, "rejected 3")
+        complaints += [] if d.rows() == [1, 4, 5] else [str(d.rows())]
+        reasons = d.rows("reason", "dead")
+        for reason, wanted in zip(reasons, ("1 fields, where", "a quote stands", "none ends it")):
+            complaints += [] if wanted in reason else [reason]
+        lines = d.rows("line", "dead")
+        complaints += [] if lines == [3, 4, 7] else [f"lines: {lines}"]
+        tap.point("bad records are rejected, each with its reason and line", complaints)
+        fresh("1;x\n2;y\n", csv=', csv: { delimiter: ";", header: [k, f] }')
+        tap.point("a delimiter and names may be given", ended(d.run(), 0) + d.wait([1, 2]))
+        fresh("k,k\n1,2\n")
+        tap.point("a header that is none stops it and says what to do",
+                  ended(d.run(), 1, 'two fields of the name "k"', "header: [a, b]"))
+        d.write("p.yaml", CSV.format(follow="", csv=", csv: { delimiter: ab }", batch=5))
+        complaints = ended(d.run(), 78, "a delimiter is one byte")
+        d.write("p.yaml", CSV.format(follow="", csv=", csv: { header: [a, a] }", batch=5))
+        complaints += ended(d.run(), 78, "two fields of the name")
+        tap.point("what no CSV can be is refused", complaints)
+        fresh("k,f\n" + "".join(f'{k},"{k}\n"\n' for k in range(20000)), batch=50)
+        complaints = []
+        for _ in range(5):
+            p = d.start()
+            time.sleep(0.08)
+            p.kill()
+            p.communicate()
+        complaints = ended(d.run(), 0) + d.wait(range(20000))
+        complaints += [] if d.rows("f")[-1] == "19999\n" else d.rows("f")[-1:]
+        tap.point("a file of CSV that was left in its middle is read on with its header",
+                  complaints)
+        fresh("k,", follow=", follow: true")
+        p = d.start()
+        for part in ("f\n", "1,x\n2", ',"two', '\nlines', '"\n', "3,y\n"):
+            time.sleep(0.3)
+            d.write("in.csv", part, "a")
+        complaints = d.wait([1, 2, 3]) + stop(p)
+        complaints += [] if d.rows("f") == ["x", "two\nlines", "y"] else [str(d.rows("f"))]
+        tap.point("a followed file of CSV gives a record when it is whole", complaints)
+
+
+TESTS = [csv, by_pattern, one_named_like_a_pattern, as_it_grows, new_ones, rotated,
          rotated_while_it_is_down, compressed, kills_and_rotations, cut, fifos, many]
 
 

@@ -18,6 +18,7 @@
 #include <lade/json.h>
 
 #include "services/pipeline/config_table.h"
+#include "services/pipeline/csv.h"
 #include "services/pipeline/ref.h"
 #include "services/pipeline/url.h"
 
@@ -508,6 +509,26 @@ static void check_dead_letter(struct checking *c)
 		       "dead_letter: this is the file that is read");
 }
 
+static void check_csv(struct checking *c)
+{
+	struct lade_pipe_source *s = &c->config->source;
+	struct lade_pipe_csv *csv = NULL;
+	struct lade_json_error error;
+
+	if (!s->csv_delimiter)
+		s->csv_delimiter = ",";
+	if (strlen(s->csv_delimiter) != 1 || strchr("\"\r\n", *s->csv_delimiter))
+		refuse(c, NULL, 0, "source.csv.delimiter", "a delimiter is one byte, and no quote"
+		       " and no line end");
+	if (s->csv_header.n &&
+	    lade_pipe_csv_names(*s->csv_delimiter, &s->csv_header, &csv, &error) == -EBADMSG)
+		refuse(c, NULL, 0, "source.csv.header", "%s", error.reason);
+	lade_pipe_csv_free(csv);
+	if (s->format != LADE_FORMAT_CSV && s->csv_given)
+		refuse(c, NULL, 0, "source.csv", "csv says how CSV is written, but the format is"
+		       " not csv: source: { format: csv }");
+}
+
 /* What was read of it is gone: stdin, a FIFO, a terminal. */
 static bool cannot_be_read_again(const struct lade_pipe_config *config)
 {
@@ -583,6 +604,7 @@ static void check_all(struct checking *c)
 		       "pipeline: the name must consist of up to 64 letters,"
 		       " digits, _, - and . (not first)");
 	check_databases(c);
+	check_csv(c);
 	for (int i = 0; i < config->n_steps && c->overlay; i++)
 		check_step(c, i);
 	for (int i = 0; i < config->n_sinks; i++)

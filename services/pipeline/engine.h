@@ -15,6 +15,7 @@
 #include <lade/lade.h>
 
 #include "services/pipeline/config.h"
+#include "services/pipeline/csv.h"
 #include "services/pipeline/message.h"
 #include "services/pipeline/position.h"
 
@@ -193,6 +194,8 @@ struct lade_pipe_engine {
 struct lade_pipe_raw {
 	struct lade_line line;	     /* its bytes and its place */
 	struct lade_pipe_lane *lane; /* whose it is */
+	const struct lade_pipe_csv *csv; /* how to read it, if it is CSV; the lane keeps it */
+	char *owned;		     /* its bytes, if not in the line's chunk; from malloc */
 };
 
 void lade_pipe_raw_drop(struct lade_pipe_raw *raw);

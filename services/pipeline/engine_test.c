@@ -131,6 +131,8 @@ static int numbers_try_next(void *self, void *ret_item)
 				    .offset = n->at * GAP,
 				    .next_offset = (n->at + 1) * GAP };
 	raw->lane = &w.lane;
+	raw->csv = NULL;
+	raw->owned = NULL;
 	n->at++;
 	w.read++;
 	if (w.source_us)

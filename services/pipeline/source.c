@@ -18,6 +18,7 @@
 void lade_pipe_raw_drop(struct lade_pipe_raw *raw)
 {
 	lade_line_drop(&raw->line);
+	free(raw->owned);
 }
 
 size_t lade_pipe_raw_weight(const struct lade_pipe_raw *raw)
@@ -89,6 +90,24 @@ void lade_pipe_retry(struct lade_pipe_batch *batch, uint32_t i, const char *form
 		fate->first_us = lade_wall_ns() / 1000;
 }
 
+/* A record's object takes the place of the record, which stays where there is none. */
+static int convert_csv(struct lade_pipe_batch *b, struct lade_pipe_message *msg,
+		       const struct lade_pipe_csv *csv, struct lade_json_error *error)
+{
+	struct lade_json_out out;
+	int rc;
+
+	lade_json_out_init(&out, (size_t)1 << 30);
+	rc = lade_pipe_csv_write(csv, msg->bytes, msg->len, &out, error);
+	if (rc == 0) {
+		msg->bytes = lade_arena_copy(&b->arena, out.data, out.len);
+		msg->len = (uint32_t)out.len;
+		rc = msg->bytes ? 0 : -ENOMEM;
+	}
+	lade_json_out_done(&out);
+	return rc;
+}
+
 /* Makes a message of a line.  Returns 0 or -ENOMEM. */
 static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 		     const struct lade_pipe_raw *raw)
@@ -119,10 +138,12 @@ static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 		lade_pipe_reject(b, i, "source", "the line is empty");
 		return 0;
 	}
-	rc = lade_pipe_message_read(msg, b->shape, m->reader, &b->arena, &error);
+	rc = raw->csv ? convert_csv(b, msg, raw->csv, &error) : 0;
+	if (rc == 0)
+		rc = lade_pipe_message_read(msg, b->shape, m->reader, &b->arena, &error);
 	if (rc == -EBADMSG) {
 		lade_pipe_reject(b, i, "source", "%s at byte %zu%s", error.reason, error.at,
-				 line->number > 1 || *line->text != '[' ? ""
+				 raw->csv || line->number > 1 || *line->text != '[' ? ""
 				 : "; messages are one JSON object a line, as jq -c '.[]' makes"
 				   " them of an array");
 		rc = 0;

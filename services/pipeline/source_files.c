@@ -19,8 +19,9 @@
  * LIMITS  FILES_MAX files match a pattern. A follower looks every POLL_MS whether files have grown
  * and every NAMES_NS for new ones; of a file with another one in its place it waits GRACE_NS for
  * last lines. A last line without a newline is a message, but for a file that is followed: there it
- * is one when the file will not grow any more. */
+ * is one when the file will not grow any more. A header of CSV has at most HEADER_BYTES. */
 
+#include "services/pipeline/csv.h"
 #include "services/pipeline/engine.h"
 
 #include <errno.h>
@@ -39,6 +40,7 @@
 #define POLL_MS 250
 #define NAMES_NS INT64_C(1000000000)
 #define GRACE_NS INT64_C(1000000000)
+#define HEADER_BYTES 65536
 #define TURN 4096 /* lines of a followed file before it is another one's turn */
 
 enum state {
@@ -67,6 +69,11 @@ struct file {
 	int64_t born_ns;		/* when it was made, since 1970; as of open */
 	int64_t after_ns;		/* when the one before it was made; 0: not known */
 	bool cluster_is_final;		/* enough was read: its identity changes no more */
+	struct lade_pipe_csv *csv;	/* its header, if it is CSV and has been read */
+	char *record;			/* lines of a record that is not whole, or NULL */
+	size_t record_len;
+	struct lade_line record_first;	/* the first of them; without text */
+	bool record_too_long;		/* it is: its rest is left out */
 	int64_t left_ns;		/* since when another one has its name; 0: none has */
 };
 
@@ -97,6 +104,8 @@ static bool follows(const struct source *s)
 static struct file *file_free(struct file *f)
 {
 	if (f) {
+		lade_pipe_csv_free(f->csv);
+		free(f->record);
 		free(f->path);
 		free(f->topic);
 		free(f);
@@ -424,15 +433,80 @@ static int read_from(struct source *s, struct file *f)
 	return f->lines ? 0 : -ENOMEM;
 }
 
+static int header_fails(struct source *s, const struct file *f, const struct lade_json_error *e)
+{
+	return lade_pipe_fail(s->engine, LADE_EXIT_FAILED,
+			      "%s: %s at byte %zu; source: { csv: { header: [a, b] } } gives names "
+			      "to a file without a header", f->path, e->reason, e->at);
+}
+
+static int take_header(struct source *s, struct file *f, const char *text, size_t len)
+{
+	struct lade_json_error error;
+	int rc = lade_pipe_csv_new(*s->engine->config->source.csv_delimiter, text, len, &f->csv,
+				   &error);
+
+	return rc == -EBADMSG ? header_fails(s, f, &error) : rc;
+}
+
+/* A header that is read for itself: too much for a task's stack. */
+struct header {
+	int fd;
+	char text[HEADER_BYTES];
+};
+
+/* Reads the header of a file that is read on in its middle. */
+static int read_header(void *arg)
+{
+	struct header *l = arg;
+	int64_t n = lade_file_read(l->fd, l->text, sizeof(l->text), 0);
+	bool within = false;
+
+	for (int64_t i = 0; i < n; i++) {
+		within ^= l->text[i] == '"';
+		if (l->text[i] == '\n' && !within)
+			return (int)(i && l->text[i - 1] == '\r' ? i - 1 : i);
+	}
+	return n < 0 ? (int)n : -ENODATA;
+}
+
+static int header_again(struct source *s, struct file *f)
+{
+	struct header *header = malloc(sizeof(*header));
+	int rc = header ? 0 : -ENOMEM;
+
+	if (header) {
+		header->fd = f->fd;
+		rc = lade_blocking(read_header, header);
+	}
+	if (rc >= 0)
+		rc = take_header(s, f, header->text, (size_t)rc);
+	free(header);
+	return rc;
+}
+
+/* The names of the fields: the configuration's, or, behind the first line, the file's. */
+static int begin_csv(struct source *s, struct file *f, int64_t offset)
+{
+	const struct lade_pipe_source *c = &s->engine->config->source;
+	struct lade_json_error error;
+
+	if (c->format != LADE_FORMAT_CSV || f->csv)
+		return 0;
+	if (c->csv_header.n == 0)
+		return offset ? header_again(s, f) : 0;
+	return lade_pipe_csv_names(*c->csv_delimiter, &c->csv_header, &f->csv, &error);
+}
+
 static int begin_at(struct source *s, struct file *f, int64_t offset)
 {
-	int rc = 0;
+	int rc = begin_csv(s, f, offset);
 
 	f->offset = offset;
 	f->numbered = offset == 0;
 	f->number = 1;
 	f->state = f->state == IS_NEW ? IS_READ : f->state;
-	if (offset)
+	if (rc == 0 && offset)
 		rc = lade_file_seek(f->fd, offset);
 	if (rc == 0)
 		rc = read_from(s, f);
@@ -707,23 +781,130 @@ static int wait_and_look(struct source *s)
 
 /* Reading */
 
-/* Gives a line, unless it has no end yet.  Returns 1 or -EAGAIN. */
-static int give(struct source *s, struct file *f, struct lade_pipe_raw *raw)
+/* Keeps a line of a record that is not whole.  Returns -EAGAIN or -ENOMEM. */
+static int keep_line(struct source *s, struct file *f, struct lade_line *line)
+{
+	size_t max = (size_t)s->engine->config->source.message_bytes_max;
+	char *record = f->record;
+
+	if (!record)
+		f->record_first = *line;
+	if (f->record_len + line->len + 1 > max || line->too_long)
+		f->record_too_long = true;
+	else
+		record = realloc(record, f->record_len + line->len + 1);
+	if (!record && !f->record_too_long)
+		return -ENOMEM;
+	if (!record) /* the very first line is too long already */
+		record = malloc(1);
+	if (!f->record_too_long) {
+		memcpy(record + f->record_len, line->text, line->len);
+		f->record_len += line->len;
+		record[f->record_len++] = '\n';
+	}
+	f->record = record;
+	lade_line_drop(line);
+	return record ? -EAGAIN : -ENOMEM;
+}
+
+/* The lines that were kept, as one. */
+static void take_record(struct file *f, struct lade_pipe_raw *raw, int64_t next_offset)
+{
+	raw->owned = f->record;
+	raw->line = (struct lade_line){ .text = f->record,
+					.len = (uint32_t)(f->record_len ? f->record_len - 1 : 0),
+					.too_long = f->record_too_long,
+					.ended = true,
+					.number = f->record_first.number,
+					.offset = f->record_first.offset,
+					.next_offset = next_offset };
+	f->record = NULL;
+	f->record_len = 0;
+	f->record_too_long = false;
+}
+
+/* What was read of a record is read again from its first line on. */
+static void forget_record(struct file *f)
+{
+	struct lade_pipe_raw raw;
+
+	if (!f->record)
+		return;
+	take_record(f, &raw, 0);
+	lade_pipe_raw_drop(&raw);
+}
+
+/* Does the record go on behind this line?  While one is kept, it does so far. */
+static bool goes_on(const struct source *s, const struct file *f, const struct lade_line *line)
+{
+	return lade_pipe_csv_quotes(*s->engine->config->source.csv_delimiter, f->record,
+				    line->text, line->len);
+}
+
+/* Makes records of lines, and takes the first one for the header.
+ * Returns 1: *raw is a record; -EAGAIN: it goes on in the next line, or was none; < 0. */
+static int join(struct source *s, struct file *f, struct lade_pipe_raw *raw)
 {
 	struct lade_line *line = &raw->line;
+	const int64_t next_offset = line->next_offset;
+	bool within = goes_on(s, f, line);
+	int rc;
 
-	if (!line->ended && follows(s) && f->state == IS_READ && S_ISREG(f->st.st_mode)) {
+	/* What has grown too long is ended by the next line, lest a lone quote takes all. */
+	if (f->record_too_long)
+		within = false;
+	if (!f->record && line->len == 0) {
 		lade_line_drop(line);
 		return -EAGAIN;
 	}
+	if (f->record || within) {
+		rc = keep_line(s, f, line);
+		if (rc != -EAGAIN || within)
+			return rc;
+		take_record(f, raw, next_offset);
+	}
+	if (f->csv)
+		return 1;
+	f->offset = next_offset;
+	f->number = line->number + 1;
+	rc = take_header(s, f, line->text, line->len);
+	lade_pipe_raw_drop(raw);
+	if (rc == 0)
+		rc = lade_pipe_lane_take(&f->lane, 0, next_offset, 0,
+					 &(struct lade_pipe_segment){ 0 });
+	return rc < 0 ? rc : -EAGAIN;
+}
+
+static int give_whole(struct source *s, struct file *f, struct lade_pipe_raw *raw)
+{
+	struct lade_line *line = &raw->line;
+
 	raw->lane = &f->lane;
-	s->engine->stats.bytes_read += line->next_offset - line->offset;
+	raw->csv = f->csv;
+	s->engine->stats.bytes_read += line->next_offset - f->offset;
 	f->offset = line->next_offset;
 	f->number = line->number + 1;
 	if (!f->numbered)
 		line->number = 0;
 	s->in_turn++;
 	return 1;
+}
+
+/* Gives a line.  Returns 1; -EAGAIN: it is none yet, but its record's; -ENODATA: it has no end yet,
+ * and is there again when it has; < 0. */
+static int give(struct source *s, struct file *f, struct lade_pipe_raw *raw)
+{
+	int rc = 1;
+
+	raw->owned = NULL;
+	if (!raw->line.ended && follows(s) && f->state == IS_READ && S_ISREG(f->st.st_mode)) {
+		lade_line_drop(&raw->line);
+		forget_record(f);
+		return -ENODATA;
+	}
+	if (s->engine->config->source.format == LADE_FORMAT_CSV)
+		rc = join(s, f, raw);
+	return rc == 1 ? give_whole(s, f, raw) : rc;
 }
 
 /* Begins a file if it is its turn.  Returns 0 or < 0; the list may have changed. */
@@ -809,12 +990,31 @@ static int files_try_next(void *self, void *ret_item)
 {
 	struct source *s = self;
 	struct lade_pipe_raw *raw = ret_item;
+	int rc = -EAGAIN;
 
 	if (is_stopped(s))
 		return 0;
-	if (!has_turn(s) || lade_line_try_next(s->current->lines, &raw->line) != 1)
-		return -EAGAIN;
-	return give(s, s->current, raw);
+	while (rc == -EAGAIN && has_turn(s)) {
+		if (lade_line_try_next(s->current->lines, &raw->line) != 1)
+			break;
+		rc = give(s, s->current, raw);
+	}
+	return rc == -ENODATA ? -EAGAIN : rc;
+}
+
+/* A file has come to its end. A record that is not whole there is one, unless the file grows. */
+static int give_last(struct source *s, struct file *f, struct lade_pipe_raw *raw)
+{
+	int64_t end = f->record ? f->record_first.offset + (int64_t)f->record_len : 0;
+
+	if (!f->record)
+		return -ENODATA;
+	if (follows(s) && f->state == IS_READ && S_ISREG(f->st.st_mode)) {
+		forget_record(f);
+		return -ENODATA;
+	}
+	take_record(f, raw, f->record_too_long ? f->st.st_size : end);
+	return give_whole(s, f, raw);
 }
 
 /* A line that is not in memory.  Returns 1; -EAGAIN: none, go on; 0: stopped; < 0. */
@@ -830,8 +1030,9 @@ static int read_line(struct source *s, struct file *f, struct lade_pipe_raw *raw
 	rc = lade_line_next(f->lines, &raw->line);
 	if (rc < 0)
 		return failed(s, f, rc);
-	if (rc == 1 && give(s, f, raw) == 1)
-		return 1;
+	rc = rc == 1 ? give(s, f, raw) : give_last(s, f, raw);
+	if (rc != -ENODATA)
+		return rc;
 	rc = at_end(s, f);
 	return rc < 0 ? rc : -EAGAIN;
 }
