@@ -375,8 +375,17 @@ static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,
 
 	*item = NULL;
 	b->reader = e->readers[--e->n_readers];
-	for (int i = 0; rc == 0 && i < e->n_stages; i++)
+	if (e->show)
+		lade_pipe_show_read(e, b);
+	for (int i = 0; rc == 0 && i < e->n_stages; i++) {
+		uint64_t calls = e->stages[i].calls;
+		int64_t began_ns = lade_now().mono_ns;
+
 		rc = run_stage(&e->stages[i], b);
+		if (rc == 0 && e->show)
+			lade_pipe_show_step(&e->stages[i], b, calls,
+					    lade_now().mono_ns - began_ns);
+	}
 	e->readers[e->n_readers++] = b->reader;
 	b->reader = NULL;
 	if (rc < 0) {
@@ -506,7 +515,7 @@ static int write_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const
 		       uint32_t n)
 {
 	struct lade_pipe_outlet *last = e->keeper ? e->keeper : e->letters_in;
-	int rc = check_rejected(e, group, n);
+	int rc = e->show ? 0 : check_rejected(e, group, n);
 
 	/* Any sink may reject: what has the dead letters, and the offsets, comes behind all. */
 	for (int i = 0; rc == 0 && i < e->n_outlets; i++)

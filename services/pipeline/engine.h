@@ -155,6 +155,8 @@ struct lade_pipe_engine {
 	FILE *log;			/* where the engine speaks */
 	bool live;			/* a line that is rewritten: a terminal */
 	bool quiet;			/* no summary */
+	FILE *show;			/* where each step is shown, and nothing is written; or NULL */
+	uint64_t read_max;		/* messages after which reading ends; 0: there is no end */
 	const struct lade_pipe_parts *parts; /* what the kinds of the configuration stand for */
 	struct lade_scope *scope;	/* parent of what must outlive a batch: loads of caches */
 	struct lade_http *http;		/* made when a step needs it */
@@ -249,6 +251,20 @@ struct lade_pipe_engine *lade_pipe_engine_free(struct lade_pipe_engine *engine);
  * Suspends: yes.  Threads: inside a task only. */
 lade_suspends int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live,
 				bool quiet, int *ret_exit);
+
+/* lade_pipe_try - shows @n messages of a pipeline behind each of its steps, and writes nothing.
+ *
+ * @out gets what is shown, @log what goes wrong. Returns as lade_pipe_run() does.
+ * Suspends: yes.  Threads: inside a task only. */
+lade_suspends int lade_pipe_try(const struct lade_pipe_config *config, uint32_t n, FILE *out,
+				FILE *log, int *ret_exit);
+
+/* lade_pipe_show_read, lade_pipe_show_step - show a batch in engine->show, as it was read and behind
+ * a step. */
+void lade_pipe_show_read(const struct lade_pipe_engine *engine,
+			 const struct lade_pipe_batch *batch);
+void lade_pipe_show_step(const struct lade_pipe_stage *stage, const struct lade_pipe_batch *batch,
+			 uint64_t calls_before, int64_t took_ns);
 
 /* lade_pipe_connect - opens everything a pipeline needs, and closes it again; it makes no file and
  * no table, and changes none.

@@ -83,6 +83,7 @@ struct source {
 	struct file *current;		/* that is read, or was read last */
 	const char *pattern;		/* NULL: one name */
 	uint32_t n_files;
+	uint64_t given;			/* messages, in all */
 	uint32_t in_turn;		/* lines of the current one since the turn began */
 	int64_t names_ns;		/* when names were looked for last */
 	bool said_none;			/* that there is no file yet */
@@ -90,8 +91,10 @@ struct source {
 
 static bool is_stopped(const struct source *s)
 {
+	const struct lade_pipe_engine *e = s->engine;
+
 	/* Not lade_stopping(): that is also true inside a batch's deadline that has passed. */
-	return s->engine->stop_reading.set || s->engine->failed;
+	return e->stop_reading.set || e->failed || (e->read_max && s->given >= e->read_max);
 }
 
 static bool follows(const struct source *s)
@@ -887,6 +890,7 @@ static int give_whole(struct source *s, struct file *f, struct lade_pipe_raw *ra
 	if (!f->numbered)
 		line->number = 0;
 	s->in_turn++;
+	s->given++;
 	return 1;
 }
 
