@@ -155,7 +155,7 @@ struct lade_pipe_engine {
 	FILE *log;			/* where the engine speaks */
 	bool live;			/* a line that is rewritten: a terminal */
 	bool quiet;			/* no summary */
-	FILE *show;			/* where each step is shown, and nothing is written; or NULL */
+	FILE *show;			/* where each step is shown and nothing written; or NULL */
 	uint64_t read_max;		/* messages after which reading ends; 0: there is no end */
 	const struct lade_pipe_parts *parts; /* what the kinds of the configuration stand for */
 	struct lade_scope *scope;	/* parent of what must outlive a batch: loads of caches */
@@ -259,8 +259,8 @@ lade_suspends int lade_pipe_run(const struct lade_pipe_config *config, FILE *log
 lade_suspends int lade_pipe_try(const struct lade_pipe_config *config, uint32_t n, FILE *out,
 				FILE *log, int *ret_exit);
 
-/* lade_pipe_show_read, lade_pipe_show_step - show a batch in engine->show, as it was read and behind
- * a step. */
+/* lade_pipe_show_read, lade_pipe_show_step - show a batch in engine->show, as it was read and
+ * behind a step. */
 void lade_pipe_show_read(const struct lade_pipe_engine *engine,
 			 const struct lade_pipe_batch *batch);
 void lade_pipe_show_step(const struct lade_pipe_stage *stage, const struct lade_pipe_batch *batch,

@@ -2,9 +2,9 @@
 /* try.c - real messages through the steps of a pipeline, each step shown, nothing written.
  *
  * DESIGN
- * The engine runs as ever, but for what would leave a trace: it opens no sink and no dead letter, so
- * nothing is written and no offset is read or moved. Batches go one after the other, and behind each
- * step all messages of the batch are shown as they are then. */
+ * The engine runs as ever, but for what would leave a trace: it opens no sink and no dead letter,
+ * so nothing is written and no offset is read or moved. Batches go one after the other, and behind
+ * each step all messages of the batch are shown as they are then. */
 
 #include "services/pipeline/engine.h"
 
