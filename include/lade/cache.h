@@ -54,7 +54,8 @@ struct lade_cache_config {
 	/* Loads one value: 0 and load->value, or -errno. Runs in a task of the cache's scope, on
 	 * the core of the caller that began it. */
 	int (*load)(void *arg, const struct lade_cache_key *key, struct lade_cache_load *load);
-	/* Loads several at once and sets loads[i].rc; NULL: they are loaded one by one. */
+	/* Loads several at once and sets loads[i].rc; NULL: they are loaded one by one. One of
+	 * the two may be missing. */
 	int (*load_many)(void *arg, const struct lade_cache_key *keys,
 			 struct lade_cache_load *loads, size_t count);
 	void *arg;			 /* handed to both */

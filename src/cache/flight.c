@@ -555,6 +555,17 @@ static void give_turn(struct lade_cache *c)
 		lade_sem_release(&c->turns, 1);
 }
 
+static int load_one(const struct lade_cache_config *config, const struct lade_cache_key *key,
+		    struct lade_cache_load *load)
+{
+	int rc;
+
+	if (config->load)
+		return config->load(config->arg, key, load);
+	rc = config->load_many(config->arg, key, load, 1);
+	return rc < 0 ? rc : load->rc;
+}
+
 static int run_load(struct flight *f, struct lade_cache_load *load)
 {
 	struct lade_cache *c = f->cache;
@@ -563,7 +574,7 @@ static int run_load(struct flight *f, struct lade_cache_load *load)
 
 	if (rc < 0)
 		return rc;
-	rc = c->config.load(c->config.arg, &key, load);
+	rc = load_one(&c->config, &key, load);
 	give_turn(c);
 	return rc;
 }
