@@ -16,6 +16,7 @@
 
 #define POINTS_MAX 4096	 /* in one run; what comes after is not explored, and said */
 #define EFFECTS_MAX 1024 /* remembered of one run */
+#define ITEMS_MAX 1024	 /* of channels, remembered of one run */
 #define TASKS_MAX 1024	 /* remembered of one run */
 #define EVENTS_KEPT 30	 /* shown with a finding */
 #define EVENT_BYTES 160
@@ -65,6 +66,14 @@ struct effect {
 	const char *site; /* of the call that was told so */
 	uintptr_t pcs[FRAMES_KEPT]; /* the stack then */
 	uint32_t pcs_len;
+};
+
+/* An item that was taken out of a channel, or put into one. */
+struct item {
+	uint64_t hash;	  /* of its bytes */
+	bool is_sent;	  /* it was put in */
+	const char *site; /* of the call */
+	const char *task; /* name of who did it */
 };
 
 /* An injection. */
@@ -138,11 +147,13 @@ struct outcome {
 	const char *permit_site; /* where the latest of them was taken */
 	uint32_t fds_open;     /* at the end */
 	char fd_site[96];      /* where one of them was opened */
-	uint32_t effects_len, points_len;
+	uint32_t effects_len, points_len, items_len;
+	char channel_text[TEXT_BYTES]; /* a channel that lost or doubled an item, or "" */
 	char swallowed[TEXT_BYTES]; /* a task that swallowed its cancel, or "" */
 	struct event events[EVENTS_KEPT];
 	uint64_t events_len;	    /* so far; the last ones are kept */
 	struct effect effects[EFFECTS_MAX];
+	struct item items[ITEMS_MAX];
 	struct point points[POINTS_MAX]; /* of the undisturbed run only */
 };
 
@@ -227,6 +238,28 @@ uint64_t explore_state(void);
  * -1, having said why: it cannot be explored. */
 int explore_scenario(const struct lade_scenario *scenario, const struct settings *settings,
 		     struct totals *totals);
+
+/* items.c */
+
+/* explore_items_begin - a run begins: nothing is known of any channel. */
+void explore_items_begin(void);
+
+/* explore_channel - a channel was made.  Returns its number, 0: it is not looked at. */
+uint32_t explore_channel(void *channel, void (*left)(void *channel), bool is_own,
+			 const char *site);
+
+/* explore_item - what has become of items of a channel; @by: the body's task that did it, or
+ * NULL. */
+void explore_item(struct outcome *out, uint32_t channel, enum lade_item_fate fate,
+		  const void *items, uint32_t item_bytes, uint32_t len,
+		  const struct lade_ctl *by, const char *site);
+
+/* explore_items_end - the run has ended: counts what is left in channels; says what is wrong. */
+void explore_items_end(struct outcome *out);
+
+/* explore_find_lost_item - whether a trial has lost an item that was on its way; says which. */
+bool explore_find_lost_item(const struct outcome *undisturbed, const struct outcome *trial,
+			    char *text, size_t len);
 
 /* report.c */
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* explore_test.c - each thing that the explorer finds, and that it finds nothing else. */
 
+#include "core/witness.h"
 #include "explore/explore_priv.h"
 #include "tap.h"
 
+#include <lade/channel.h>
 #include <lade/cores.h>
 #include <lade/event.h>
 #include <lade/io.h>
@@ -574,6 +576,181 @@ LADE_EXPLORE(fails_in_the_middle)
 	return rc;
 }
 
+LADE_CHANNEL(coin, long)
+
+static struct coin_channel *purse, *till;
+
+static int fill_purse(struct lade_scope *world)
+{
+	int rc = coin_channel_new(4, &purse);
+
+	(void)world;
+	if (rc == 0)
+		rc = coin_channel_new(4, &till);
+	for (long coin = 1; coin <= 2 && rc == 0; coin++)
+		rc = coin_try_send(purse, coin);
+	return rc;
+}
+
+static void lose_purse(void)
+{
+	coin_channel_free(purse);
+	coin_channel_free(till);
+}
+
+LADE_EXPLORE(drops_a_coin, .setup = fill_purse, .teardown = lose_purse)
+{
+	long coin;
+	int rc = coin_recv(purse, &coin);
+
+	return rc == 0 ? coin_send(till, coin) : rc;
+}
+
+LADE_EXPLORE(puts_the_coin_back, .setup = fill_purse, .teardown = lose_purse)
+{
+	long coin;
+	int rc = coin_recv(purse, &coin);
+
+	if (rc == 0 && (rc = coin_send(till, coin)) < 0)
+		(void)!coin_try_send(purse, coin);
+	return rc;
+}
+
+LADE_EXPLORE(eats_the_coin, .setup = fill_purse, .teardown = lose_purse)
+{
+	long coin;
+	int rc = coin_recv(purse, &coin);
+
+	return rc == 0 ? lade_sleep(lade_ms(1)) : rc;
+}
+
+/* Two tasks receive into one place. */
+static long one_pocket;
+
+static int take_into_the_pocket(void)
+{
+	return coin_recv(till, &one_pocket);
+}
+LADE_TASK_VOID(take_into_the_pocket)
+
+static int pay_two(void)
+{
+	int rc = lade_sleep(lade_ms(1));
+
+	for (long coin = 1; coin <= 2 && rc == 0; coin++)
+		rc = coin_try_send(till, coin);
+	return rc;
+}
+LADE_TASK_VOID(pay_two)
+
+LADE_EXPLORE(has_one_pocket, .setup = fill_purse, .teardown = lose_purse)
+{
+	return lade_join(lade_do(take_into_the_pocket), lade_do(take_into_the_pocket),
+			 lade_do(pay_two));
+}
+
+/* A channel of one's own make, which tells as lade's do. Its receive takes the item and waits then;
+ * its send, cancelled, has put the item in. */
+static struct homemade {
+	struct lade_witness witness;
+	long items[8];
+	int len;
+} homemade;
+
+static void homemade_left(void *channel)
+{
+	struct homemade *h = channel;
+
+	lade_witness_tell(&h->witness, ITEM_LEFT, h->items, (uint32_t)h->len);
+}
+
+static int make_homemade(struct lade_scope *world)
+{
+	(void)world;
+	homemade = (struct homemade){ .len = 0 };
+	homemade.witness = lade_witness_of(&homemade, sizeof(long), homemade_left);
+	return 0;
+}
+
+static int homemade_send(long item)
+{
+	int rc;
+
+	homemade.items[homemade.len++] = item;
+	rc = lade_sleep(lade_us(1));
+	if (rc == 0)
+		lade_witness_tell(&homemade.witness, ITEM_SENT, &item, 1);
+	return rc;
+}
+
+static int homemade_recv(long *ret)
+{
+	long item;
+	int rc;
+
+	if (!homemade.len)
+		return -EAGAIN;
+	item = homemade.items[--homemade.len];
+	rc = lade_sleep(lade_us(1));
+	if (rc < 0)
+		return rc;
+	lade_witness_tell(&homemade.witness, ITEM_RECEIVED, &item, 1);
+	*ret = item;
+	return 0;
+}
+
+LADE_EXPLORE(has_a_channel_that_loses, .setup = make_homemade)
+{
+	long item;
+
+	homemade.items[homemade.len++] = 7;
+	lade_witness_tell(&homemade.witness, ITEM_SENT, &homemade.items[homemade.len - 1], 1);
+	return homemade_recv(&item);
+}
+
+LADE_EXPLORE(has_a_channel_that_doubles, .setup = make_homemade)
+{
+	return homemade_send(7);
+}
+
+/* More channels than are looked at, the last of which loses. */
+LADE_EXPLORE(has_many_channels)
+{
+	int rc = 0;
+
+	for (int i = 0; i < 1100 && rc == 0; i++) {
+		struct coin_channel *one = NULL;
+
+		rc = coin_channel_new(1, &one);
+		if (rc == 0)
+			rc = coin_try_send(one, i);
+		coin_channel_free(one);
+	}
+	return rc < 0 ? rc : lade_sleep(lade_ms(1));
+}
+
+static int fill_many(struct lade_scope *world)
+{
+	int rc = coin_channel_new(ITEMS_MAX + 10, &purse);
+
+	(void)world;
+	if (rc == 0)
+		rc = coin_channel_new(ITEMS_MAX + 10, &till);
+	for (long coin = 0; coin < ITEMS_MAX && rc == 0; coin++)
+		rc = coin_try_send(purse, coin);
+	return rc;
+}
+
+LADE_EXPLORE(moves_many_coins, .setup = fill_many, .teardown = lose_purse)
+{
+	long coin;
+	int rc = 0;
+
+	while (rc == 0 && coin_try_recv(purse, &coin) == 0)
+		rc = coin_try_send(till, coin);
+	return rc < 0 ? rc : lade_sleep(lade_ms(1));
+}
+
 /* Runs the explorer as a program; its output is in @said. */
 static char said[65536];
 
@@ -688,6 +865,40 @@ static void a_permit_that_is_not_given_back_is_a_leak(void)
 	CHECK(says("LEAK"));
 	CHECK(says("1 permits were taken and not given back"));
 	CHECK_EQ(EXPLORE(WORD("keeps_a_permit_of_its_own")), 0);
+}
+
+static void an_item_that_is_taken_and_not_put_in_again_is_lost(void)
+{
+	CHECK_EQ(EXPLORE(WORD("drops_a_coin")), 1);
+	CHECK(says("LOST ITEM"));
+	CHECK(says("undisturbed, it is put into one again"));
+	CHECK(says("coin_recv, in body"));
+	CHECK_EQ(EXPLORE(WORD("puts_the_coin_back")), 0);
+	CHECK_EQ(EXPLORE(WORD("eats_the_coin")), 0);
+}
+
+static void an_item_that_a_channel_loses_or_doubles_is_found(void)
+{
+	CHECK_EQ(EXPLORE(WORD("has_a_channel_that_loses")), 1);
+	CHECK(says("LOST ITEM"));
+	CHECK(says("2 items were sent, 1 were received and 0 were left in it"));
+	CHECK_EQ(EXPLORE(WORD("has_a_channel_that_doubles")), 1);
+	CHECK(says("DOUBLED ITEM"));
+	CHECK(says("1 items were sent, 0 were received and 2 were left in it"));
+}
+
+static void two_who_receive_into_one_place_lose_an_item_undisturbed(void)
+{
+	CHECK_EQ(EXPLORE(WORD("has_one_pocket")), 1);
+	CHECK(says("but not the same ones"));
+	CHECK(says("although nothing was cancelled"));
+}
+
+static void of_more_channels_and_items_than_the_limits_the_first_are_looked_at(void)
+{
+	CHECK_EQ(EXPLORE(WORD("has_many_channels"), WORD("--mode"), WORD("before")), 0);
+	CHECK_EQ(EXPLORE(WORD("moves_many_coins"), WORD("--mode"), WORD("before")), 0);
+	CHECK(says("only the first 1024 items"));
 }
 
 static void a_second_run_that_ends_otherwise_is_a_change(void)
@@ -954,6 +1165,10 @@ int main(void)
 	TAP(who_says_that_it_handles_its_cancel_does_not_swallow_it);
 	TAP(a_descriptor_that_stays_open_is_a_leak);
 	TAP(a_permit_that_is_not_given_back_is_a_leak);
+	TAP(an_item_that_is_taken_and_not_put_in_again_is_lost);
+	TAP(an_item_that_a_channel_loses_or_doubles_is_found);
+	TAP(two_who_receive_into_one_place_lose_an_item_undisturbed);
+	TAP(of_more_channels_and_items_than_the_limits_the_first_are_looked_at);
 	TAP(a_second_run_that_ends_otherwise_is_a_change);
 	TAP(a_crash_is_found_and_named);
 	TAP(an_invariant_that_breaks_is_found);

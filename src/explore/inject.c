@@ -323,6 +323,8 @@ static bool begin(const struct injection *injection, const struct lade_ctl *ctl)
 	memcpy(job->out, explore_outcome(),
 	       offsetof(struct outcome, effects) +
 		       explore_outcome()->effects_len * sizeof(struct effect));
+	memcpy(job->out->items, explore_outcome()->items,
+	       explore_outcome()->items_len * sizeof(struct item));
 	explore_write_to(job->out);
 	lseek(job->said, 0, SEEK_SET);
 	dup2(job->said, STDERR_FILENO);
@@ -734,13 +736,15 @@ static int explore_apart(void)
 /* What is wrong although nothing was disturbed.  Returns the number of findings. */
 static int judge_undisturbed(const struct outcome *a)
 {
-	if (!a->fds_open)
-		return 0;
-	printf("\nFINDING in %s (%s): LEAK\n"
-	       "  %u descriptors are open at the end, although nothing was cancelled; one was "
-	       "opened at %s\n",
-	       now.scenario->name, now.scenario->site, a->fds_open, a->fd_site);
-	return 1;
+	if (*a->channel_text)
+		printf("\nFINDING in %s (%s): %s  although nothing was cancelled\n",
+		       now.scenario->name, now.scenario->site, a->channel_text);
+	if (a->fds_open)
+		printf("\nFINDING in %s (%s): LEAK\n"
+		       "  %u descriptors are open at the end, although nothing was cancelled; one "
+		       "was opened at %s\n",
+		       now.scenario->name, now.scenario->site, a->fds_open, a->fd_site);
+	return (*a->channel_text != 0) + (a->fds_open != 0);
 }
 
 int explore_scenario(const struct lade_scenario *scenario, const struct settings *settings,
@@ -782,6 +786,10 @@ int explore_scenario(const struct lade_scenario *scenario, const struct settings
 	if (a->effects_len == EFFECTS_MAX)
 		printf("%s: only the first %d things that are done outside are compared\n",
 		       scenario->name, EFFECTS_MAX);
+	if (a->items_len == ITEMS_MAX)
+		printf("%s: only the first %d items that are taken out of channels or put into "
+		       "them are compared\n",
+		       scenario->name, ITEMS_MAX);
 	totals->trials += now.tally->trials;
 	totals->points += a->points_len;
 	totals->covered += coverage * a->points_len;

@@ -137,6 +137,12 @@ bool explore_judge(const struct outcome *a, const struct outcome *b,
 		snprintf(text, len, "SWALLOWED CANCEL\n  %s\n", b->swallowed);
 		return true;
 	}
+	if (*b->channel_text && !*a->channel_text) {
+		snprintf(text, len, "%s", b->channel_text);
+		return true;
+	}
+	if (cancelled && !overrun && explore_find_lost_item(a, b, text, len))
+		return true;
 	if (effects && !options->asks_again)
 		*ret_paid = find_lost(a, b, text, len);
 	if (effects && !*ret_paid)

@@ -470,6 +470,22 @@ static void permits(struct lade_observer *o, const void *semaphore, int64_t coun
 		at.out->permit_site = known_of(lade_cur)->site;
 }
 
+static uint32_t channel(struct lade_observer *o, void *made, void (*left)(void *channel))
+{
+	(void)o;
+	return explore_channel(made, left, is_of_body(lade_cur), known_of(lade_cur)->site);
+}
+
+static void item(struct lade_observer *o, uint32_t number, enum lade_item_fate fate,
+		 const void *items, uint32_t item_bytes, uint32_t count)
+{
+	const struct lade_ctl *ctl = lade_cur->loop && is_of_body(lade_cur) ? lade_cur : NULL;
+
+	(void)o;
+	explore_item(at.out, number, fate, items, item_bytes, count, ctl,
+		     ctl ? known_of(ctl)->site : NULL);
+}
+
 static void effect(struct lade_observer *o, const struct lade_effect *e)
 {
 	struct outcome *out = at.out;
@@ -609,8 +625,11 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 					      .ended = ended,
 					      .effect = effect,
 					      .permits = permits,
+					      .channel = channel,
+					      .item = item,
 					      .fault = fault,
 					      .too_late = too_late };
+	explore_items_begin();
 	at.scenario = scenario;
 	at.out = ret;
 	at.inject = inject;
@@ -622,6 +641,7 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 	at.loop->observer = &at.observer;
 	at.loop->gate = GATE_OBSERVED;
 	lade_loop_run_at(at.loop, &task.head, scenario->site);
+	explore_items_end(at.out);
 	at.out->trace_hash = lade_sim_trace_hash(at.loop);
 	at.out->fds_open = lade_sim_open_fds(at.loop, at.out->fd_site, sizeof(at.out->fd_site));
 	if (at.out->fds_open && !*at.out->fd_site)
