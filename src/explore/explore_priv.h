@@ -17,6 +17,7 @@
 #define POINTS_MAX 4096	 /* in one run; what comes after is not explored, and said */
 #define EFFECTS_MAX 1024 /* remembered of one run */
 #define ITEMS_MAX 1024	 /* of channels, remembered of one run */
+#define SITES_MAX 1024	 /* places where a run allocates memory */
 #define TASKS_MAX 1024	 /* remembered of one run */
 #define EVENTS_KEPT 30	 /* shown with a finding */
 #define EVENT_BYTES 160
@@ -76,6 +77,12 @@ struct item {
 	const char *task; /* name of who did it */
 };
 
+/* Blocks of memory that are live at the end, of one place where they were allocated. */
+struct kept {
+	uint64_t hash; /* of the frames then */
+	uint32_t live; /* blocks */
+};
+
 /* An injection. */
 struct injection {
 	enum when when;
@@ -125,6 +132,7 @@ struct event {
 struct outcome {
 	bool finished;	       /* the end was reached */
 	bool refused;	       /* too many calls */
+	bool memory_full;      /* too much memory to look at all */
 	int rc[2];	       /* of the body's runs */
 	int invariant_rc;
 	int setup_rc;
@@ -150,10 +158,16 @@ struct outcome {
 	uint32_t effects_len, points_len, items_len;
 	char channel_text[TEXT_BYTES]; /* a channel that lost or doubled an item, or "" */
 	char swallowed[TEXT_BYTES]; /* a task that swallowed its cancel, or "" */
+	uint32_t kept_len;	    /* of @kept */
+	uint32_t leaked_blocks;	    /* of memory that nothing points to, more than undisturbed */
+	size_t leaked_bytes;	    /* in one of them */
+	const char *leaked_task;    /* name of the task that allocated it */
+	struct effect leaked;	    /* where that was */
 	struct event events[EVENTS_KEPT];
 	uint64_t events_len;	    /* so far; the last ones are kept */
 	struct effect effects[EFFECTS_MAX];
 	struct item items[ITEMS_MAX];
+	struct kept kept[SITES_MAX];	 /* of the undisturbed run only */
 	struct point points[POINTS_MAX]; /* of the undisturbed run only */
 };
 
@@ -195,6 +209,9 @@ struct lade_loop *explore_loop(void);
 /* explore_inside - whether a task belongs to the body, in its first run. */
 bool explore_inside(const struct lade_ctl *ctl);
 
+/* explore_of_body - whether a task belongs to the body, in one of its two runs. */
+bool explore_of_body(const struct lade_ctl *ctl);
+
 /* explore_outcome - where this process writes; a trial writes elsewhere than the explorer. */
 struct outcome *explore_outcome(void);
 void explore_write_to(struct outcome *outcome);
@@ -234,6 +251,9 @@ uint64_t explore_state(void);
 
 /* inject.c */
 
+/* explore_undisturbed - the run that trials are compared with. */
+const struct outcome *explore_undisturbed(void);
+
 /* explore_scenario - explores one scenario and adds to the totals.  Returns the number of findings;
  * -1, having said why: it cannot be explored. */
 int explore_scenario(const struct lade_scenario *scenario, const struct settings *settings,
@@ -260,6 +280,23 @@ void explore_items_end(struct outcome *out);
 /* explore_find_lost_item - whether a trial has lost an item that was on its way; says which. */
 bool explore_find_lost_item(const struct outcome *undisturbed, const struct outcome *trial,
 			    char *text, size_t len);
+
+/* memory.c */
+
+/* explore_memory_begin - a run begins: what is allocated from here on is looked at. */
+void explore_memory_begin(void);
+
+/* explore_memory_keep - the undisturbed run has ended: keeps what is live. */
+void explore_memory_keep(struct outcome *out);
+
+/* explore_memory_grew - whether more is live at some place than undisturbed: worth a look. */
+bool explore_memory_grew(const struct outcome *undisturbed);
+
+/* explore_memory_judge - the last of a run: which of that nothing points to any more. */
+void explore_memory_judge(const struct outcome *undisturbed, struct outcome *out);
+
+/* explore_memory_full - whether a limit was reached, so that nothing is said of memory. */
+bool explore_memory_full(void);
 
 /* report.c */
 

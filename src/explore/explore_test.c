@@ -751,6 +751,113 @@ LADE_EXPLORE(moves_many_coins, .setup = fill_many, .teardown = lose_purse)
 	return rc < 0 ? rc : lade_sleep(lade_ms(1));
 }
 
+/* A compiler may leave out what is allocated and freed and not used. */
+static void use(void *mem)
+{
+	__asm__ volatile("" : : "r"(mem) : "memory");
+}
+
+LADE_EXPLORE(leaks_memory)
+{
+	char *buffer = malloc(100);
+	int rc;
+
+	if (!buffer)
+		return -ENOMEM;
+	use(buffer);
+	rc = lade_sleep(lade_ms(1));
+	if (rc < 0)
+		return rc;
+	free(buffer);
+	return 0;
+}
+
+LADE_EXPLORE(leaks_a_channel)
+{
+	struct coin_channel *coins = NULL;
+	int rc = coin_channel_new(2, &coins);
+
+	if (rc == 0)
+		rc = lade_sleep(lade_ms(1));
+	if (rc < 0)
+		return rc;
+	coin_channel_free(coins);
+	return 0;
+}
+
+LADE_EXPLORE(always_leaks_memory)
+{
+	use(strdup("it is LeakSanitizer's to find"));
+	return lade_sleep(lade_ms(1));
+}
+
+/* What was cancelled is remembered, in a list: a node, and a text that only the node points to. */
+static struct note {
+	struct note *next;
+	char *text;
+} *notes;
+
+LADE_EXPLORE(takes_a_note_of_its_cancel)
+{
+	struct note *note;
+	int rc = lade_sleep(lade_ms(1));
+
+	if (rc == 0)
+		return 0;
+	note = calloc(1, sizeof(*note));
+	if (note) {
+		*note = (struct note){ .next = notes, .text = strdup("cancelled") };
+		notes = note;
+	}
+	return rc;
+}
+
+/* It has outgrown its first place when it is lost. */
+LADE_EXPLORE(leaks_what_has_grown)
+{
+	char *buffer = realloc(NULL, 10);
+	int rc = lade_sleep(lade_ms(1));
+
+	use(buffer);
+	if (buffer)
+		buffer = realloc(buffer, 10000);
+	use(buffer);
+	if (rc == 0)
+		rc = lade_sleep(lade_ms(1));
+	if (rc == 0)
+		free(buffer);
+	return rc;
+}
+
+static void *many_blocks[66000];
+
+LADE_EXPLORE(allocates_much)
+{
+	for (size_t i = 0; i < sizeof(many_blocks) / sizeof(*many_blocks); i++)
+		if (!many_blocks[i])
+			many_blocks[i] = malloc(1);
+	return lade_sleep(lade_ms(1));
+}
+
+/* A way down of its own for each number: two calls, eleven deep. */
+static __attribute__((noinline)) void allocate_on_way(int depth, unsigned way)
+{
+	if (depth == 0)
+		many_blocks[way] = malloc(1);
+	else if (way >> (depth - 1) & 1)
+		allocate_on_way(depth - 1, way);
+	else if (allocate_on_way(depth - 1, way), depth > 11) /* never, and a call of its own */
+		abort();
+	use(&depth);
+}
+
+LADE_EXPLORE(allocates_in_many_places)
+{
+	for (unsigned way = 0; way < 2048; way++)
+		allocate_on_way(11, way);
+	return lade_sleep(lade_ms(1));
+}
+
 /* Runs the explorer as a program; its output is in @said. */
 static char said[65536];
 
@@ -899,6 +1006,33 @@ static void of_more_channels_and_items_than_the_limits_the_first_are_looked_at(v
 	CHECK_EQ(EXPLORE(WORD("has_many_channels"), WORD("--mode"), WORD("before")), 0);
 	CHECK_EQ(EXPLORE(WORD("moves_many_coins"), WORD("--mode"), WORD("before")), 0);
 	CHECK(says("only the first 1024 items"));
+}
+
+static void memory_that_nothing_points_to_any_more_is_a_leak(void)
+{
+	CHECK_EQ(EXPLORE(WORD("leaks_memory")), 1);
+	CHECK(says("LEAK"));
+	CHECK(says("1 block of 100 bytes"));
+	CHECK(says("in leaks_memory at "));
+	CHECK_EQ(EXPLORE(WORD("leaks_a_channel")), 1);
+	CHECK(says("memory is not freed"));
+	CHECK(says("in leaks_a_channel at "));
+	CHECK_EQ(EXPLORE(WORD("leaks_what_has_grown")), 1);
+	CHECK(says("1 block of 10000 bytes"));
+}
+
+static void memory_that_is_kept_or_lost_undisturbed_too_is_no_finding(void)
+{
+	CHECK_EQ(EXPLORE(WORD("takes_a_note_of_its_cancel")), 0);
+	CHECK_EQ(EXPLORE(WORD("always_leaks_memory")), 0);
+}
+
+static void of_more_memory_than_the_limits_nothing_is_said(void)
+{
+	CHECK_EQ(EXPLORE(WORD("allocates_much"), WORD("--mode"), WORD("before")), 0);
+	CHECK(says("it allocates too much memory"));
+	CHECK_EQ(EXPLORE(WORD("allocates_in_many_places"), WORD("--mode"), WORD("before")), 0);
+	CHECK(says("it allocates too much memory"));
 }
 
 static void a_second_run_that_ends_otherwise_is_a_change(void)
@@ -1169,6 +1303,9 @@ int main(void)
 	TAP(an_item_that_a_channel_loses_or_doubles_is_found);
 	TAP(two_who_receive_into_one_place_lose_an_item_undisturbed);
 	TAP(of_more_channels_and_items_than_the_limits_the_first_are_looked_at);
+	TAP(memory_that_nothing_points_to_any_more_is_a_leak);
+	TAP(memory_that_is_kept_or_lost_undisturbed_too_is_no_finding);
+	TAP(of_more_memory_than_the_limits_nothing_is_said);
 	TAP(a_second_run_that_ends_otherwise_is_a_change);
 	TAP(a_crash_is_found_and_named);
 	TAP(an_invariant_that_breaks_is_found);

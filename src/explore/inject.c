@@ -82,6 +82,11 @@ static void *shared(size_t bytes)
 	return mem;
 }
 
+const struct outcome *explore_undisturbed(void)
+{
+	return now.undisturbed;
+}
+
 /* The enclosing scopes */
 
 /* One way to end what runs at a point. */
@@ -786,6 +791,9 @@ int explore_scenario(const struct lade_scenario *scenario, const struct settings
 	if (a->effects_len == EFFECTS_MAX)
 		printf("%s: only the first %d things that are done outside are compared\n",
 		       scenario->name, EFFECTS_MAX);
+	if (a->memory_full)
+		printf("%s: it allocates too much memory to say what of it is leaked\n",
+		       scenario->name);
 	if (a->items_len == ITEMS_MAX)
 		printf("%s: only the first %d items that are taken out of channels or put into "
 		       "them are compared\n",

@@ -39,6 +39,7 @@ static struct {
 
 void explore_items_begin(void)
 {
+	memset(at.channels, 0, at.channels_len * sizeof(*at.channels));
 	at.channels_len = 0;
 }
 

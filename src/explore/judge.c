@@ -119,6 +119,17 @@ static bool find_after(const struct outcome *a, const struct outcome *b, bool on
 	return true;
 }
 
+static void say_leaked(const struct outcome *b, char *text, size_t len)
+{
+	snprintf(text, len,
+		 "LEAK\n"
+		 "  memory is not freed, and nothing points to it any more: %u block%s of "
+		 "%zu bytes\n  more than undisturbed\n"
+		 "  allocated by    task %s, after its call at %s\n",
+		 b->leaked_blocks, b->leaked_blocks == 1 ? "" : "s", b->leaked_bytes,
+		 b->leaked_task, b->leaked.site ? b->leaked.site : "its start");
+}
+
 bool explore_judge(const struct outcome *a, const struct outcome *b,
 		   const struct injection *injection, int status,
 		   const struct lade_exploration *options, char *text, size_t len,
@@ -154,5 +165,11 @@ bool explore_judge(const struct outcome *a, const struct outcome *b,
 			 (double)(b->took_ns[0] - a->took_ns[0]) / 1e9);
 		return true;
 	}
-	return find_after(a, b, once, text, len);
+	if (find_after(a, b, once, text, len))
+		return true;
+	if (!b->leaked_blocks)
+		return false;
+	say_leaked(b, text, len);
+	*ret_paid = &b->leaked;
+	return true;
 }

@@ -44,7 +44,8 @@ static struct {
 	void (*inject)(enum when, struct lade_ctl *, uint32_t, const char *);
 	const struct lade_node *root; /* the body's own scope's outer, while it runs */
 	int run;		      /* 0, 1: which; -1: outside the body */
-	bool injected;
+	bool injected;		      /* no more chances: there was one, or the first run is over */
+	bool is_trial;		      /* an injection was made */
 	uint32_t later;		      /* chances until the second injection of a pair; 0: none */
 	bool (*second)(enum when, struct lade_ctl *);
 	int error;		      /* with which the operation fails; 0: it does not */
@@ -161,7 +162,7 @@ static void keep_others(const struct lade_node *node, const struct lade_ctl *dis
 
 void explore_injected(const struct lade_ctl *ctl)
 {
-	at.injected = true;
+	at.injected = at.is_trial = true;
 	lade_sim_untrace(at.loop);
 	at.out->pcs_len = explore_stack(ctl, at.out->pcs);
 	at.out->others_len = at.out->others_left = 0;
@@ -273,6 +274,15 @@ static void count_call(void)
 		return;
 	at.out->refused = true;
 	_exit(1);
+}
+
+bool explore_of_body(const struct lade_ctl *ctl)
+{
+	for (const struct lade_node *n = ctl ? ctl->root : NULL; n && at.root;
+	     n = lade_outer_of(n))
+		if (n == at.root)
+			return at.run >= 0;
+	return false;
 }
 
 /* Only what the body's tasks allocate is counted, and fails. */
@@ -439,16 +449,6 @@ static bool goes_on(const struct lade_effect *e, uint64_t task, uint64_t call)
 	return true;
 }
 
-/* Whether a task belongs to the body, in one of its two runs. */
-static bool is_of_body(const struct lade_ctl *ctl)
-{
-	for (const struct lade_node *n = ctl ? ctl->root : NULL; n && at.root;
-	     n = lade_outer_of(n))
-		if (n == at.root)
-			return at.run >= 0;
-	return false;
-}
-
 /* A semaphore that the body makes goes with it, whatever was taken of it. */
 static bool is_own_sem(const void *semaphore)
 {
@@ -461,7 +461,7 @@ static bool is_own_sem(const void *semaphore)
 static void permits(struct lade_observer *o, const void *semaphore, int64_t count)
 {
 	(void)o;
-	if (!lade_cur->loop || !is_of_body(lade_cur) || is_own_sem(semaphore))
+	if (!lade_cur->loop || !explore_of_body(lade_cur) || is_own_sem(semaphore))
 		return;
 	if (count == 0 && at.own_sems_len < OWN_SEMS_MAX)
 		at.own_sems[at.own_sems_len++] = semaphore;
@@ -473,13 +473,13 @@ static void permits(struct lade_observer *o, const void *semaphore, int64_t coun
 static uint32_t channel(struct lade_observer *o, void *made, void (*left)(void *channel))
 {
 	(void)o;
-	return explore_channel(made, left, is_of_body(lade_cur), known_of(lade_cur)->site);
+	return explore_channel(made, left, explore_of_body(lade_cur), known_of(lade_cur)->site);
 }
 
 static void item(struct lade_observer *o, uint32_t number, enum lade_item_fate fate,
 		 const void *items, uint32_t item_bytes, uint32_t count)
 {
-	const struct lade_ctl *ctl = lade_cur->loop && is_of_body(lade_cur) ? lade_cur : NULL;
+	const struct lade_ctl *ctl = lade_cur->loop && explore_of_body(lade_cur) ? lade_cur : NULL;
 
 	(void)o;
 	explore_item(at.out, number, fate, items, item_bytes, count, ctl,
@@ -494,7 +494,7 @@ static void effect(struct lade_observer *o, const struct lade_effect *e)
 
 	(void)o;
 	/* Only what the body does: the world's own servers are not its business. */
-	if (!is_of_body(ctl) || goes_on(e, ctl->number, known_of(ctl)->calls) ||
+	if (!explore_of_body(ctl) || goes_on(e, ctl->number, known_of(ctl)->calls) ||
 	    out->effects_len == EFFECTS_MAX)
 		return;
 	*kept = (struct effect){ .kind = e->kind,
@@ -605,6 +605,16 @@ static int world(void)
 }
 LADE_TASK_VOID(world)
 
+/* What the simulation keeps goes first, and all that would point to what the code has lost. */
+static void look_for_leaks(void)
+{
+	at.loop = lade_loop_free(at.loop);
+	explore_items_begin();
+	memset(at.own_sems, 0, sizeof(at.own_sems));
+	if (explore_memory_grew(explore_undisturbed()))
+		explore_memory_judge(explore_undisturbed(), at.out);
+}
+
 void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct outcome *ret,
 		 void (*inject)(enum when when, struct lade_ctl *ctl, uint32_t point,
 				const char *call))
@@ -630,6 +640,7 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 					      .fault = fault,
 					      .too_late = too_late };
 	explore_items_begin();
+	explore_memory_begin();
 	at.scenario = scenario;
 	at.out = ret;
 	at.inject = inject;
@@ -646,11 +657,16 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 	at.out->fds_open = lade_sim_open_fds(at.loop, at.out->fd_site, sizeof(at.out->fd_site));
 	if (at.out->fds_open && !*at.out->fd_site)
 		strcpy(at.out->fd_site, "a call of lade_pipe or lade_listen");
+	at.out->memory_full = explore_memory_full();
+	if (!at.inject)
+		explore_memory_keep(at.out);
+	else if (at.is_trial && explore_memory_grew(explore_undisturbed()))
+		look_for_leaks();
 	/* A trial has said all: the kernel gives its memory back quicker than it could itself. */
 	if (at.out != ret) {
 		at.out->finished = true;
 		_exit(0);
 	}
-	lade_loop_free(at.loop);
+	at.loop = lade_loop_free(at.loop);
 	at.out->finished = true;
 }
