@@ -187,6 +187,8 @@ struct lade_observer {
 	 * given them out; also called outside tasks, and of a channel that is no more. */
 	void (*item)(struct lade_observer *o, uint32_t channel, enum lade_item_fate fate,
 		     const void *items, uint32_t item_bytes, uint32_t count);
+	/* A descriptor is closed that is not open. */
+	void (*closed_twice)(struct lade_observer *o);
 	/* An operation is about to be tried: 0, or the -errno with which it fails instead. */
 	int (*fault)(struct lade_observer *o, const char *what);
 	/* Whether a cancel comes too late for what a task waits for, so that it completes; called

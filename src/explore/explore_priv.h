@@ -153,6 +153,12 @@ struct outcome {
 	long allocations;      /* in the first run */
 	int64_t permits;       /* that the body's tasks took and did not give back */
 	const char *permit_site; /* where the latest of them was taken */
+	const char *release_site; /* the latest call before permits were given back */
+	uint32_t closed_twice; /* closes of descriptors that were not open */
+	const char *close_site; /* the call before the latest of them */
+	bool asked;	       /* the body as a whole was asked to end */
+	int64_t asked_ns;      /* when, on the loop's clock */
+	int64_t closing_ns;    /* from then to the end of the body's first run */
 	uint32_t fds_open;     /* at the end */
 	char fd_site[96];      /* where one of them was opened */
 	uint32_t effects_len, points_len, items_len;
@@ -221,6 +227,9 @@ void explore_fail(int error, bool from_now_on);
 
 /* explore_too_late - makes a cancel of what a task waits for come too late: it completes. */
 void explore_too_late(const struct lade_ctl *ctl);
+
+/* explore_asked - the body as a whole is asked to end, now. */
+void explore_asked(void);
 
 /* explore_no_memory - makes the @n-th allocation of the body fail, counted from its beginning. */
 void explore_no_memory(long n);

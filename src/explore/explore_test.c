@@ -10,6 +10,7 @@
 #include <lade/event.h>
 #include <lade/io.h>
 #include <lade/join.h>
+#include <lade/park.h>
 #include <lade/scope.h>
 
 #include <errno.h>
@@ -207,16 +208,18 @@ LADE_EXPLORE(crashes)
 	return 0;
 }
 
+static enum lade_abort_result cannot_tell(struct lade_op *op)
+{
+	(void)op;
+	return LADE_PENDING;
+}
+
 LADE_EXPLORE(hangs)
 {
-	int fds[2], rc = lade_sleep(lade_ms(1));
-	char c;
+	struct lade_op op = LADE_OP("a sign");
+	int rc = lade_sleep(lade_ms(1));
 
-	if (rc < 0 && lade_pipe(fds) == 0)
-		lade_shield(lade_s(1))
-			/* Outside every scope that could end it: the request is here already. */
-			(void)!lade_read(fds[0], &c, 1);
-	return rc;
+	return rc < 0 ? lade_park(&op, cannot_tell) : rc;
 }
 
 LADE_EXPLORE(never_ends)
@@ -231,6 +234,16 @@ LADE_EXPLORE(never_ends)
 LADE_EXPLORE(ends_slowly)
 {
 	int rc = lade_sleep(lade_ms(1));
+
+	if (rc < 0)
+		lade_shield(lade_s(60))
+			(void)!lade_sleep(lade_s(30));
+	return rc;
+}
+
+LADE_EXPLORE(ends_slowly_in_a_long_life)
+{
+	int rc = lade_sleep(lade_s(100));
 
 	if (rc < 0)
 		lade_shield(lade_s(60))
@@ -490,6 +503,44 @@ LADE_EXPLORE(keeps_a_permit, .setup = make_places)
 		return rc;
 	lade_sem_release(&places, 1);
 	return 0;
+}
+
+static void give_the_place_back(void *arg)
+{
+	(void)arg;
+	lade_sem_release(&places, 1);
+}
+
+LADE_EXPLORE(gives_a_permit_back_twice, .setup = make_places)
+{
+	int rc = lade_sem_acquire(&places, 1);
+
+	if (rc < 0)
+		return rc;
+	lade_defer(give_the_place_back, NULL);
+	rc = lade_sleep(lade_ms(1));
+	if (rc < 0)
+		lade_sem_release(&places, 1);
+	return rc;
+}
+
+static void close_it(void *arg)
+{
+	lade_close(*(int *)arg);
+}
+
+LADE_EXPLORE(closes_twice)
+{
+	int fds[2], rc = lade_pipe(fds);
+
+	if (rc < 0)
+		return rc;
+	lade_defer(close_it, &fds[0]);
+	lade_close(fds[1]);
+	rc = lade_sleep(lade_ms(1));
+	if (rc < 0)
+		lade_close(fds[0]);
+	return rc;
 }
 
 /* What it makes itself goes with it. */
@@ -772,6 +823,27 @@ LADE_EXPLORE(leaks_memory)
 	return 0;
 }
 
+static void give_back(void *mem)
+{
+	free(mem);
+}
+
+LADE_EXPLORE(frees_twice)
+{
+	char *buffer = malloc(100);
+	int rc;
+
+	if (!buffer)
+		return -ENOMEM;
+	use(buffer);
+	lade_defer(give_back, buffer);
+	rc = lade_sleep(lade_ms(1));
+	use(&buffer);
+	if (rc < 0)
+		free(buffer);
+	return rc;
+}
+
 LADE_EXPLORE(leaks_a_channel)
 {
 	struct coin_channel *coins = NULL;
@@ -1035,6 +1107,25 @@ static void of_more_memory_than_the_limits_nothing_is_said(void)
 	CHECK(says("it allocates too much memory"));
 }
 
+static void what_a_cleanup_gives_back_a_second_time_is_found(void)
+{
+	CHECK_EQ(EXPLORE(WORD("gives_a_permit_back_twice")), 1);
+	CHECK(says("RELEASED TWICE"));
+	CHECK(says("permits were given back that were not taken"));
+	CHECK_EQ(EXPLORE(WORD("closes_twice")), 1);
+	CHECK(says("RELEASED TWICE"));
+	CHECK(says("a descriptor is closed that is not open"));
+	CHECK_EQ(EXPLORE(WORD("frees_twice"), WORD("--mode"), WORD("parked")), 1);
+	CHECK(says("CRASH"));
+}
+
+static void a_task_that_waits_for_ever_is_found_with_what_it_waits_for(void)
+{
+	CHECK_EQ(EXPLORE(WORD("hangs"), WORD("--mode"), WORD("parked")), 1);
+	CHECK(says("CRASH OR HANG"));
+	CHECK(says("a sign"));
+}
+
 static void a_second_run_that_ends_otherwise_is_a_change(void)
 {
 	CHECK_EQ(EXPLORE(WORD("changes")), 1);
@@ -1072,6 +1163,8 @@ static void what_ends_slowly_is_found(void)
 	CHECK(says("SLOW TO END"));
 	CHECK(says("waited long at  "));
 	CHECK(says("in ends_slowly at "));
+	CHECK_EQ(EXPLORE(WORD("ends_slowly_in_a_long_life"), WORD("--mode"), WORD("parked")), 1);
+	CHECK(says("SLOW TO END\n  30."));
 }
 
 static void a_trial_that_never_ends_is_stopped(void)
@@ -1306,6 +1399,8 @@ int main(void)
 	TAP(memory_that_nothing_points_to_any_more_is_a_leak);
 	TAP(memory_that_is_kept_or_lost_undisturbed_too_is_no_finding);
 	TAP(of_more_memory_than_the_limits_nothing_is_said);
+	TAP(what_a_cleanup_gives_back_a_second_time_is_found);
+	TAP(a_task_that_waits_for_ever_is_found_with_what_it_waits_for);
 	TAP(a_second_run_that_ends_otherwise_is_a_change);
 	TAP(a_crash_is_found_and_named);
 	TAP(an_invariant_that_breaks_is_found);

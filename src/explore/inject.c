@@ -172,6 +172,8 @@ static void make_request(struct target t, const char *site)
 
 	switch (t.what) {
 	case CANCEL:
+		if (is_body(t.node))
+			explore_asked();
 		lade_request(loop, t.node, LEVEL_HARD, LADE_REASON_USER, site, "the explorer");
 		break;
 	case DEADLINE:
@@ -192,6 +194,7 @@ static void make_request(struct target t, const char *site)
 		break;
 	case OVERRUN:
 	default:
+		explore_asked();
 		lade_request(loop, body_of(t.node), LEVEL_HARD, LADE_REASON_USER, site,
 			     "the explorer");
 		if (!(t.node->flags & NODE_OPENED))

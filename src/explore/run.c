@@ -169,6 +169,14 @@ void explore_injected(const struct lade_ctl *ctl)
 	keep_others(at.root, ctl);
 }
 
+void explore_asked(void)
+{
+	if (at.run != 0 || at.out->asked)
+		return;
+	at.out->asked = true;
+	at.out->asked_ns = at.loop->now_ns;
+}
+
 void explore_no_memory(long n)
 {
 	at.allocations_left = n;
@@ -468,6 +476,17 @@ static void permits(struct lade_observer *o, const void *semaphore, int64_t coun
 	at.out->permits += count;
 	if (count > 0)
 		at.out->permit_site = known_of(lade_cur)->site;
+	else
+		at.out->release_site = known_of(lade_cur)->site;
+}
+
+static void closed_twice(struct lade_observer *o)
+{
+	(void)o;
+	if (!lade_cur->loop || !explore_of_body(lade_cur))
+		return;
+	at.out->closed_twice++;
+	at.out->close_site = known_of(lade_cur)->site;
 }
 
 static uint32_t channel(struct lade_observer *o, void *made, void (*left)(void *channel))
@@ -576,6 +595,8 @@ static void run_body(int run)
 		at.out->allocations = LONG_MAX - at.allocations_left;
 	at.allocations_left = 0;
 	at.out->took_ns[run] = lade_now().mono_ns - begun.mono_ns;
+	if (run == 0 && at.out->asked)
+		at.out->closing_ns = at.loop->now_ns - at.out->asked_ns;
 	at.run = -1;
 	/* What the injection made fail for ever works again. */
 	at.error = 0;
@@ -637,6 +658,7 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 					      .permits = permits,
 					      .channel = channel,
 					      .item = item,
+					      .closed_twice = closed_twice,
 					      .fault = fault,
 					      .too_late = too_late };
 	explore_items_begin();
