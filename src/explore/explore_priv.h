@@ -83,6 +83,21 @@ struct kept {
 	uint32_t live; /* blocks */
 };
 
+/* A task that has ended well and left its value unset, or so it seems. */
+struct unset {
+	const char *task; /* its name, or NULL: none */
+	const char *site; /* where it was started */
+	int status;	  /* with which it ended */
+};
+
+/* The value of a task that runs. */
+struct value {
+	void *at;	/* NULL: it has none */
+	uint32_t bytes; /* that are looked at */
+	uint64_t hash;	/* of what was there as the task began */
+	void *before;	/* what was there, if it has been filled */
+};
+
 /* An injection. */
 struct injection {
 	enum when when;
@@ -156,6 +171,7 @@ struct outcome {
 	const char *release_site; /* the latest call before permits were given back */
 	uint32_t closed_twice; /* closes of descriptors that were not open */
 	const char *close_site; /* the call before the latest of them */
+	struct unset unset;    /* the latest such task of the first run */
 	bool asked;	       /* the body as a whole was asked to end */
 	int64_t asked_ns;      /* when, on the loop's clock */
 	int64_t closing_ns;    /* from then to the end of the body's first run */
@@ -306,6 +322,21 @@ void explore_memory_judge(const struct outcome *undisturbed, struct outcome *out
 
 /* explore_memory_full - whether a limit was reached, so that nothing is said of memory. */
 bool explore_memory_full(void);
+
+/* values.c */
+
+/* explore_fill - in the run to come the values of such tasks are filled as they begin. */
+void explore_fill(const struct unset *which);
+
+/* explore_value_starts_here - whether a task that has its turn begins with it. */
+bool explore_value_starts_here(const struct lade_ctl *ctl);
+
+/* explore_value_begins - a task begins: its value as it is then. */
+void explore_value_begins(const struct lade_ctl *ctl, struct value *ret);
+
+/* explore_value_ends - a task ends; sets @ret if it has left its value unset and ended well. */
+void explore_value_ends(const struct lade_ctl *ctl, struct value *value, int status,
+			struct unset *ret);
 
 /* report.c */
 

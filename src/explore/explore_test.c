@@ -930,6 +930,94 @@ LADE_EXPLORE(allocates_in_many_places)
 	return lade_sleep(lade_ms(1));
 }
 
+/* The price, if there is one within 5 ms; when there is none it says that all is well. */
+static int price_if_quick(long *ret)
+{
+	int rc = lade_within(lade_ms(5), lade_sleep(lade_ms(1)));
+
+	if (rc == -ETIME)
+		return 0;
+	if (rc == 0)
+		*ret = 7;
+	return rc;
+}
+LADE_TASK(price_if_quick, long)
+
+LADE_EXPLORE(leaves_its_value_unset)
+{
+	long price = 0;
+
+	return lade_join(lade_do(price_if_quick, &price));
+}
+
+LADE_EXPLORE(leaves_a_named_value_unset)
+{
+	struct price_if_quick_task price = price_if_quick_task();
+
+	return lade_join(&price);
+}
+
+LADE_EXPLORE(leaves_a_value_unset_on_a_core)
+{
+	long price = 0;
+
+	return lade_join(lade_on(1, lade_do(price_if_quick, &price)));
+}
+
+LADE_EXPLORE(spawns_who_leaves_its_value_unset)
+{
+	int rc = 0;
+
+	lade_scope(s, &rc)
+		rc = lade_spawn(&s, price_if_quick_task());
+	return rc;
+}
+
+/* Writes what its caller has put there, too. */
+static int price_or_default(long *ret)
+{
+	int rc = lade_within(lade_ms(5), lade_sleep(lade_ms(1)));
+
+	if (rc == 0 || rc == -ETIME)
+		*ret = 7;
+	return rc == -ETIME ? 0 : rc;
+}
+LADE_TASK(price_or_default, long)
+
+LADE_EXPLORE(writes_what_was_there)
+{
+	long price = 7;
+	int rc = lade_join(lade_do(price_or_default, &price));
+
+	return rc < 0 ? rc : price == 7 ? 0 : -EBADMSG;
+}
+
+/* 1: a price; 0: there are no more. */
+static int next_price(int *left, long *ret)
+{
+	int rc = lade_within(lade_ms(5), lade_sleep(lade_ms(1)));
+
+	if (rc == -ETIME || (rc == 0 && *left == 0))
+		return 0;
+	if (rc < 0)
+		return rc;
+	*ret = --*left;
+	return 1;
+}
+LADE_TASK(next_price, long, (int *, left))
+
+LADE_EXPLORE(ends_without_a_value)
+{
+	int left = 2, rc;
+	long price = -1, sum = 0;
+
+	while ((rc = lade_join(lade_do(next_price, &left, &price))) == 0 && price >= 0) {
+		sum += price;
+		price = -1;
+	}
+	return rc;
+}
+
 /* Runs the explorer as a program; its output is in @said. */
 static char said[65536];
 
@@ -975,6 +1063,18 @@ static bool says(const char *text)
 		return true;
 	printf("# expected '%s' in:\n# %.3000s\n", text, said);
 	return false;
+}
+
+/* The line that replays the latest finding of the output. */
+static void set_replay(void)
+{
+	const char *at = strstr(said, "LADE_REPLAY='");
+	char line[128] = "";
+
+	CHECK(at);
+	if (at)
+		sscanf(at, "LADE_REPLAY='%127[^']", line);
+	setenv("LADE_REPLAY", line, 1);
 }
 
 static void code_that_loses_nothing_has_no_finding(void)
@@ -1124,6 +1224,32 @@ static void a_task_that_waits_for_ever_is_found_with_what_it_waits_for(void)
 	CHECK_EQ(EXPLORE(WORD("hangs"), WORD("--mode"), WORD("parked")), 1);
 	CHECK(says("CRASH OR HANG"));
 	CHECK(says("a sign"));
+}
+
+static void a_task_that_ends_well_and_leaves_its_value_unset_is_found(void)
+{
+	CHECK_EQ(EXPLORE(WORD("leaves_its_value_unset")), 1);
+	CHECK(says("UNSET"));
+	CHECK(says("task price_if_quick, started at "));
+	CHECK(says("ends with 0 and has not written its value"));
+	CHECK(says("in price_if_quick at "));
+	CHECK(says(" 1 findings, coverage 100 %"));
+	set_replay();
+	CHECK_EQ(EXPLORE(WORD("leaves_its_value_unset")), 1);
+	CHECK(says("UNSET"));
+	unsetenv("LADE_REPLAY");
+	CHECK_EQ(EXPLORE(WORD("leaves_a_named_value_unset")), 1);
+	CHECK(says("UNSET"));
+	CHECK_EQ(EXPLORE(WORD("leaves_a_value_unset_on_a_core")), 1);
+	CHECK(says("UNSET"));
+	CHECK_EQ(EXPLORE(WORD("spawns_who_leaves_its_value_unset")), 1);
+	CHECK(says("UNSET"));
+}
+
+static void a_value_that_is_written_as_it_was_or_never_with_that_status_is_no_finding(void)
+{
+	CHECK_EQ(EXPLORE(WORD("writes_what_was_there")), 0);
+	CHECK_EQ(EXPLORE(WORD("ends_without_a_value")), 0);
 }
 
 static void a_second_run_that_ends_otherwise_is_a_change(void)
@@ -1317,18 +1443,6 @@ static void a_budget_bounds_the_runs(void)
 	CHECK(says(" 2 runs"));
 }
 
-/* The line that replays the latest finding of the output. */
-static void set_replay(void)
-{
-	const char *at = strstr(said, "LADE_REPLAY='");
-	char line[128] = "";
-
-	CHECK(at);
-	if (at)
-		sscanf(at, "LADE_REPLAY='%127[^']", line);
-	setenv("LADE_REPLAY", line, 1);
-}
-
 static void what_only_two_cancels_break_is_found_by_pairs_and_replayed(void)
 {
 	CHECK_EQ(EXPLORE(WORD("fails_if_cancelled_twice"), WORD("--pairs"), WORD("0")), 0);
@@ -1401,6 +1515,8 @@ int main(void)
 	TAP(of_more_memory_than_the_limits_nothing_is_said);
 	TAP(what_a_cleanup_gives_back_a_second_time_is_found);
 	TAP(a_task_that_waits_for_ever_is_found_with_what_it_waits_for);
+	TAP(a_task_that_ends_well_and_leaves_its_value_unset_is_found);
+	TAP(a_value_that_is_written_as_it_was_or_never_with_that_status_is_no_finding);
 	TAP(a_second_run_that_ends_otherwise_is_a_change);
 	TAP(a_crash_is_found_and_named);
 	TAP(an_invariant_that_breaks_is_found);

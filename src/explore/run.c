@@ -34,6 +34,7 @@ struct known {
 	bool told;	   /* it was */
 	bool told_before;  /* it was already when it was last told */
 	bool handled;	   /* it says that it knows */
+	struct value value;
 };
 
 static struct {
@@ -302,6 +303,8 @@ static void turn(struct lade_observer *o, struct lade_ctl *ctl)
 	else if (!ctl && at.counting)
 		at.allocations_left = lade_alloc_fail_at(0);
 	at.counting = ctl && at.allocations_left && explore_inside(ctl);
+	if (ctl && explore_value_starts_here(ctl) && explore_inside(ctl))
+		explore_value_begins(ctl, &known_of(ctl)->value);
 }
 
 /* A task that was told of its end and asks for more: it has not looked at the result. */
@@ -432,6 +435,7 @@ static void ended(struct lade_observer *o, struct lade_ctl *ctl, int status)
 		return;
 	k = known_of(ctl);
 	explore_step(ctl, "ends with", NULL, NULL, status);
+	explore_value_ends(ctl, &k->value, status, &at.out->unset);
 	if (k->told && !k->handled && status >= 0 && ctl->root->eff == LEVEL_HARD &&
 	    !*at.out->swallowed)
 		snprintf(at.out->swallowed, TEXT_BYTES,
