@@ -92,7 +92,7 @@ struct unset {
 
 /* The value of a task that runs. */
 struct value {
-	void *at;	/* NULL: it has none */
+	void *at;	/* its place */
 	uint32_t bytes; /* that are looked at */
 	uint64_t hash;	/* of what was there as the task began */
 	void *before;	/* what was there, if it has been filled */
@@ -125,7 +125,11 @@ struct second {
 
 /* A task beside the one that is disturbed, as it was then. */
 struct other {
-	char text[EVENT_BYTES]; /* who it is, and what it does */
+	const char *task;	/* its name */
+	uint64_t number;	/* its */
+	const char *what;	/* for what it waits, or NULL: it does not */
+	const char *site;	/* where it waits */
+	bool is_composite;	/* it has no stack of its own */
 	uintptr_t pcs[FRAMES_KEPT];
 	uint32_t pcs_len;
 };
@@ -331,8 +335,8 @@ void explore_fill(const struct unset *which);
 /* explore_value_starts_here - whether a task that has its turn begins with it. */
 bool explore_value_starts_here(const struct lade_ctl *ctl);
 
-/* explore_value_begins - a task begins: its value as it is then. */
-void explore_value_begins(const struct lade_ctl *ctl, struct value *ret);
+/* explore_value_begins - a task begins: its value as it is then.  Returns whether it has one. */
+bool explore_value_begins(const struct lade_ctl *ctl, struct value *ret);
 
 /* explore_value_ends - a task ends; sets @ret if it has left its value unset and ended well. */
 void explore_value_ends(const struct lade_ctl *ctl, struct value *value, int status,

@@ -1009,12 +1009,10 @@ LADE_TASK(next_price, long, (int *, left))
 LADE_EXPLORE(ends_without_a_value)
 {
 	int left = 2, rc;
-	long price = -1, sum = 0;
+	long price = -1;
 
-	while ((rc = lade_join(lade_do(next_price, &left, &price))) == 0 && price >= 0) {
-		sum += price;
+	while ((rc = lade_join(lade_do(next_price, &left, &price))) == 0 && price >= 0)
 		price = -1;
-	}
 	return rc;
 }
 

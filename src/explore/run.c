@@ -34,7 +34,7 @@ struct known {
 	bool told;	   /* it was */
 	bool told_before;  /* it was already when it was last told */
 	bool handled;	   /* it says that it knows */
-	struct value value;
+	bool has_value;	   /* what is known of its value is in values[] */
 };
 
 static struct {
@@ -60,6 +60,9 @@ static struct {
 	uint32_t own_sems_len;
 	struct known tasks[TASKS_MAX]; /* by number, those of the first run */
 } at;
+
+/* By number, too; apart, so that a run in which no task has a value does not touch it. */
+static struct value values[TASKS_MAX];
 
 struct lade_loop *explore_loop(void)
 {
@@ -129,14 +132,11 @@ static void keep_other(const struct lade_ctl *ctl)
 		return;
 	}
 	out->others_len++;
-	if (ctl->wait)
-		snprintf(other->text, sizeof(other->text), "%s #%llu waits for %s at %s",
-			 ctl->head->type->name, (unsigned long long)ctl->number, ctl->wait->what,
-			 ctl->wait->site);
-	else
-		snprintf(other->text, sizeof(other->text), "%s #%llu is %s",
-			 ctl->head->type->name, (unsigned long long)ctl->number,
-			 ctl->context.sp ? "ready" : "a composite");
+	other->task = ctl->head->type->name;
+	other->number = ctl->number;
+	other->what = ctl->wait ? ctl->wait->what : NULL;
+	other->site = ctl->wait ? ctl->wait->site : NULL;
+	other->is_composite = !ctl->context.sp;
 	other->pcs_len = ctl->wait ? explore_stack(ctl, other->pcs) : 0;
 }
 
@@ -304,7 +304,8 @@ static void turn(struct lade_observer *o, struct lade_ctl *ctl)
 		at.allocations_left = lade_alloc_fail_at(0);
 	at.counting = ctl && at.allocations_left && explore_inside(ctl);
 	if (ctl && explore_value_starts_here(ctl) && explore_inside(ctl))
-		explore_value_begins(ctl, &known_of(ctl)->value);
+		known_of(ctl)->has_value =
+			explore_value_begins(ctl, &values[ctl->number % TASKS_MAX]);
 }
 
 /* A task that was told of its end and asks for more: it has not looked at the result. */
@@ -435,7 +436,9 @@ static void ended(struct lade_observer *o, struct lade_ctl *ctl, int status)
 		return;
 	k = known_of(ctl);
 	explore_step(ctl, "ends with", NULL, NULL, status);
-	explore_value_ends(ctl, &k->value, status, &at.out->unset);
+	if (k->has_value)
+		explore_value_ends(ctl, &values[ctl->number % TASKS_MAX], status,
+				   &at.out->unset);
 	if (k->told && !k->handled && status >= 0 && ctl->root->eff == LEVEL_HARD &&
 	    !*at.out->swallowed)
 		snprintf(at.out->swallowed, TEXT_BYTES,

@@ -77,15 +77,19 @@ static void fill(struct value *v)
 		((unsigned char *)v->at)[i] = pattern(i);
 }
 
-void explore_value_begins(const struct lade_ctl *ctl, struct value *ret)
+bool explore_value_begins(const struct lade_ctl *ctl, struct value *ret)
 {
-	*ret = (struct value){ .at = value_of(ctl->head, &ret->bytes), .bytes = ret->bytes };
-	if (!ret->at)
-		return;
+	uint32_t bytes;
+	void *to = value_of(ctl->head, &bytes);
+
+	if (!to)
+		return false;
+	*ret = (struct value){ .at = to, .bytes = bytes };
 	if (is_chosen(ctl))
 		fill(ret);
 	else if (!filled.task)
 		ret->hash = lade_hash_fnv(LADE_HASH_FNV, ret->at, ret->bytes);
+	return true;
 }
 
 /* Whether the value of a task that ends is still what it was; gives back what a pattern covers. */
@@ -107,9 +111,8 @@ static bool is_unset(struct value *v)
 void explore_value_ends(const struct lade_ctl *ctl, struct value *v, int status,
 			struct unset *ret)
 {
-	bool was_unset = v->at && is_unset(v);
+	bool was_unset = is_unset(v);
 
-	v->at = NULL;
 	if (was_unset && status >= 0 && (!filled.task || status == filled.status))
 		*ret = (struct unset){ .task = ctl->head->type->name,
 				       .site = ctl->head->site,
