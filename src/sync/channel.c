@@ -13,6 +13,7 @@
  * LIMITS  capacity times item size is at most 1 GiB; it is allocated when the channel is made. */
 
 #include "core/switch.h"
+#include "core/witness.h"
 #include "sync/select_priv.h"
 
 #include <lade/channel.h>
@@ -35,8 +36,11 @@ struct lade_channel {
 	uint32_t reserved;	    /* places promised */
 	bool closed;		    /* nothing more is sent */
 	void (*drop)(void *item);   /* gives up what is left */
+	struct lade_witness witness; /* who is told of its items */
 	char items[];		    /* the ring */
 };
+
+static void tell_left(void *channel);
 
 int lade_channel_new(uint32_t item_bytes, uint32_t capacity, void (*drop)(void *item),
 		     struct lade_channel **ret)
@@ -53,6 +57,7 @@ int lade_channel_new(uint32_t item_bytes, uint32_t capacity, void (*drop)(void *
 	lade_list_init(&c->senders);
 	lade_list_init(&c->receivers);
 	lade_list_init(&c->reservers);
+	c->witness = lade_witness_of(c, item_bytes, tell_left);
 	*ret = c;
 	return 0;
 }
@@ -88,10 +93,20 @@ static void pop(struct lade_channel *c, void *ret_item)
 	c->len--;
 }
 
+static void tell_left(void *channel)
+{
+	struct lade_channel *c = channel;
+
+	for (uint32_t i = 0; i < c->len; i++)
+		lade_witness_tell(&c->witness, ITEM_LEFT, place(c, i), 1);
+}
+
 struct lade_channel *lade_channel_free(struct lade_channel *channel)
 {
 	if (!channel)
 		return NULL;
+	tell_left(channel);
+	lade_witness_tell(&channel->witness, ITEM_CHANNEL_FREED, NULL, 1);
 	if (channel->drop)
 		for (uint32_t i = 0; i < channel->len; i++)
 			channel->drop(place(channel, i));
@@ -190,12 +205,20 @@ static inline __attribute__((always_inline)) int try_recv(struct lade_channel *c
 
 int lade_channel_try_send(struct lade_channel *channel, const void *item)
 {
-	return try_send(channel, item);
+	int rc = try_send(channel, item);
+
+	if (rc == 0)
+		lade_witness_tell(&channel->witness, ITEM_SENT, item, 1);
+	return rc;
 }
 
 int lade_channel_try_recv(struct lade_channel *channel, void *ret_item)
 {
-	return try_recv(channel, ret_item);
+	int rc = try_recv(channel, ret_item);
+
+	if (rc == 0)
+		lade_witness_tell(&channel->witness, ITEM_RECEIVED, ret_item, 1);
+	return rc;
 }
 
 /* Waits in a list of the channel, one return away from the caller's caller. */
@@ -212,10 +235,30 @@ static inline __attribute__((always_inline)) int wait_in(struct lade_link *list,
 	return lade_op_wait_inline(&w.op);
 }
 
-int lade_channel_send_at(struct lade_channel *channel, const void *item, const char *site)
+/* A send that has to look closer: a request holds, or somebody observes. */
+static __attribute__((noinline, cold)) int send_closely(struct lade_channel *c, const void *item,
+							const char *site)
 {
+	const struct lade_witness witness = c->witness;
 	int rc = lade_enter(site);
 
+	if (rc < 0)
+		return rc;
+	rc = try_send(c, item);
+	if (rc == -EAGAIN)
+		rc = wait_in(&c->senders, (void *)(uintptr_t)item, "a send", site);
+	if (rc == 0)
+		lade_witness_tell(&witness, ITEM_SENT, item, 1);
+	return rc;
+}
+
+int lade_channel_send_at(struct lade_channel *channel, const void *item, const char *site)
+{
+	int rc;
+
+	if (lade_unlikely(lade_cur->gate))
+		return send_closely(channel, item, site);
+	rc = lade_enter(site);
 	if (lade_unlikely(rc < 0))
 		return rc;
 	rc = try_send(channel, item);
@@ -225,10 +268,29 @@ int lade_channel_send_at(struct lade_channel *channel, const void *item, const c
 	return wait_in(&channel->senders, (void *)(uintptr_t)item, "a send", site);
 }
 
-int lade_channel_recv_at(struct lade_channel *channel, void *ret_item, const char *site)
+static __attribute__((noinline, cold)) int recv_closely(struct lade_channel *c, void *ret_item,
+							const char *site)
 {
+	const struct lade_witness witness = c->witness;
 	int rc = lade_enter(site);
 
+	if (rc < 0)
+		return rc;
+	rc = try_recv(c, ret_item);
+	if (rc == -EAGAIN)
+		rc = wait_in(&c->receivers, ret_item, "a receive", site);
+	if (rc == 0)
+		lade_witness_tell(&witness, ITEM_RECEIVED, ret_item, 1);
+	return rc;
+}
+
+int lade_channel_recv_at(struct lade_channel *channel, void *ret_item, const char *site)
+{
+	int rc;
+
+	if (lade_unlikely(lade_cur->gate))
+		return recv_closely(channel, ret_item, site);
+	rc = lade_enter(site);
 	if (lade_unlikely(rc < 0))
 		return rc;
 	rc = try_recv(channel, ret_item);
@@ -259,6 +321,7 @@ void lade_channel_commit(struct lade_channel *channel, const void *item)
 	if (lade_unlikely(!channel->reserved))
 		lade_misuse("a commit to a channel without a reserved place");
 	channel->reserved--;
+	lade_witness_tell(&channel->witness, ITEM_SENT, item, 1);
 	if (!lade_list_empty(&channel->receivers)) {
 		struct lade_waiter *w = first_of(&channel->receivers);
 
@@ -285,23 +348,38 @@ void lade_channel_unreserve(struct lade_channel *channel)
 
 /* Cases */
 
+/* What a case of a channel needs while it waits. */
+struct case_room {
+	struct lade_waiter waiter;
+	struct lade_witness witness; /* a copy: the channel may be freed when the select goes on */
+};
+
+_Static_assert(sizeof(struct case_room) <= sizeof(((struct lade_case *)0)->room), "fits");
+
+static struct case_room *room_of(struct lade_case *c)
+{
+	return (void *)c->room;
+}
+
 static int send_try(struct lade_case *c)
 {
-	return try_send(c->object, c->slot);
+	return lade_channel_try_send(c->object, c->slot);
 }
 
 static int recv_try(struct lade_case *c)
 {
-	return try_recv(c->object, c->slot);
+	return lade_channel_try_recv(c->object, c->slot);
 }
 
 static int case_arm(struct lade_link *list, struct lade_case *c, struct lade_selecting *s,
 		    int index)
 {
-	struct lade_waiter *w = (void *)c->room;
+	struct case_room *room = room_of(c);
 
-	*w = (struct lade_waiter){ .selecting = s, .index = index, .slot = c->slot };
-	lade_list_append(list, &w->link);
+	room->waiter =
+		(struct lade_waiter){ .selecting = s, .index = index, .slot = c->slot };
+	room->witness = ((struct lade_channel *)c->object)->witness;
+	lade_list_append(list, &room->waiter.link);
 	return 0;
 }
 
@@ -317,12 +395,22 @@ static int recv_arm(struct lade_case *c, struct lade_selecting *s, int index)
 
 static bool case_disarm(struct lade_case *c)
 {
-	lade_list_remove(&((struct lade_waiter *)(void *)c->room)->link);
+	lade_list_remove(&room_of(c)->waiter.link);
 	return false;
 }
 
-static const struct lade_case_type send_case = { send_try, send_arm, case_disarm };
-static const struct lade_case_type recv_case = { recv_try, recv_arm, case_disarm };
+static void send_chosen(struct lade_case *c)
+{
+	lade_witness_tell(&room_of(c)->witness, ITEM_SENT, c->slot, 1);
+}
+
+static void recv_chosen(struct lade_case *c)
+{
+	lade_witness_tell(&room_of(c)->witness, ITEM_RECEIVED, c->slot, 1);
+}
+
+static const struct lade_case_type send_case = { send_try, send_arm, case_disarm, send_chosen };
+static const struct lade_case_type recv_case = { recv_try, recv_arm, case_disarm, recv_chosen };
 
 struct lade_case lade_channel_send_case(struct lade_channel *channel, const void *item)
 {

@@ -63,7 +63,7 @@ static bool event_disarm(struct lade_case *c)
 	return false;
 }
 
-static const struct lade_case_type event_case = { event_try, event_arm, event_disarm };
+static const struct lade_case_type event_case = { event_try, event_arm, event_disarm, NULL };
 
 struct lade_case lade_event_case(struct lade_event *event)
 {

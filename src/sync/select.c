@@ -150,8 +150,11 @@ int lade_select_at(struct lade_case *cases, size_t count, bool fair, const char 
 		return -EINVAL;
 	rc = try_cases(cases, s.count,
 		       fair ? (int)random_start(lade_cur->loop, (uint32_t)count) : 0);
-	if (rc == -EAGAIN)
-		rc = wait_for_case(&s);
+	if (rc != -EAGAIN)
+		return rc;
+	rc = wait_for_case(&s);
+	if (rc >= 0 && cases[rc].type->chosen)
+		cases[rc].type->chosen(&cases[rc]);
 	return rc;
 }
 
@@ -197,7 +200,7 @@ static bool timer_disarm(struct lade_case *c)
 	return false;
 }
 
-static const struct lade_case_type timer_case = { timer_try, timer_arm, timer_disarm };
+static const struct lade_case_type timer_case = { timer_try, timer_arm, timer_disarm, NULL };
 
 struct lade_case lade_at(struct lade_instant when)
 {
@@ -267,7 +270,7 @@ static bool ready_disarm(struct lade_case *c)
 	return loop->backend->abort(loop, &room->io) == LADE_PENDING;
 }
 
-static const struct lade_case_type ready_case = { ready_try, ready_arm, ready_disarm };
+static const struct lade_case_type ready_case = { ready_try, ready_arm, ready_disarm, NULL };
 
 struct lade_case lade_readable_case(int fd)
 {
@@ -297,7 +300,7 @@ static int stopping_arm(struct lade_case *c, struct lade_selecting *s, int index
 	return 0;
 }
 
-static const struct lade_case_type stopping_case = { stopping_try, stopping_arm, NULL };
+static const struct lade_case_type stopping_case = { stopping_try, stopping_arm, NULL, NULL };
 
 struct lade_case lade_on_stopping(void)
 {

@@ -34,6 +34,8 @@ struct lade_case_type {
 	int (*arm)(struct lade_case *c, struct lade_selecting *s, int index);
 	/* Stops waiting.  Returns whether the kernel must be waited for. */
 	bool (*disarm)(struct lade_case *c);
+	/* It was the one, and the select, which has waited, returns now; NULL: it need not know. */
+	void (*chosen)(struct lade_case *c);
 };
 
 /* A select that waits. */

@@ -13,7 +13,7 @@
  *
  * LIMITS  one place at least; capacity times item size is at most 1 GiB. */
 
-#include "core/core_priv.h"
+#include "core/witness.h"
 
 #include <lade/shared_channel.h>
 
@@ -35,8 +35,11 @@ struct lade_shared_channel {
 	uint32_t reserved;	    /* places promised */
 	bool closed;		    /* nothing more is sent */
 	void (*drop)(void *item);   /* gives up what is left */
+	struct lade_witness witness; /* who is told of its items; made once */
 	char items[];		    /* the ring */
 };
+
+static void tell_left(void *channel);
 
 /* A task that waits. */
 struct wait {
@@ -71,6 +74,7 @@ int lade_shared_channel_new(uint32_t item_bytes, uint32_t capacity, void (*drop)
 	pthread_mutexattr_destroy(&attr);
 	lade_list_init(&c->senders);
 	lade_list_init(&c->receivers);
+	c->witness = lade_witness_of(c, item_bytes, tell_left);
 	*ret = c;
 	return 0;
 }
@@ -93,6 +97,14 @@ static char *place(struct lade_shared_channel *c, uint32_t index)
 	return c->items + (size_t)at * c->item_bytes;
 }
 
+static void tell_left(void *channel)
+{
+	struct lade_shared_channel *c = channel;
+
+	for (uint32_t i = 0; i < c->len; i++)
+		lade_witness_tell(&c->witness, ITEM_LEFT, place(c, i), 1);
+}
+
 struct lade_shared_channel *lade_shared_channel_free(struct lade_shared_channel *c)
 {
 	if (!c)
@@ -103,6 +115,8 @@ struct lade_shared_channel *lade_shared_channel_free(struct lade_shared_channel 
 									  c->senders.next,
 					   struct wait, op.link)
 				    ->op.site);
+	tell_left(c);
+	lade_witness_tell(&c->witness, ITEM_CHANNEL_FREED, NULL, 1);
 	for (uint32_t i = 0; c->drop && i < c->len; i++)
 		c->drop(place(c, i));
 	pthread_mutex_destroy(&c->lock);
@@ -267,6 +281,7 @@ int lade_shared_channel_try_send(struct lade_shared_channel *c, const void *item
 		item += c->item_bytes;
 		++*ret_sent;
 	}
+	lade_witness_tell(&c->witness, ITEM_SENT, items, *ret_sent);
 	unlock(c, &woken);
 	return *ret_sent ? 0 : rc;
 }
@@ -301,6 +316,8 @@ static int send_some(struct lade_shared_channel *c, const char *items, uint32_t 
 int lade_shared_channel_send_at(struct lade_shared_channel *c, const void *items, uint32_t count,
 				uint32_t *done, const char *site)
 {
+	const struct lade_witness witness = c->witness;
+	const uint32_t before = *done;
 	int rc;
 
 	do {
@@ -309,6 +326,9 @@ int lade_shared_channel_send_at(struct lade_shared_channel *c, const void *items
 		if (rc == 0)
 			rc = send_some(c, items, count, done, site);
 	} while (rc == 0 && *done < count);
+	lade_witness_tell(&witness, ITEM_SENT,
+			  (const char *)items + (size_t)before * witness.item_bytes,
+			  *done - before);
 	return rc;
 }
 
@@ -327,6 +347,7 @@ int lade_shared_channel_try_recv(struct lade_shared_channel *c, void *ret_items,
 		to += c->item_bytes;
 		++*ret_count;
 	}
+	lade_witness_tell(&c->witness, ITEM_RECEIVED, ret_items, *ret_count);
 	unlock(c, &woken);
 	return *ret_count ? 0 : rc;
 }
@@ -335,6 +356,7 @@ int lade_shared_channel_try_recv(struct lade_shared_channel *c, void *ret_items,
 static int await_item(struct lade_shared_channel *c, void *ret_item, uint32_t *ret_count,
 		      const char *site)
 {
+	const struct lade_witness witness = c->witness;
 	int rc;
 
 	pthread_mutex_lock(&c->lock);
@@ -344,6 +366,7 @@ static int await_item(struct lade_shared_channel *c, void *ret_item, uint32_t *r
 	}
 	rc = wait_in(c, &c->receivers, ret_item, "an item of a shared channel", site);
 	*ret_count = rc == 0;
+	lade_witness_tell(&witness, ITEM_RECEIVED, ret_item, *ret_count);
 	return rc;
 }
 
@@ -397,6 +420,7 @@ void lade_shared_channel_commit(struct lade_shared_channel *c, const void *item)
 	pthread_mutex_lock(&c->lock);
 	check_reserved(c, "filled");
 	c->reserved--;
+	lade_witness_tell(&c->witness, ITEM_SENT, item, 1);
 	put(c, item, &woken);
 	hand_over_places(c, &woken);
 	end_receivers(c, &woken);
