@@ -6,8 +6,9 @@
  *
  * LADE_SHARED_CHANNEL(job, struct job) defines struct job_shared_channel and its functions. What
  * holds for channel.h holds here, on any core: an item that could not be sent stays with its
- * sender, an item that was handed to a receiver is the receiver's. It costs a lock where channel.h
- * costs none; sending and receiving several at once pays it once. lade_select knows nothing of it.
+ * sender, an item that was handed to a receiver is the receiver's. Each end costs a lock where
+ * channel.h costs none; sending and receiving several at once pays it once. lade_select
+ * knows nothing of it.
  *
  * Example:
  *	struct job {

@@ -303,6 +303,40 @@ ON_CORES(a_thread_that_is_no_core_feeds_tasks)
 	number_shared_channel_free(ch);
 }
 
+/* Sends and receives several at once in a ring of @capacity, @step of them at a time at most. */
+static void go_round(uint32_t capacity, uint32_t step)
+{
+	channel_ptr ch = channel_of(capacity);
+	long next = 0, expected = 0;
+
+	for (int i = 0; i < 100; i++) {
+		long items[10];
+		uint32_t moved = 0, count = (uint32_t)i % step + 1;
+
+		for (uint32_t j = 0; j < count; j++)
+			items[j] = next + j;
+		(void)lade_shared_channel_try_send(number_shared_channel_raw(ch), items, count,
+						   &moved);
+		next += moved;
+		(void)lade_shared_channel_try_recv(number_shared_channel_raw(ch), items,
+						   (uint32_t)i % 3 + 1, &moved);
+		for (uint32_t j = 0; j < moved; j++)
+			CHECK_EQ(items[j], expected++);
+		CHECK_EQ(lade_shared_channel_len(number_shared_channel_raw(ch)), next - expected);
+		CHECK(next - expected <= capacity);
+	}
+	CHECK(expected > 90);
+	number_shared_channel_free(ch);
+}
+
+IN_TASK(several_at_once_keep_their_order_round_the_ring)
+{
+	go_round(1, 1);
+	go_round(2, 3);
+	go_round(7, 5);
+	go_round(10, 10);
+}
+
 IN_TASK(a_shared_channel_has_its_limits)
 {
 	struct lade_shared_channel *raw = NULL;
@@ -361,6 +395,7 @@ int main(void)
 	TAP(a_reserved_place_goes_to_nobody_else);
 	TAP(what_is_committed_after_the_close_is_received);
 	TAP(a_thread_that_is_no_core_feeds_tasks);
+	TAP(several_at_once_keep_their_order_round_the_ring);
 	TAP(a_shared_channel_has_its_limits);
 	TAP_DIES(committing_to_a_place_that_was_not_reserved_ends_the_process,
 		 "a shared channel's place is filled that was not reserved");
