@@ -23,7 +23,7 @@
  *
  * LIMITS  one place at least; capacity times item size is at most 1 GiB. */
 
-#include "core/core_priv.h"
+#include "sync/select_priv.h"
 
 #include <lade/shared_channel.h>
 
@@ -60,14 +60,21 @@ struct lade_shared_channel {
 	_Alignas(LINE_BYTES) char items[]; /* the ring */
 };
 
-/* A task that waits. */
+/* A task that waits, or a case of its select; in a list, and once it is in none in a list of those
+ * who are to be woken. */
 struct wait {
-	struct lade_op op;
+	struct lade_waiter waiter; /* .slot: the item, or where it goes; NULL: for a place */
 	struct lade_shared_channel *channel;
-	void *slot;   /* the item, or where it goes; NULL: it waits for a place */
-	bool waiting; /* in a list; of both locks */
-	int result;   /* what it will be woken with, once it is in none */
+	bool waiting; /* in a list of the channel; of both locks */
+	int result;   /* what it will be woken with */
 };
+
+struct plain_wait {
+	struct lade_op op;
+	struct wait wait;
+};
+
+_Static_assert(sizeof(struct wait) <= sizeof(((struct lade_case *)0)->room), "fits");
 
 int lade_shared_channel_new(uint32_t item_bytes, uint32_t capacity, void (*drop)(void *item),
 			    struct lade_shared_channel **ret)
@@ -117,18 +124,35 @@ static void unlock_both(struct lade_shared_channel *c)
 	lade_lock_give(&c->in.lock);
 }
 
+static struct wait *wait_of(struct lade_link *link)
+{
+	return LADE_CONTAINER(link, struct wait, waiter.link);
+}
+
+static struct lade_op *op_of(const struct wait *w)
+{
+	return w->waiter.selecting ? &w->waiter.selecting->op : w->waiter.op;
+}
+
 /* Wakes those who were taken out of the lists, now that the locks have been given back. */
 static void wake(struct lade_link *woken)
 {
 	struct lade_link *it;
 
 	while ((it = lade_list_pop(woken))) {
-		struct wait *w = LADE_CONTAINER(it, struct wait, op.link);
+		struct wait *w = wait_of(it);
+		struct lade_selecting *s = w->waiter.selecting;
+		bool is_here = op_of(w)->loop == lade_cur->loop;
+		int result = s && w->result == 0 ? w->waiter.index : w->result;
 
-		if (w->op.loop == lade_cur->loop)
-			lade_complete(&w->op, w->result);
+		if (s && is_here)
+			lade_select_settle(s, w->waiter.index, result);
+		else if (s)
+			lade_select_settle_remote(s, w->waiter.index, result);
+		else if (is_here)
+			lade_complete(w->waiter.op, result);
 		else
-			lade_complete_remote(&w->op, w->result);
+			lade_complete_remote(w->waiter.op, result);
 	}
 }
 
@@ -226,7 +250,7 @@ struct lade_shared_channel *lade_shared_channel_free(struct lade_shared_channel 
 	awaited = lade_list_empty(senders(c)) ? receivers(c) : senders(c);
 	if (!lade_list_empty(awaited))
 		lade_misuse("a shared channel is freed on which a task waits, at %s",
-			    LADE_CONTAINER(awaited->next, struct wait, op.link)->op.site);
+			    op_of(wait_of(awaited->next))->site);
 	while (c->drop && stock(c, 1)) {
 		c->drop(place(c, c->out.at));
 		advance(c, &c->out, 1);
@@ -236,47 +260,72 @@ struct lade_shared_channel *lade_shared_channel_free(struct lade_shared_channel 
 	return NULL;
 }
 
-/* Takes the first wait out of a list; it is woken when the locks have been given back. */
-static void settle(struct lade_link *list, int result, struct lade_link *woken)
+static void unlink_wait(struct wait *w)
 {
-	struct lade_link *first = lade_list_pop(list);
-	struct wait *w = LADE_CONTAINER(first, struct wait, op.link);
-
+	lade_list_remove(&w->waiter.link);
 	w->waiting = false;
+}
+
+/* The first in a list that can be served, which it must be; NULL: there is none. The cases of
+ * selects that have been claimed are taken out. With both locks. */
+static struct wait *first_wait(struct lade_link *list)
+{
+	while (!lade_list_empty(list)) {
+		struct wait *w = wait_of(list->next);
+
+		if (!w->waiter.selecting || lade_select_claim_shared(w->waiter.selecting))
+			return w;
+		unlink_wait(w);
+	}
+	return NULL;
+}
+
+/* Takes a wait that can be served out of its list; it is woken behind the locks. */
+static void settle(struct wait *w, int result, struct lade_link *woken)
+{
+	unlink_wait(w);
 	w->result = result;
-	lade_list_append(woken, first);
+	lade_list_append(woken, &w->waiter.link);
+}
+
+static void settle_all(struct lade_link *list, int result, struct lade_link *woken)
+{
+	struct wait *w;
+
+	while ((w = first_wait(list)))
+		settle(w, result, woken);
 }
 
 /* Receivers that wait when nothing more can come; with both locks. */
 static void end_receivers(struct lade_shared_channel *c, struct lade_link *woken)
 {
-	if (!c->closed || c->reserved || stock(c, 1))
-		return;
-	while (!lade_list_empty(receivers(c)))
-		settle(receivers(c), -EPIPE, woken);
+	if (c->closed && !c->reserved && !stock(c, 1))
+		settle_all(receivers(c), -EPIPE, woken);
 }
 
 /* An item goes to the receiver that has waited longest, or to a place that is free; with both
  * locks. */
 static void put(struct lade_shared_channel *c, const char *item, struct lade_link *woken)
 {
-	if (lade_list_empty(receivers(c))) {
+	struct wait *w = first_wait(receivers(c));
+
+	if (!w) {
 		fill(c, item, 1);
 		return;
 	}
-	copy(LADE_CONTAINER(receivers(c)->next, struct wait, op.link)->slot, item, c->item_bytes);
-	settle(receivers(c), 0, woken);
+	copy(w->waiter.slot, item, c->item_bytes);
+	settle(w, 0, woken);
 }
 
 /* Gives the places that have become free to those who wait for them; with both locks. */
 static void hand_over_places(struct lade_shared_channel *c, struct lade_link *woken)
 {
-	while (!c->closed && !lade_list_empty(senders(c)) && room(c, 1)) {
-		struct wait *w = LADE_CONTAINER(senders(c)->next, struct wait, op.link);
+	struct wait *w;
 
-		settle(senders(c), 0, woken);
-		if (w->slot)
-			put(c, w->slot, woken);
+	while (!c->closed && room(c, 1) && (w = first_wait(senders(c)))) {
+		settle(w, 0, woken);
+		if (w->waiter.slot)
+			put(c, w->waiter.slot, woken);
 		else
 			c->reserved++;
 	}
@@ -289,8 +338,7 @@ void lade_shared_channel_close(struct lade_shared_channel *c)
 	lade_list_init(&woken);
 	lock_both(c);
 	c->closed = true;
-	while (!lade_list_empty(senders(c)))
-		settle(senders(c), -EPIPE, &woken);
+	settle_all(senders(c), -EPIPE, &woken);
 	end_receivers(c, &woken);
 	unlock_both(c);
 	wake(&woken);
@@ -306,19 +354,32 @@ uint32_t lade_shared_channel_len(struct lade_shared_channel *c)
 	return len;
 }
 
-static enum lade_abort_result wait_abort(struct lade_op *op)
+/* Stops a wait.  Returns whether nobody has served it. */
+static bool call_off(struct wait *w)
 {
-	struct wait *w = LADE_CONTAINER(op, struct wait, op);
 	struct lade_shared_channel *c = w->channel;
 	bool was_waiting;
 
 	lock_both(c);
 	was_waiting = w->waiting;
 	if (was_waiting)
-		lade_list_remove(&op->link);
-	w->waiting = false;
+		unlink_wait(w);
 	unlock_both(c);
-	return was_waiting ? LADE_ABORTED : LADE_PENDING;
+	return was_waiting;
+}
+
+static enum lade_abort_result wait_abort(struct lade_op *op)
+{
+	struct plain_wait *w = LADE_CONTAINER(op, struct plain_wait, op);
+
+	return call_off(&w->wait) ? LADE_ABORTED : LADE_PENDING;
+}
+
+/* Puts a wait into a list; with both locks. */
+static void enlist(struct wait *w, struct lade_link *list)
+{
+	w->waiting = true;
+	lade_list_append(list, &w->waiter.link);
 }
 
 /* Stays a little when the other end has moved, to find several items, or places: each look costs
@@ -364,14 +425,15 @@ static bool look_out(const struct lade_shared_channel *c, struct end *end, const
 static int wait_in(struct lade_shared_channel *c, struct lade_link *list, void *slot,
 		   const char *what, const char *site)
 {
-	struct wait w;
+	struct plain_wait w;
 
 	lade_op_init(&w.op, what, site, wait_abort);
 	w.op.loop = lade_cur->loop;
-	w.channel = c;
-	w.slot = slot;
-	w.waiting = true;
-	lade_list_append(list, &w.op.link);
+	w.wait.waiter.op = &w.op;
+	w.wait.waiter.selecting = NULL;
+	w.wait.waiter.slot = slot;
+	w.wait.channel = c;
+	enlist(&w.wait, list);
 	unlock_both(c);
 	return lade_op_wait(&w.op);
 }
@@ -614,4 +676,102 @@ void lade_shared_channel_unreserve(struct lade_shared_channel *c)
 	end_receivers(c, &woken);
 	unlock_both(c);
 	wake(&woken);
+}
+
+/* Cases */
+
+static int send_try(struct lade_case *c)
+{
+	uint32_t sent;
+
+	return lade_shared_channel_try_send(c->object, c->slot, 1, &sent);
+}
+
+static int recv_try(struct lade_case *c)
+{
+	uint32_t count;
+
+	return lade_shared_channel_try_recv(c->object, c->slot, 1, &count);
+}
+
+/* Makes a case ready to wait, and its select one that must be claimed. */
+static struct wait *begin_case(struct lade_case *c, struct lade_selecting *s, int index)
+{
+	struct wait *w = (void *)c->room;
+
+	*w = (struct wait){ .waiter = { .selecting = s, .index = index, .slot = c->slot },
+			    .channel = c->object };
+	if (!s->shared) /* others read it once it waits somewhere */
+		s->shared = true;
+	return w;
+}
+
+/* What has become possible since the case was tried is done, unless another case of the select has
+ * been done meanwhile: then the mail is on its way. */
+static int send_arm(struct lade_case *c, struct lade_selecting *s, int index)
+{
+	struct lade_shared_channel *channel = c->object;
+	struct wait *w = begin_case(c, s, index);
+	struct lade_link woken;
+	int rc = 0;
+
+	lade_list_init(&woken);
+	lock_both(channel);
+	if (channel->closed) {
+		rc = -EPIPE;
+	} else if (!room(channel, 1)) {
+		enlist(w, senders(channel));
+	} else if (lade_select_claim_shared(s)) {
+		put(channel, c->slot, &woken);
+		rc = LADE_CASE_DONE;
+	}
+	unlock_both(channel);
+	wake(&woken);
+	return rc;
+}
+
+static int recv_arm(struct lade_case *c, struct lade_selecting *s, int index)
+{
+	struct lade_shared_channel *channel = c->object;
+	struct wait *w = begin_case(c, s, index);
+	struct lade_link woken;
+	int rc = 0;
+
+	lade_list_init(&woken);
+	lock_both(channel);
+	if (stock(channel, 1)) {
+		if (lade_select_claim_shared(s)) {
+			receive_and_hand_over(channel, c->slot, 1, &woken);
+			rc = LADE_CASE_DONE;
+		}
+	} else if (channel->closed && !channel->reserved) {
+		rc = -EPIPE;
+	} else {
+		enlist(w, receivers(channel));
+	}
+	unlock_both(channel);
+	wake(&woken);
+	return rc;
+}
+
+static bool case_disarm(struct lade_case *c)
+{
+	(void)call_off((void *)c->room);
+	return false;
+}
+
+static const struct lade_case_type send_case = { send_try, send_arm, case_disarm };
+static const struct lade_case_type recv_case = { recv_try, recv_arm, case_disarm };
+
+struct lade_case lade_shared_channel_send_case(struct lade_shared_channel *channel,
+					       const void *item)
+{
+	return (struct lade_case){ .type = &send_case,
+				   .object = channel,
+				   .slot = (void *)(uintptr_t)item };
+}
+
+struct lade_case lade_shared_channel_recv_case(struct lade_shared_channel *channel, void *ret_item)
+{
+	return (struct lade_case){ .type = &recv_case, .object = channel, .slot = ret_item };
 }
