@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "run.h"
+#include "sync/select_priv.h"
 
 /* ON_CORES - a test on a loop of three cores, on the back end that LADE_BACKEND names. */
 #define ON_CORES(name)                                                                             \
@@ -584,6 +585,28 @@ ON_CORES(selects_of_several_cores_neither_lose_nor_double_what_they_do)
 	}
 }
 
+/* What happens in a moment that no test can choose: another core has done a case by now. */
+IN_TASK(a_case_that_is_armed_or_served_when_another_is_done_does_nothing)
+{
+	channel_ptr ch = channel_of(2);
+	struct lade_shared_channel *raw = number_shared_channel_raw(ch);
+	struct lade_selecting done = { .chosen = -EAGAIN, .shared = true, .claimed = true };
+	long n = 0;
+	struct lade_case in = number_shared_recv_case(ch, &n);
+	struct lade_case out = number_shared_send_case(ch, &n);
+
+	CHECK_EQ(in.type->arm(&in, &done, 0), 0);
+	CHECK_EQ(number_shared_try_send(ch, 7), 0);
+	CHECK_EQ(lade_shared_channel_len(raw), 1);
+	CHECK_EQ(in.type->arm(&in, &done, 1), 0);
+	CHECK_EQ(out.type->arm(&out, &done, 2), 0);
+	CHECK_EQ(lade_shared_channel_len(raw), 1);
+	CHECK_EQ(n, 0);
+	CHECK(!in.type->disarm(&in));
+	CHECK(!out.type->disarm(&out));
+	number_shared_channel_free(ch);
+}
+
 /* Sums up what comes from two, until both are closed. */
 static int sum_both(channel_ptr a, channel_ptr b, long *ret)
 {
@@ -866,6 +889,7 @@ int main(void)
 	TAP(a_select_with_all_kinds_of_cases_does_the_one_that_becomes_possible);
 	TAP(of_selects_on_several_cores_one_gets_the_item);
 	TAP(selects_of_several_cores_neither_lose_nor_double_what_they_do);
+	TAP(a_case_that_is_armed_or_served_when_another_is_done_does_nothing);
 	TAP(from_two_channels_that_are_busy_a_select_gets_each_item_once);
 	TAP(readiness_and_an_item_of_another_core_are_one_at_a_time);
 	TAP(a_select_is_told_that_one_of_its_shared_channels_is_closed);
