@@ -114,21 +114,18 @@ struct lade_channel *lade_channel_free(struct lade_channel *channel)
 	return NULL;
 }
 
-static struct lade_waiter *first_of(struct lade_link *list)
-{
-	return LADE_CONTAINER(list->next, struct lade_waiter, link);
-}
-
 /* Whether nothing can be received any more: a place that is reserved may still be filled. */
 static inline bool is_over(const struct lade_channel *c)
 {
 	return c->closed && !c->len && !c->reserved;
 }
 
-static void end_receivers(struct lade_channel *c)
+static void end_waiters(struct lade_link *list)
 {
-	while (!lade_list_empty(&c->receivers))
-		lade_grant(first_of(&c->receivers), -EPIPE);
+	struct lade_waiter *w;
+
+	while ((w = lade_first_waiter(list)))
+		lade_grant(w, -EPIPE);
 }
 
 void lade_channel_close(struct lade_channel *channel)
@@ -136,12 +133,10 @@ void lade_channel_close(struct lade_channel *channel)
 	if (channel->closed)
 		return;
 	channel->closed = true;
-	while (!lade_list_empty(&channel->senders))
-		lade_grant(first_of(&channel->senders), -EPIPE);
-	while (!lade_list_empty(&channel->reservers))
-		lade_grant(first_of(&channel->reservers), -EPIPE);
+	end_waiters(&channel->senders);
+	end_waiters(&channel->reservers);
 	if (is_over(channel))
-		end_receivers(channel);
+		end_waiters(&channel->receivers);
 }
 
 uint32_t lade_channel_len(const struct lade_channel *channel)
@@ -152,29 +147,27 @@ uint32_t lade_channel_len(const struct lade_channel *channel)
 /* A place has become free: it goes to who waits for one. */
 static void hand_over_place(struct lade_channel *c)
 {
-	while (c->len + c->reserved < c->capacity) {
-		if (!lade_list_empty(&c->reservers)) {
-			c->reserved++;
-			lade_grant(first_of(&c->reservers), 0);
-		} else if (!lade_list_empty(&c->senders)) {
-			struct lade_waiter *w = first_of(&c->senders);
+	struct lade_waiter *w;
 
+	while (c->len + c->reserved < c->capacity) {
+		if ((w = lade_first_waiter(&c->reservers)))
+			c->reserved++;
+		else if ((w = lade_first_waiter(&c->senders)))
 			push(c, w->slot);
-			lade_grant(w, 0);
-		} else {
+		else
 			return;
-		}
+		lade_grant(w, 0);
 	}
 }
 
 static inline __attribute__((always_inline)) int try_send(struct lade_channel *c,
 							  const void *item)
 {
+	struct lade_waiter *w;
+
 	if (lade_unlikely(c->closed))
 		return -EPIPE;
-	if (!lade_list_empty(&c->receivers)) {
-		struct lade_waiter *w = first_of(&c->receivers);
-
+	if ((w = lade_first_waiter(&c->receivers))) {
 		copy(w->slot, item, c->item_bytes);
 		lade_grant(w, 0);
 		return 0;
@@ -187,15 +180,15 @@ static inline __attribute__((always_inline)) int try_send(struct lade_channel *c
 
 static inline __attribute__((always_inline)) int try_recv(struct lade_channel *c, void *ret_item)
 {
+	struct lade_waiter *w;
+
 	if (c->len) {
 		pop(c, ret_item);
 		if (!lade_list_empty(&c->senders) || !lade_list_empty(&c->reservers))
 			hand_over_place(c);
 		return 0;
 	}
-	if (!lade_list_empty(&c->senders)) {
-		struct lade_waiter *w = first_of(&c->senders);
-
+	if ((w = lade_first_waiter(&c->senders))) {
 		copy(ret_item, w->slot, c->item_bytes);
 		lade_grant(w, 0);
 		return 0;
@@ -318,18 +311,18 @@ int lade_channel_reserve_at(struct lade_channel *channel, const char *site)
 
 void lade_channel_commit(struct lade_channel *channel, const void *item)
 {
+	struct lade_waiter *w;
+
 	if (lade_unlikely(!channel->reserved))
 		lade_misuse("a commit to a channel without a reserved place");
 	channel->reserved--;
 	lade_witness_tell(&channel->witness, ITEM_SENT, item, 1);
-	if (!lade_list_empty(&channel->receivers)) {
-		struct lade_waiter *w = first_of(&channel->receivers);
-
+	if ((w = lade_first_waiter(&channel->receivers))) {
 		copy(w->slot, item, channel->item_bytes);
 		lade_grant(w, 0);
 		hand_over_place(channel);
 		if (is_over(channel))
-			end_receivers(channel);
+			end_waiters(&channel->receivers);
 		return;
 	}
 	push(channel, item);
@@ -343,7 +336,7 @@ void lade_channel_unreserve(struct lade_channel *channel)
 	if (!channel->closed)
 		hand_over_place(channel);
 	else if (is_over(channel))
-		end_receivers(channel);
+		end_waiters(&channel->receivers);
 }
 
 /* Cases */

@@ -18,9 +18,11 @@ void lade_event_init(struct lade_event *event)
 
 void lade_event_set(struct lade_event *event)
 {
+	struct lade_waiter *w;
+
 	event->set = true;
-	while (!lade_list_empty(&event->waiters))
-		lade_grant(LADE_CONTAINER(event->waiters.next, struct lade_waiter, link), 0);
+	while ((w = lade_first_waiter(&event->waiters)))
+		lade_grant(w, 0);
 }
 
 void lade_event_clear(struct lade_event *event)
