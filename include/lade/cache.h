@@ -6,7 +6,14 @@
  *
  * A load runs in the cache's scope, once per key however many wait. A caller only waits: its cancel
  * or deadline ends its own wait, and the finished load is stored before anyone is told. Keys are
- * bytes; LADE_CACHE gives keys and values types. */
+ * bytes; LADE_CACHE gives keys and values types.
+ *
+ * A cache is for the tasks of the core of its scope or, with .cores in its configuration, for those
+ * of all cores, by the same calls: there is one load per key at a time on whatever core, and it
+ * runs where the caller was that began it, as a descendant of the cache's scope. Who waits on
+ * another core is woken by mail, which takes some microseconds. A hit takes a lock that nobody else
+ * wants unless somebody loads; what is no hit, those of all cores. Load and drop are then called on
+ * any core, on several at once, and what they share is theirs to lock. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -44,13 +51,15 @@ struct lade_cache_load {
 
 /* Options; what is left out has its default. */
 struct lade_cache_config {
-	/* Loads one value: 0 and load->value, or -errno. Runs in a task of the cache's scope. */
+	/* Loads one value: 0 and load->value, or -errno. Runs in a task of the cache's scope, on
+	 * the core of the caller that began it. */
 	int (*load)(void *arg, const struct lade_cache_key *key, struct lade_cache_load *load);
-	/* Loads several at once and sets loads[i].rc; NULL: they are loaded one by one. */
+	/* Loads several at once and sets loads[i].rc; NULL: they are loaded one by one. One of
+	 * the two may be missing. */
 	int (*load_many)(void *arg, const struct lade_cache_key *keys,
 			 struct lade_cache_load *loads, size_t count);
 	void *arg;			 /* handed to both */
-	void (*drop)(void *value);	 /* frees a value, or NULL; does not suspend */
+	void (*drop)(void *value);	 /* frees a value, or NULL; on any core; does not suspend */
 	size_t max_bytes;		 /* keys, values and overhead; 0: 64 MiB */
 	size_t max_value_bytes;		 /* larger ones are not stored; 0: max_bytes / 4 */
 	struct lade_duration ttl;	 /* 0: 60 s */
@@ -58,14 +67,15 @@ struct lade_cache_config {
 	struct lade_duration stale_while_revalidate; /* stale given while a load refreshes it */
 	struct lade_duration stale_if_error; /* stale given when the load fails */
 	struct lade_duration soft_timeout; /* with stale at hand, wait so long for fresh; 0: off */
-	struct lade_duration load_timeout; /* each load's own deadline; 0: 30 s */
+	struct lade_duration load_timeout; /* each load's own deadline, from its begin; 0: 30 s */
 	struct lade_duration abandon_linger; /* of LADE_ABANDON_LINGER */
 	struct lade_duration unshared_ttl; /* how long a key is known as uncacheable; 0: 10 s */
 	enum lade_on_abandon on_abandon;
-	uint32_t max_loads;	 /* loads that run at once; others wait their turn; 0: 256 */
+	uint32_t max_loads;	 /* that run at once, of all cores; others wait; 0: 256 */
 	uint32_t max_flights;	 /* loads running or waiting; then -EBUSY; 0: 10,000 */
 	uint32_t max_waiters;	 /* callers that wait for one key; then -EBUSY; 0: 10,000 */
 	uint8_t jitter_percent;	 /* ttls are shortened at random by up to so much; at most 50 */
+	bool cores;		 /* for the tasks of all cores; else of its scope's core alone */
 };
 
 /* A value that is in use: valid until lade_cache_release. */
@@ -99,24 +109,30 @@ struct lade_cache_stats {
 
 /* lade_cache_new - a cache whose loads are children of a scope.
  *
- * The cache is used while its scope is open; closing it may come later.
- * Returns 0; -EINVAL: no load function, or a limit out of range; -ENOMEM.
+ * The cache is used while its scope is open; closing it may come later. With .cores it begins the
+ * threads of the other cores, as the first lade_on does; without, a call from another core ends the
+ * process.
+ * Returns 0; -EINVAL: no load function, or a limit out of range; -ENOMEM; -EAGAIN, -EMFILE: the
+ * other cores cannot be had.
  * Suspends: no.  Threads: the scope's loop's.  Owns: lade_cache_close frees it. */
 int lade_cache_new(struct lade_scope *scope, const struct lade_cache_config *config,
 		   struct lade_cache **ret);
 
 /* lade_cache_close - wakes everybody who waits with -ESHUTDOWN, ends the loads and waits for them.
  *
- * @cancel: loads are cancelled; else they run to their end or deadline. The cache is freed when
- * the last value in use is released; NULL is allowed.
- * Suspends: yes, and is not cut short by a cancel.  Threads: inside a task only. */
+ * @cancel: loads are cancelled; else they run to their end or deadline. It waits for those of all
+ * cores, where no call may begin any more. The cache is freed when the last value in use is
+ * released; NULL is allowed.
+ * Suspends: yes, and is not cut short by a cancel.  Threads: inside a task only, of any core that
+ * may use the cache. */
 #define lade_cache_close(...) lade_cache_close_at(__VA_ARGS__, LADE_SITE)
 void lade_cache_close_at(struct lade_cache *cache, bool cancel, const char *site);
 
 /* lade_cache_get - the value of a key: from the cache, from a load under way, or from a new one.
  *
  * Returns 0 and *ret; the load's error; -ECANCELED: the caller's own cancel, the load goes on;
- * -ETIME: the load took longer than load_timeout; -EDEADLK: called by the load of this very key;
+ * -ETIME: the load took longer than load_timeout; -EDEADLK: called by the load of this very key, on
+ * its own core (a call that it makes by way of another core waits until load_timeout);
  * -EBUSY: a cap is reached; -ESHUTDOWN: the cache is closed or its scope is cancelled; -ENOMEM;
  * -EMSGSIZE: the key is too long.
  * Suspends: yes.  Threads: inside a task only.  Owns: release *ret. */
@@ -135,25 +151,29 @@ lade_suspends int lade_cache_get_many_at(struct lade_cache *cache,
 					 const struct lade_cache_key *keys, size_t count,
 					 struct lade_cached *ret, const char *site);
 
-/* lade_cache_release - ends the use of a value; of an empty struct: nothing.  Suspends: no. */
+/* lade_cache_release - ends the use of a value; of an empty struct: nothing.
+ *
+ * Suspends: no.  Threads: its loop's; with .cores any. */
 void lade_cache_release(struct lade_cached *cached);
 
 /* lade_cache_set - stores a value; a load of the key that is under way will not be stored.
  *
  * Returns 0; -ENOMEM, -EMSGSIZE: too large or too long: the value stays the caller's.
  * @ttl less than 0: the cache's own; 0: the value is dropped, and the key forgotten.
- * Suspends: no.  Threads: its loop's. */
+ * Suspends: no.  Threads: its loop's; with .cores the loops' of all cores. */
 int lade_cache_set(struct lade_cache *cache, const void *key, size_t key_len, void *value,
 		   size_t bytes, struct lade_duration ttl);
 
 /* lade_cache_invalidate - forgets a key; a load of it that is under way will not be stored, and a
  * later caller begins a new one.
  *
- * Suspends: no.  Threads: its loop's. */
+ * Suspends: no.  Threads: its loop's; with .cores the loops' of all cores. */
 void lade_cache_invalidate(struct lade_cache *cache, const void *key, size_t key_len);
 
-/* lade_cache_stats - what the cache has done so far.  Suspends: no.  Threads: its loop's. */
-struct lade_cache_stats lade_cache_stats(const struct lade_cache *cache);
+/* lade_cache_stats - what the cache has done so far, on all cores.
+ *
+ * Suspends: no.  Threads: its loop's; with .cores the loops' of all cores. */
+struct lade_cache_stats lade_cache_stats(struct lade_cache *cache);
 
 /* LADE_CACHE - LADE_CACHE(name, key type, value type): a cache with types, for plain values.
  *

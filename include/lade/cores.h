@@ -28,7 +28,8 @@
  *	}
  *
  * All that a core does alone needs no lock. What tasks of several cores share, they share by
- * arguments and results, by the channels of shared_channel.h, or under locks of their own.
+ * arguments and results, by the channels of shared_channel.h, by a cache with .cores, or under
+ * locks of their own.
  *
  * The threads of the other cores begin with the first lade_on and end with the loop. With a virtual
  * clock and in the simulation all cores are one loop: the same calls, in a repeatable order. */

@@ -13,7 +13,10 @@
  * LOST WORK: something outside was paid for (a request was answered) before the cancel, and the
  * second run pays again although, undisturbed, it does not. DOUBLED: what is done once undisturbed
  * has been done twice. SWALLOWED CANCEL: a task was told of a cancel and went on waiting, or ended
- * well. LEAK: a descriptor is open at the end. CHANGED: the second run does not give what it gives
+ * well. LEAK: a descriptor is open at the end, permits are not given back, or memory is lost. LOST
+ * ITEM: what was taken out of a channel is in none any more, although undisturbed it is put into
+ * one. RELEASED TWICE: a permit was given back, or a descriptor closed, once too often. UNSET: a
+ * task ended well and left its value unset. CHANGED: the second run does not give what it gives
  * undisturbed. NEVER ENDS, SLOW TO END, CRASH, INVARIANT BROKEN.
  *
  * `./test --help` lists what can be chosen; a finding comes with the line that replays it.

@@ -142,6 +142,8 @@ struct lade_task_type {
 	const char *name;		       /* the function's name */
 	uint32_t (*stack_bytes)(void);	       /* wanted stack slot; NULL or 0: the default */
 	uint32_t version;		       /* LADE_LAYOUT_VERSION */
+	uint16_t value_at;		       /* in the task's struct; 0: none, or too far */
+	uint16_t value_bytes;		       /* of its result, 65,535 at most; 0: it has none */
 };
 
 /* The head of every task's struct. */

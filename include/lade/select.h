@@ -5,7 +5,8 @@
 /* select.h - waits for the first of several operations and does exactly that one.
  *
  * Ends of tasks are raced (join.h); operations are selected: what was not chosen has not
- * happened. */
+ * happened. The cases of a shared channel (shared_channel.h) may stand beside any others: what
+ * several cores compete for goes to one, and a select does one thing. */
 
 #include <lade/task.h>
 

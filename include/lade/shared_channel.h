@@ -6,8 +6,8 @@
  *
  * LADE_SHARED_CHANNEL(job, struct job) defines struct job_shared_channel and its functions. What
  * holds for channel.h holds here, on any core: an item that could not be sent stays with its
- * sender, an item that was handed to a receiver is the receiver's. It costs a lock where channel.h
- * costs none; sending and receiving several at once pays it once. lade_select knows nothing of it.
+ * sender, an item that was handed to a receiver is the receiver's. Each end costs a lock where
+ * channel.h costs none; sending and receiving several at once pays it once.
  *
  * Example:
  *	struct job {
@@ -21,6 +21,7 @@
  *	}
  */
 
+#include <lade/select.h>
 #include <lade/task.h>
 
 LADE_API_BEGIN
@@ -70,6 +71,13 @@ void lade_shared_channel_commit(struct lade_shared_channel *channel, const void 
 /* lade_shared_channel_unreserve - the untyped face of NAME_shared_unreserve. */
 void lade_shared_channel_unreserve(struct lade_shared_channel *channel);
 
+/* lade_shared_channel_send_case - the untyped face of NAME_shared_send_case. */
+struct lade_case lade_shared_channel_send_case(struct lade_shared_channel *channel,
+					       const void *item);
+/* lade_shared_channel_recv_case - the untyped face of NAME_shared_recv_case. */
+struct lade_case lade_shared_channel_recv_case(struct lade_shared_channel *channel,
+					       void *ret_item);
+
 /* LADE_SHARED_CHANNEL - LADE_SHARED_CHANNEL(name, type): the functions of a channel of that type.
  *
  *  name_shared_channel_new(capacity, &channel)   0, -ENOMEM, -EINVAL, -EOVERFLOW
@@ -83,6 +91,10 @@ void lade_shared_channel_unreserve(struct lade_shared_channel *channel);
  *  name_shared_recv_many(channel, items, max, &count)    waits for one, takes what else is there;
  *                                           with a max of 0 neither
  *  name_shared_try_send, name_shared_try_recv   one item without waiting: -EAGAIN
+ *  name_shared_send_case(channel, &item), name_shared_recv_case(channel, &item)
+ *                                           cases of lade_select, beside any others: of the tasks
+ *                                           and threads that compete for an item or a place one
+ *                                           gets it, and of a select's cases one is done
  *  name_shared_reserve(channel)             0: a place is yours; -EPIPE; -ECANCELED
  *  name_shared_commit(channel, item)        puts an item into the reserved place; cannot fail
  *  name_shared_unreserve(channel)           gives the place up
@@ -137,9 +149,9 @@ void lade_shared_channel_unreserve(struct lade_shared_channel *channel);
 	__attribute__((unused)) static inline lade_suspends int name##_shared_send(                \
 		struct name##_shared_channel *channel, type item)                                  \
 	{                                                                                          \
-		uint32_t done = 0;                                                                 \
 		return lade_shared_channel_send_at(name##_shared_channel_raw(channel), &item, 1,   \
-						   &done, #name "_shared_send");                   \
+						   &(uint32_t){ 0 },                               \
+						   #name "_shared_send");                          \
 	}                                                                                          \
 	__attribute__((unused)) static inline lade_suspends int name##_shared_recv_many(           \
 		struct name##_shared_channel *channel, type *ret_items, uint32_t max,              \
@@ -151,23 +163,32 @@ void lade_shared_channel_unreserve(struct lade_shared_channel *channel);
 	__attribute__((unused)) static inline lade_suspends int name##_shared_recv(                \
 		struct name##_shared_channel *channel, type *ret_item)                             \
 	{                                                                                          \
-		uint32_t count;                                                                    \
 		return lade_shared_channel_recv_at(name##_shared_channel_raw(channel), ret_item,   \
-						   1, &count, #name "_shared_recv");               \
+						   1, &(uint32_t){ 0 },                            \
+						   #name "_shared_recv");                          \
 	}                                                                                          \
 	__attribute__((unused)) static inline int name##_shared_try_send(                          \
 		struct name##_shared_channel *channel, type item)                                  \
 	{                                                                                          \
-		uint32_t sent;                                                                     \
 		return lade_shared_channel_try_send(name##_shared_channel_raw(channel), &item, 1,  \
-						    &sent);                                        \
+						    &(uint32_t){ 0 });                             \
 	}                                                                                          \
 	__attribute__((unused)) static inline int name##_shared_try_recv(                          \
 		struct name##_shared_channel *channel, type *ret_item)                             \
 	{                                                                                          \
-		uint32_t count;                                                                    \
 		return lade_shared_channel_try_recv(name##_shared_channel_raw(channel), ret_item,  \
-						    1, &count);                                    \
+						    1, &(uint32_t){ 0 });                          \
+	}                                                                                          \
+	__attribute__((unused)) static inline struct lade_case name##_shared_send_case(            \
+		struct name##_shared_channel *channel, type const *item)                           \
+	{                                                                                          \
+		return lade_shared_channel_send_case(name##_shared_channel_raw(channel), item);    \
+	}                                                                                          \
+	__attribute__((unused)) static inline struct lade_case name##_shared_recv_case(            \
+		struct name##_shared_channel *channel, type *ret_item)                             \
+	{                                                                                          \
+		return lade_shared_channel_recv_case(name##_shared_channel_raw(channel),           \
+						     ret_item);                                    \
 	}                                                                                          \
 	__attribute__((unused)) static inline lade_suspends int name##_shared_reserve(             \
 		struct name##_shared_channel *channel)                                             \

@@ -140,15 +140,27 @@ __attribute__((noreturn, cold)) void lade_null_result(const struct lade_task *ta
 	};                                                                                         \
 	LADE_WITH_(fn, with, last)
 
-#define LADE_TYPE_(name, fn, dispose_fn, drop_fn, stack_fn)                                        \
+/* The place and the size of a value, for the explorer; what 16 bits do not hold is cut. */
+#define LADE_VALUE_AT_(fn)                                                                         \
+	(offsetof(struct fn##_task, value) > 65535                                                 \
+		 ? (uint16_t)0                                                                     \
+		 : (uint16_t)offsetof(struct fn##_task, value))
+#define LADE_VALUE_BYTES_(fn)                                                                      \
+	(sizeof(((struct fn##_task *)0)->value) > 65535                                            \
+		 ? (uint16_t)65535                                                                 \
+		 : (uint16_t)sizeof(((struct fn##_task *)0)->value))
+
+#define LADE_TYPE_(name, fn, dispose_fn, drop_fn, stack_fn, at, bytes)                             \
 	__attribute__((unused)) static const struct lade_task_type name = {                        \
 		fn##_run, dispose_fn, drop_fn, NULL, #fn, stack_fn, LADE_LAYOUT_VERSION,           \
+		(uint16_t)(at), (uint16_t)(bytes),                                                 \
 	};
 
 /* A task by lade_do has a type of its own: without a result pointer it has no room for a value. */
 #define LADE_TYPES_(fn, dispose_fn, drop_fn, stack_fn)                                             \
-	LADE_TYPE_(fn##_type, fn, dispose_fn, drop_fn, stack_fn)                                   \
-	LADE_TYPE_(fn##_do_type, fn, dispose_fn, drop_fn, stack_fn)
+	LADE_TYPE_(fn##_type, fn, dispose_fn, drop_fn, stack_fn, LADE_VALUE_AT_(fn),               \
+		   LADE_VALUE_BYTES_(fn))                                                          \
+	LADE_TYPE_(fn##_do_type, fn, dispose_fn, drop_fn, stack_fn, 0, LADE_VALUE_BYTES_(fn))
 
 #define LADE_VALUE_RUN_(fn, pass)                                                                  \
 	__attribute__((unused)) static const struct lade_task_type fn##_type;                      \
@@ -229,14 +241,14 @@ __attribute__((noreturn, cold)) void lade_null_result(const struct lade_task *ta
 #define LADE_TASK_VOID_ALL_(fn, fields, params, more, pass, keep)                                  \
 	LADE_VOID_STRUCTS_(fn, fields)                                                             \
 	LADE_VOID_RUN_(fn, pass)                                                                   \
-	LADE_TYPE_(fn##_type, fn, NULL, NULL, NULL)                                                \
+	LADE_TYPE_(fn##_type, fn, NULL, NULL, NULL, 0, 0)                                          \
 	LADE_VOID_MAKE_(fn, params, more, keep)
 
 #define LADE_TASK_VOID_WITH_ALL_(fn, with, fields, params, more, pass, keep)                       \
 	LADE_VOID_STRUCTS_(fn, fields)                                                             \
 	LADE_VOID_WITH_(fn, with, params, pass)                                                    \
 	LADE_VOID_RUN_(fn, pass)                                                                   \
-	LADE_TYPE_(fn##_type, fn, NULL, fn##_drop_kept, fn##_stack_bytes)                          \
+	LADE_TYPE_(fn##_type, fn, NULL, fn##_drop_kept, fn##_stack_bytes, 0, 0)                    \
 	LADE_VOID_MAKE_(fn, params, more, keep)
 
 #define LADE_FIELDS_(...) (LADE_EACH_(char none;, LADE_FIELD_, __VA_ARGS__))

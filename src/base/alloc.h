@@ -4,7 +4,7 @@
 
 /* alloc.h - malloc and its family, which a test can make fail at the n-th call.
  *
- * Every layer of the library allocates through these four, so that one loop in a
+ * Every layer of the library allocates through these five, so that one loop in a
  * test visits every "out of memory" there is:
  *
  *	for (long n = 1;; n++) {
@@ -53,6 +53,14 @@ __attribute__((malloc, alloc_size(1))) static inline void *lade_malloc(size_t by
 __attribute__((malloc, alloc_size(1, 2))) static inline void *lade_calloc(size_t n, size_t bytes)
 {
 	return lade_alloc_fails() ? NULL : calloc(n, bytes);
+}
+
+/* lade_aligned_alloc - aligned_alloc(3), of a size that need not be a multiple of @align. */
+__attribute__((malloc, alloc_align(1), alloc_size(2))) static inline void *
+lade_aligned_alloc(size_t align, size_t bytes)
+{
+	bytes = (bytes + align - 1) / align * align;
+	return lade_alloc_fails() ? NULL : aligned_alloc(align, bytes);
 }
 
 /* lade_realloc - realloc(3): on NULL the old memory stays as it was. */

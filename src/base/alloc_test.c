@@ -2,6 +2,9 @@
 /* alloc_test.c - failures come where they were ordered, once. */
 
 #include "base/alloc.h"
+
+#include <stdint.h>
+
 #include "tap.h"
 
 static void allocations_succeed_when_no_failure_is_ordered(void)
@@ -12,6 +15,9 @@ static void allocations_succeed_when_no_failure_is_ordered(void)
 	CHECK(b && b[0] == 0 && b[11] == 0);
 	c = lade_realloc(a, 1000);
 	CHECK(c);
+	a = lade_aligned_alloc(128, 130);
+	CHECK(a && (uintptr_t)a % 128 == 0);
+	lade_free(a);
 	lade_free(c);
 	lade_free(b);
 	lade_free(NULL);
@@ -42,6 +48,8 @@ static void each_kind_of_allocation_can_fail(void)
 	CHECK(!lade_malloc(1));
 	lade_alloc_fail_at(1);
 	CHECK(!lade_calloc(1, 1));
+	lade_alloc_fail_at(1);
+	CHECK(!lade_aligned_alloc(64, 1));
 	lade_alloc_fail_at(1);
 	CHECK(!lade_realloc(kept, 100));
 	CHECK_EQ(kept[0], 'k');

@@ -193,11 +193,37 @@ static void several_keys_are_loaded_by_one_call_and_each_has_its_own_outcome(voi
 	run_on("virtual", many_body);
 }
 
+static void one_by_many_body(void)
+{
+	const struct lade_cache_config config = { .load_many = load_many, .drop = free };
+	struct lade_cache *cache = NULL;
+	struct lade_cached got;
+	int rc = 0;
+
+	many_loads = 0;
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		CHECK_EQ(lade_cache_new(&s, &config, &cache), 0);
+		CHECK_EQ(lade_cache_get(cache, "a", 1, &got), 0);
+		CHECK_STR(got.value, "a");
+		lade_cache_release(&got);
+		CHECK_EQ(lade_cache_get(cache, "x", 1, &got), -ENOENT);
+		CHECK_EQ(many_loads, 2);
+		lade_cache_close(cache, false);
+	}
+	CHECK_EQ(rc, 0);
+}
+
+static void without_load_a_key_alone_is_loaded_by_load_many(void)
+{
+	run_on("virtual", one_by_many_body);
+}
+
 int main(void)
 {
 	TAP(a_load_is_finished_although_every_caller_that_began_it_timed_out);
 	TAP(an_error_reaches_all_who_wait_and_is_kept_as_long_as_asked);
 	TAP(a_load_overtaken_by_set_goes_to_its_waiters_and_is_not_stored);
 	TAP(several_keys_are_loaded_by_one_call_and_each_has_its_own_outcome);
+	TAP(without_load_a_key_alone_is_loaded_by_load_many);
 	return tap_done();
 }

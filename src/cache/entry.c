@@ -92,12 +92,12 @@ static void drop_record(struct lade_cache *c, struct entry *e)
 	e->record = NULL;
 	if (!r)
 		return;
-	/* In use beyond the entry: it counts until it is released. */
-	if (r->refs > 1) {
+	/* In use beyond the entry: it counts until it is released, which may be this moment. */
+	if (__atomic_load_n(&r->refs, __ATOMIC_RELAXED) > 1) {
 		r->orphan = true;
-		c->orphan_bytes += r->bytes;
+		lade_orphans_add(c, r->bytes);
 	}
-	lade_record_unref(r);
+	lade_record_leave(c, r);
 }
 
 void lade_entry_forget(struct lade_cache *c, struct entry *e)
@@ -111,7 +111,7 @@ void lade_entry_forget(struct lade_cache *c, struct entry *e)
 /* Makes room: never waits, and never evicts what is in use from under its users. */
 static void make_room(struct lade_cache *c)
 {
-	while (c->policy.evict.bytes + c->orphan_bytes > c->config.max_bytes) {
+	while (c->policy.evict.bytes + lade_orphans(c) > c->config.max_bytes) {
 		struct lade_evict_entry *victim = lade_evict_next(&c->policy.evict);
 		struct entry *e;
 
@@ -128,7 +128,7 @@ static void make_room(struct lade_cache *c)
 void lade_entry_store(struct lade_cache *c, struct entry *e, struct lade_cache_record *record)
 {
 	lade_entry_forget(c, e);
-	record->refs++;
+	lade_ref_up(c, &record->refs);
 	e->record = record;
 	lade_entry_tidy(c, e);
 	make_room(c);
@@ -136,17 +136,17 @@ void lade_entry_store(struct lade_cache *c, struct entry *e, struct lade_cache_r
 
 int64_t lade_cache_later(struct lade_cache *c, struct lade_duration d)
 {
-	int64_t now_ns = lade_loop_now(c->loop);
+	struct lade_loop *loop = c->here;
 
 	if (c->config.jitter_percent && d.ns != INT64_MAX && d.ns > 0) {
 		uint64_t most = (uint64_t)d.ns / 100 * c->config.jitter_percent;
 
-		c->loop->random ^= c->loop->random << 13;
-		c->loop->random ^= c->loop->random >> 7;
-		c->loop->random ^= c->loop->random << 17;
-		d.ns -= most ? (int64_t)(c->loop->random % most) : 0;
+		loop->random ^= loop->random << 13;
+		loop->random ^= loop->random >> 7;
+		loop->random ^= loop->random << 17;
+		d.ns -= most ? (int64_t)(loop->random % most) : 0;
 	}
-	return lade_instant_after((struct lade_instant){ now_ns }, d).mono_ns;
+	return lade_instant_after((struct lade_instant){ lade_loop_now(loop) }, d).mono_ns;
 }
 
 struct lade_cache_record *lade_record_new(struct lade_cache *c, void *value, size_t bytes,
@@ -163,29 +163,44 @@ struct lade_cache_record *lade_record_new(struct lade_cache *c, void *value, siz
 		.bytes = bytes,
 		.fresh_until_ns = ttl.ns ? lade_cache_later(c, ttl) : 0,
 	};
-	c->refs++;
+	lade_ref_up(c, &c->refs);
 	return r;
 }
 
-void lade_record_unref(struct lade_cache_record *record)
+static void free_record(struct lade_cache_record *record)
 {
-	struct lade_cache *c;
+	struct lade_cache *c = record->cache;
 
-	if (!record || --record->refs)
-		return;
-	c = record->cache;
 	if (record->orphan)
-		c->orphan_bytes -= record->bytes;
+		lade_orphans_add(c, 0 - record->bytes);
 	if (c->config.drop && record->value)
 		c->config.drop(record->value);
 	lade_free(record);
 	lade_cache_unref(c);
 }
 
+void lade_record_unref(struct lade_cache_record *record)
+{
+	if (record && lade_ref_down(record->cache, &record->refs))
+		free_record(record);
+}
+
+void lade_record_leave(struct lade_cache *c, struct lade_cache_record *record)
+{
+	if (!record || !lade_ref_down(c, &record->refs))
+		return;
+	/* The reference that the list has is given up behind the step. */
+	record->refs = 1;
+	record->next = c->effects.unused;
+	c->effects.unused = record;
+	c->effects.any = true;
+}
+
 void lade_cache_unref(struct lade_cache *c)
 {
-	if (--c->refs)
+	if (!lade_ref_down(c, &c->refs))
 		return;
+	lade_seats_done(c);
 	lade_s3fifo_done(&c->policy);
 	lade_map_done(&c->map);
 	if (c->free_arg)

@@ -2,9 +2,10 @@
 /* flight.c - loads: children of the cache's scope, which callers join and leave.
  *
  * DESIGN
- * A flight's end is one step without a suspension: store, detach from the key, answer everybody.
- * Until then a caller finds the flight, afterwards the value, never neither. A caller is a waiter
- * in the flight's list; its cancel takes that waiter out and touches nothing else.
+ * A flight's end is one step: store, detach from the key, answer everybody. Until then a caller
+ * finds the flight, afterwards the value, never neither, on whatever core. A caller is a waiter in
+ * the flight's list; its cancel takes that waiter out and touches nothing else. One that has been
+ * given all its answers by another core's step is told to wait for the mail that is on its way.
  *
  * The flight's deadline is a timer of its own beside the deadline that cancels the load: a loader
  * that does not stop keeps its task, but no longer its key. What such a load still brings is stored
@@ -30,6 +31,8 @@ struct flight *lade_flight_new(struct lade_cache *c, struct entry *e, const void
 	f->cache = c;
 	f->entry = e;
 	f->shared = e != NULL;
+	f->loop = c->here;
+	f->seat = c->here == c->loop ? NULL : &c->seats[c->here->core];
 	f->generation = ++c->generation;
 	f->key_len = (uint32_t)len;
 	if (len)
@@ -76,13 +79,18 @@ static void free_flight(struct flight *f)
 {
 	struct lade_cache *c = f->cache;
 
-	lade_timer_stop(c->loop, &f->deadline);
-	lade_timer_stop(c->loop, &f->linger);
+	lade_timer_stop(f->loop, &f->deadline);
+	lade_timer_stop(f->loop, &f->linger);
 	lade_list_remove(&f->link);
 	c->strays -= f->stray;
-	c->stats.flights--;
-	lade_free(f);
-	lade_event_set(&c->landed);
+	f->ended = true;
+	if (!f->told)
+		lade_free(f);
+	if (c->closer && lade_list_empty(&c->flights)) {
+		c->effects.closer = c->closer;
+		c->effects.any = true;
+		c->closer = NULL;
+	}
 }
 
 void lade_flight_drop(struct flight *f)
@@ -92,6 +100,7 @@ void lade_flight_drop(struct flight *f)
 	lade_flight_detach(f);
 	if (e)
 		lade_entry_tidy(f->cache, e);
+	f->cache->stats.flights--;
 	free_flight(f);
 }
 
@@ -99,13 +108,17 @@ void lade_flight_drop(struct flight *f)
 
 static void answer(struct waiter *w, int rc, struct lade_cache_record *record)
 {
+	struct lade_cache *c = w->waiting->cache;
+
 	w->flight = NULL;
 	w->rc = rc;
 	w->record = rc == 0 ? record : NULL;
 	if (w->record)
-		w->record->refs++;
-	if (--w->waiting->left == 0)
-		lade_complete(&w->waiting->op, 0);
+		lade_ref_up(c, &record->refs);
+	if (--w->waiting->left > 0)
+		return;
+	lade_list_append(&c->effects.woken, &w->waiting->op.link);
+	c->effects.any = true;
 }
 
 void lade_flight_wake(struct flight *f, int rc, struct lade_cache_record *record)
@@ -120,40 +133,109 @@ void lade_flight_wake(struct flight *f, int rc, struct lade_cache_record *record
 
 void lade_flight_join(struct flight *f, struct waiter *w)
 {
-	lade_timer_stop(f->cache->loop, &f->linger);
+	if (f->loop == f->cache->here)
+		lade_timer_stop(f->loop, &f->linger);
+	else
+		f->linger_void = true;
 	w->flight = f;
 	lade_list_append(&f->waiters, &w->link);
 	f->waiting++;
 }
 
-/* What a cancelled flight's load runs in, if it is running and nobody else wants it. */
-static struct lade_node *unwanted_node(struct flight *f)
+static struct lade_node *node_of(const struct flight *f)
 {
-	if (!f->batch)
-		return f->node;
-	return --f->batch->wanted == 0 ? f->batch->node : NULL;
+	return f->batch ? f->batch->node : f->node;
 }
 
-void lade_flight_cancel(struct flight *f, const char *site)
+/* On its loop: the load is asked to end, unless it is for others too. One that has not begun yet
+ * will see for itself. */
+static void be_asked(struct flight *f)
 {
-	struct entry *e = f->entry;
-	struct lade_node *node;
-
-	if (f->cancelled)
+	if (!node_of(f) || (f->batch && f->batch->wanted))
 		return;
-	f->cancelled = true;
-	lade_flight_detach(f);
-	if (e)
-		lade_entry_tidy(f->cache, e);
-	node = unwanted_node(f);
-	if (node)
-		lade_request(f->cache->loop, node, LEVEL_HARD, LADE_REASON_USER, site,
-			     lade_task_name());
+	lade_list_append(&f->cache->effects.asked, &f->turn);
+	f->cache->effects.any = true;
 }
 
 static void linger_over(struct lade_timer *timer)
 {
-	lade_flight_cancel(LADE_CONTAINER(timer, struct flight, linger), "an abandoned load");
+	struct flight *f = LADE_CONTAINER(timer, struct flight, linger);
+	struct lade_cache *c = f->cache;
+
+	lade_cache_lock(c, f->loop);
+	if (!f->linger_void)
+		lade_flight_cancel(f, "an abandoned load");
+	lade_cache_unlock(c);
+}
+
+static void start_linger(struct flight *f)
+{
+	struct lade_cache *c = f->cache;
+	struct lade_instant now = { lade_loop_now(f->loop) };
+
+	f->linger_void = false;
+	lade_timer_stop(f->loop, &f->linger);
+	lade_timer_start(f->loop, &f->linger,
+			 lade_instant_after(now, c->config.abandon_linger).mono_ns,
+			 TIMER_DEADLINE, linger_over);
+}
+
+/* The flight's loop looks at what others have made of it. */
+static void take_look(struct lade_mail *mail)
+{
+	struct flight *f = LADE_CONTAINER(mail, struct flight, mail);
+	struct lade_cache *c = f->cache;
+
+	lade_cache_lock(c, f->loop);
+	f->told = false;
+	if (f->ended)
+		lade_free(f);
+	else if (f->cancelled)
+		be_asked(f);
+	else if (!f->waiting)
+		start_linger(f);
+	lade_cache_unlock(c);
+	lade_cache_unref(c);
+}
+
+/* Has the flight's loop look at it. */
+static void tell(struct flight *f)
+{
+	if (f->told)
+		return;
+	f->told = true;
+	f->mail.take = take_look;
+	lade_ref_up(f->cache, &f->cache->refs);
+	lade_mail_send(f->loop, &f->mail);
+}
+
+void lade_flight_cancel(struct flight *f, const char *site)
+{
+	struct lade_cache *c = f->cache;
+	struct entry *e = f->entry;
+
+	if (f->cancelled)
+		return;
+	f->cancelled = true;
+	f->why = site;
+	lade_flight_detach(f);
+	if (e)
+		lade_entry_tidy(c, e);
+	if (f->batch)
+		f->batch->wanted--;
+	if (f->loop == c->here)
+		be_asked(f);
+	else
+		tell(f);
+}
+
+void lade_flight_ask(struct flight *f)
+{
+	struct lade_node *node = node_of(f);
+
+	if (node)
+		lade_request(f->loop, node, LEVEL_HARD, LADE_REASON_USER, f->why,
+			     lade_task_name());
 }
 
 /* The last waiter has left. */
@@ -166,13 +248,10 @@ static void abandoned(struct flight *f)
 	c->stats.abandoned++;
 	if (c->config.on_abandon == LADE_ABANDON_CANCEL)
 		lade_flight_cancel(f, "an abandoned load");
+	else if (c->config.on_abandon == LADE_ABANDON_LINGER && f->loop == c->here)
+		start_linger(f);
 	else if (c->config.on_abandon == LADE_ABANDON_LINGER)
-		lade_timer_start(c->loop, &f->linger,
-				 lade_instant_after(
-					 (struct lade_instant){ lade_loop_now(c->loop) },
-					 c->config.abandon_linger)
-					 .mono_ns,
-				 TIMER_DEADLINE, linger_over);
+		tell(f);
 }
 
 static void leave(struct waiter *w)
@@ -190,27 +269,40 @@ static void leave(struct waiter *w)
 static enum lade_abort_result waiting_abort(struct lade_op *op)
 {
 	struct waiting *w = LADE_CONTAINER(op, struct waiting, op);
+	struct lade_cache *c = w->cache;
+	bool waits;
 
-	for (uint32_t i = 0; i < w->count; i++) {
+	lade_cache_lock(c, op->loop);
+	waits = w->left > 0;
+	for (uint32_t i = 0; waits && i < w->count; i++) {
 		leave(&w->waiters[i]);
-		lade_record_unref(w->waiters[i].record);
+		lade_record_leave(c, w->waiters[i].record);
 		w->waiters[i].record = NULL;
 	}
-	return LADE_ABORTED;
+	lade_cache_unlock(c);
+	return waits ? LADE_ABORTED : LADE_PENDING;
 }
 
-int lade_waiting_wait(struct waiting *w, const char *site)
+void lade_waiting_init(struct waiting *w, struct lade_cache *c, struct waiter *waiters,
+		       const char *site)
 {
-	if (w->left == 0)
-		return 0;
-	w->op = (struct lade_op){ .what = "a load", .site = site, .abort = waiting_abort };
-	return lade_op_wait(&w->op);
+	*w = (struct waiting){ .cache = c, .waiters = waiters };
+	lade_op_init(&w->op, "a load", site, waiting_abort);
+	w->op.loop = lade_cur->loop;
+}
+
+int lade_waiting_wait(struct waiting *w)
+{
+	return w->op.state == OP_DONE ? 0 : lade_op_wait(&w->op);
 }
 
 bool lade_flight_is_mine(const struct flight *f)
 {
-	const struct lade_node *wanted = f->batch ? f->batch->node : f->node;
+	const struct lade_node *wanted;
 
+	if (f->loop != lade_cur->loop)
+		return false;
+	wanted = node_of(f);
 	for (const struct lade_node *n = lade_cur->scope; wanted && n; n = n->outer)
 		if (n == wanted)
 			return true;
@@ -231,15 +323,6 @@ bool lade_flight_mine_of(const struct lade_cache *c, const void *key, size_t len
 }
 
 /* The end of a load */
-
-static struct lade_cache_record *take_value(struct lade_cache *c, struct lade_cache_load *load)
-{
-	struct lade_cache_record *r = lade_record_new(c, load->value, load->bytes, load->ttl);
-
-	if (!r && c->config.drop && load->value)
-		c->config.drop(load->value);
-	return r;
-}
 
 /* The key that a load may be stored under: its own entry, or, when it is late, one that nothing
  * newer has touched. */
@@ -292,7 +375,7 @@ static void end_well(struct flight *f, const struct lade_cache_load *load,
 	if (load->uncacheable) {
 		note_uncacheable(f);
 		wake_first(f, r);
-		lade_record_unref(r);
+		lade_record_leave(c, r);
 		return;
 	}
 	e = place_for(f);
@@ -311,7 +394,7 @@ static void end_well(struct flight *f, const struct lade_cache_load *load,
 		lade_entry_tidy(c, e);
 	}
 	lade_flight_wake(f, 0, r);
-	lade_record_unref(r);
+	lade_record_leave(c, r);
 }
 
 static bool stale_allowed(const struct lade_cache *c, const struct lade_cache_record *r)
@@ -319,7 +402,7 @@ static bool stale_allowed(const struct lade_cache *c, const struct lade_cache_re
 	return c->config.stale_if_error.ns &&
 	       lade_instant_after((struct lade_instant){ r->fresh_until_ns },
 				  c->config.stale_if_error)
-			       .mono_ns > lade_loop_now(c->loop);
+			       .mono_ns > lade_loop_now(c->here);
 }
 
 static void back_off(struct lade_cache *c, struct entry *e)
@@ -341,7 +424,7 @@ static struct lade_cache_record *fall_back(struct lade_cache *c, struct entry *e
 	back_off(c, e);
 	if (!stale_allowed(c, stale))
 		return NULL;
-	stale->refs++;
+	lade_ref_up(c, &stale->refs);
 	return stale;
 }
 
@@ -351,6 +434,16 @@ static void keep_error(struct lade_cache *c, struct entry *e, int rc)
 		return;
 	e->negative_rc = rc;
 	e->negative_until_ns = lade_cache_later(c, c->config.negative_ttl);
+}
+
+/* What a cancelled load, which is nobody's answer, is to those who wait. */
+static int why_cancelled(const struct flight *f)
+{
+	if (f->cache->closed)
+		return -ESHUTDOWN;
+	if (!f->scope)
+		return f->seat->refused;
+	return f->scope->head.eff == LEVEL_HARD ? -ESHUTDOWN : -EIO;
 }
 
 /* A failed load: who waits gets the stale value where that is allowed, else the error, once. A
@@ -364,25 +457,39 @@ static void end_badly(struct flight *f, int rc)
 	c->stats.failed++;
 	stale = fall_back(c, e);
 	if (rc == -ECANCELED)
-		rc = c->closed || c->scope->head.eff == LEVEL_HARD ? -ESHUTDOWN : -EIO;
+		rc = why_cancelled(f);
 	else
 		keep_error(c, e, rc);
 	lade_flight_detach(f);
 	if (e)
 		lade_entry_tidy(c, e);
 	lade_flight_wake(f, stale ? 0 : rc, stale);
-	lade_record_unref(stale);
+	lade_record_leave(c, stale);
 }
 
+/* Who closes the cache waits for the second step: by then what the first has pushed out is
+ * dropped. */
 static void flight_end(struct flight *f, int rc, struct lade_cache_load *load)
 {
-	struct lade_cache_record *r = rc < 0 ? NULL : take_value(f->cache, load);
+	struct lade_cache *c = f->cache;
+	struct lade_cache_record *r = NULL;
 
+	lade_cache_lock(c, f->loop);
+	lade_ref_up(c, &c->refs); /* for the second step's own end */
+	c->stats.flights--;
+	if (rc >= 0)
+		r = lade_record_new(c, load->value, load->bytes, load->ttl);
 	if (r)
 		end_well(f, load, r);
 	else
 		end_badly(f, rc < 0 ? rc : -ENOMEM);
+	lade_cache_unlock(c);
+	if (rc >= 0 && !r && c->config.drop && load->value)
+		c->config.drop(load->value);
+	lade_cache_lock(c, f->loop);
 	free_flight(f);
+	lade_cache_unlock(c);
+	lade_cache_unref(c);
 }
 
 /* The deadline has passed and the loader has not ended: the key is free again. */
@@ -390,9 +497,12 @@ static void flight_overdue(struct lade_timer *timer)
 {
 	struct flight *f = LADE_CONTAINER(timer, struct flight, deadline);
 	struct lade_cache *c = f->cache;
-	struct entry *e = f->entry;
-	struct lade_cache_record *stale = fall_back(c, e);
+	struct lade_cache_record *stale;
+	struct entry *e;
 
+	lade_cache_lock(c, f->loop);
+	e = f->entry;
+	stale = fall_back(c, e);
 	if (e) {
 		e->flight = NULL;
 		f->entry = NULL; /* still shared: place_for may find its key free */
@@ -402,34 +512,89 @@ static void flight_overdue(struct lade_timer *timer)
 	}
 	c->stats.expired += f->waiting;
 	lade_flight_wake(f, stale ? 0 : -ETIME, stale);
-	lade_record_unref(stale);
+	lade_record_leave(c, stale);
+	lade_cache_unlock(c);
 }
 
 static void arm_deadline(struct flight *f)
 {
-	struct lade_cache *c = f->cache;
+	struct lade_instant now = { lade_loop_now(f->loop) };
 
 	/* After the deadline that cancels the load, so that a load that stops in time ends. */
-	lade_timer_start(c->loop, &f->deadline,
-			 lade_instant_after((struct lade_instant){ lade_loop_now(c->loop) },
-					    c->config.load_timeout)
-				 .mono_ns,
+	lade_timer_start(f->loop, &f->deadline,
+			 lade_instant_after(now, f->cache->config.load_timeout).mono_ns,
 			 TIMER_BUDGET, flight_overdue);
+}
+
+void lade_flight_arm(struct flight *f)
+{
+	for (uint32_t i = 0; f->batch && i < f->batch->count; i++)
+		arm_deadline(f->batch->flights[i]);
+	if (!f->batch)
+		arm_deadline(f);
+}
+
+static int take_turn(struct lade_cache *c, struct lade_loop *loop)
+{
+	int rc = c->places ? lade_shared_channel_reserve_at(c->places, "a cache's load") :
+			     lade_sem_acquire(&c->turns, 1);
+
+	if (rc < 0)
+		return rc;
+	lade_cache_lock(c, loop);
+	c->stats.loads++;
+	lade_cache_unlock(c);
+	return 0;
+}
+
+static void give_turn(struct lade_cache *c)
+{
+	if (c->places)
+		lade_shared_channel_unreserve(c->places);
+	else
+		lade_sem_release(&c->turns, 1);
+}
+
+static int load_one(const struct lade_cache_config *config, const struct lade_cache_key *key,
+		    struct lade_cache_load *load)
+{
+	int rc;
+
+	if (config->load)
+		return config->load(config->arg, key, load);
+	rc = config->load_many(config->arg, key, load, 1);
+	return rc < 0 ? rc : load->rc;
 }
 
 static int run_load(struct flight *f, struct lade_cache_load *load)
 {
 	struct lade_cache *c = f->cache;
 	struct lade_cache_key key = { f->key, f->key_len };
-	int rc;
+	int rc = take_turn(c, f->loop);
 
-	rc = lade_sem_acquire(&c->turns, 1);
 	if (rc < 0)
 		return rc;
-	c->stats.loads++;
-	rc = c->config.load(c->config.arg, &key, load);
-	lade_sem_release(&c->turns, 1);
+	rc = load_one(&c->config, &key, load);
+	give_turn(c);
 	return rc;
+}
+
+/* Whether anybody still wants the load that begins now. */
+static bool is_wanted(const struct flight *f)
+{
+	struct lade_cache *c = f->cache;
+	bool wanted;
+
+	lade_cache_lock(c, f->loop);
+	wanted = f->batch ? f->batch->wanted > 0 : !f->cancelled;
+	lade_cache_unlock(c);
+	return wanted;
+}
+
+/* It counts from the flight's begin, however long its task has been on its way. */
+static struct lade_instant deadline_of(const struct flight *f)
+{
+	return (struct lade_instant){ f->deadline.at_ns };
 }
 
 static int cache_load(struct flight *f)
@@ -438,8 +603,7 @@ static int cache_load(struct flight *f)
 	int rc;
 
 	f->node = lade_cur->root;
-	rc = f->cancelled ? -ECANCELED
-			  : lade_within(f->cache->config.load_timeout, run_load(f, &load));
+	rc = is_wanted(f) ? lade_until(deadline_of(f), run_load(f, &load)) : -ECANCELED;
 	f->node = NULL;
 	flight_end(f, rc, &load);
 	/* A failure is told to those who wait for it; the task itself has done its work. */
@@ -451,14 +615,6 @@ static void cache_load_drop(struct flight *f)
 	flight_end(f, -ECANCELED, NULL);
 }
 LADE_TASK_VOID_WITH(cache_load, (.drop_args = cache_load_drop), (struct flight *, f))
-
-void lade_flight_start(struct flight *f)
-{
-	struct cache_load_task task = cache_load_task(f);
-
-	arm_deadline(f);
-	lade_task_start(f->cache->scope, &task.head, sizeof(task), TASK_FORGIVEN, "a cache's load");
-}
 
 /* Several keys by one load */
 
@@ -483,13 +639,12 @@ static void batch_end(struct batch *b, int rc)
 static int run_load_many(struct batch *b)
 {
 	struct lade_cache *c = b->cache;
-	int rc = lade_sem_acquire(&c->turns, 1);
+	int rc = take_turn(c, b->flights[0]->loop);
 
 	if (rc < 0)
 		return rc;
-	c->stats.loads++;
 	rc = c->config.load_many(c->config.arg, b->keys, b->loads, b->count);
-	lade_sem_release(&c->turns, 1);
+	give_turn(c);
 	return rc;
 }
 
@@ -498,8 +653,8 @@ static int cache_load_many(struct batch *b)
 	int rc;
 
 	b->node = lade_cur->root;
-	rc = b->wanted ? lade_within(b->cache->config.load_timeout, run_load_many(b))
-		       : -ECANCELED;
+	rc = is_wanted(b->flights[0]) ? lade_until(deadline_of(b->flights[0]), run_load_many(b)) :
+					-ECANCELED;
 	b->node = NULL;
 	batch_end(b, rc);
 	return 0;
@@ -511,32 +666,72 @@ static void cache_load_many_drop(struct batch *b)
 }
 LADE_TASK_VOID_WITH(cache_load_many, (.drop_args = cache_load_many_drop), (struct batch *, b))
 
-int lade_flights_start(struct lade_cache *c, struct flight **flights, uint32_t count)
+static struct batch *batch_new(struct lade_cache *c, uint32_t count)
 {
 	struct batch *b = lade_calloc(1, sizeof(*b));
-	struct cache_load_many_task task = cache_load_many_task(b);
 
 	if (!b)
-		return -ENOMEM;
+		return NULL;
 	b->cache = c;
-	b->count = b->wanted = count;
+	b->count = count;
 	b->flights = lade_calloc(count, sizeof(struct flight *));
 	b->keys = lade_calloc(count, sizeof(*b->keys));
 	b->loads = lade_calloc(count, sizeof(*b->loads));
-	if (!b->flights || !b->keys || !b->loads) {
-		free_batch(b);
+	if (b->flights && b->keys && b->loads)
+		return b;
+	free_batch(b);
+	return NULL;
+}
+
+void lade_flight_begin(struct flight *f)
+{
+	lade_list_append(&f->cache->effects.begun, &f->turn);
+	f->cache->effects.any = true;
+}
+
+int lade_flights_begin(struct lade_cache *c, struct flight **flights, uint32_t count)
+{
+	struct batch *b = batch_new(c, count);
+
+	if (!b)
 		return -ENOMEM;
-	}
 	for (uint32_t i = 0; i < count; i++) {
 		struct flight *f = flights[i];
 
 		b->flights[i] = f;
 		b->keys[i] = (struct lade_cache_key){ f->key, f->key_len };
 		b->loads[i].ttl = c->config.ttl;
+		b->wanted += !f->cancelled;
 		f->batch = b;
 		f->index = i;
-		arm_deadline(f);
 	}
-	lade_task_start(c->scope, &task.head, sizeof(task), TASK_FORGIVEN, "a cache's load_many");
+	lade_flight_begin(flights[0]);
 	return 0;
+}
+
+void lade_flight_run(struct flight *f, struct lade_scope *scope)
+{
+	struct batch *b = f->batch;
+
+	f->scope = scope;
+	for (uint32_t i = 0; b && i < b->count; i++)
+		b->flights[i]->scope = scope;
+	if (b) {
+		struct cache_load_many_task task = cache_load_many_task(b);
+
+		lade_task_start(scope, &task.head, sizeof(task), TASK_FORGIVEN,
+				"a cache's load_many");
+	} else {
+		struct cache_load_task task = cache_load_task(f);
+
+		lade_task_start(scope, &task.head, sizeof(task), TASK_FORGIVEN, "a cache's load");
+	}
+}
+
+void lade_flight_refuse(struct flight *f)
+{
+	if (f->batch)
+		batch_end(f->batch, -ECANCELED);
+	else
+		flight_end(f, -ECANCELED, NULL);
 }

@@ -76,6 +76,9 @@ enum {
 	CTL_CANARY = 4,	    /* its stack has no guard: a word below it is checked instead */
 };
 
+/* What has become of an item of a channel; ITEM_CHANNEL_FREED: of none, the channel is no more. */
+enum lade_item_fate { ITEM_SENT, ITEM_RECEIVED, ITEM_LEFT, ITEM_CHANNEL_FREED };
+
 enum op_state { OP_NEW, OP_PARKED, OP_DONE };
 
 /* Ties of the timer heap: what completes fires before what cancels. */
@@ -177,6 +180,15 @@ struct lade_observer {
 	/* Permits of a semaphore were taken, or given back (less than 0); 0: it was made. May be
 	 * NULL. */
 	void (*permits)(struct lade_observer *o, const void *semaphore, int64_t count);
+	/* A channel was made; @left tells item() of each that is in it. Returns the number by which
+	 * item() knows it, 0: it need not be told of it. May be NULL. */
+	uint32_t (*channel)(struct lade_observer *o, void *channel, void (*left)(void *channel));
+	/* A call has reported so many items of a channel, one behind the other, as sent, or has
+	 * given them out; also called outside tasks, and of a channel that is no more. */
+	void (*item)(struct lade_observer *o, uint32_t channel, enum lade_item_fate fate,
+		     const void *items, uint32_t item_bytes, uint32_t count);
+	/* A descriptor is closed that is not open. */
+	void (*closed_twice)(struct lade_observer *o);
 	/* An operation is about to be tried: 0, or the -errno with which it fails instead. */
 	int (*fault)(struct lade_observer *o, const char *what);
 	/* Whether a cancel comes too late for what a task waits for, so that it completes; called

@@ -9,6 +9,7 @@
  * twenty switches. */
 
 #include "base/alloc.h"
+#include "base/pause.h"
 #include "core/cores_priv.h"
 #include "core/io_priv.h"
 #include "core/loops.h"
@@ -42,15 +43,6 @@ static uint64_t cycles(void)
 	return hz ? ticks * (1000000000 / hz) : 0;
 #else
 	return UINT64_MAX;
-#endif
-}
-
-static void pause_core(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
 #endif
 }
 
@@ -216,7 +208,7 @@ static bool spin_for_mail(struct lade_loop *loop)
 	while (cycles() - from < SPIN_CYCLES) {
 		if (has_mail(loop))
 			return true;
-		pause_core();
+		lade_pause_core();
 	}
 	loop->spin_pause = SPIN_PAUSE;
 	return false;

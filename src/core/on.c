@@ -40,6 +40,13 @@ static void drop_shadow(struct lade_task *shadow)
 	task->type->drop_args(task);
 }
 
+const struct lade_task *lade_behind_shadow(const struct lade_task *task)
+{
+	if (task->type->run != run_shadow)
+		return task;
+	return LADE_CONTAINER(task, const struct lade_on_task, shadow)->task;
+}
+
 static void mail_back(struct lade_mail *mail);
 
 static void send_home(struct lade_on_task *on, struct lade_mail *mail,

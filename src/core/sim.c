@@ -481,8 +481,11 @@ void sim_close(struct sim *sim, int fd)
 {
 	struct sim_fd *f = sim_fd_of(sim, fd);
 
-	if (!f)
+	if (!f) {
+		if (sim->loop->observer && fd >= SIM_FIRST_FD)
+			sim->loop->observer->closed_twice(sim->loop->observer);
 		return;
+	}
 	sim_trace(sim, "close %d", fd - SIM_FIRST_FD);
 	sim->fds[fd - SIM_FIRST_FD] = NULL;
 	free_fd(sim, f);

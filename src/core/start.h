@@ -16,6 +16,9 @@
 /* lade_task_run - where a task's stack begins: calls the function, ends the task. */
 __attribute__((noreturn)) void lade_task_run(void);
 
+/* lade_behind_shadow - the user's task behind what runs of it on another core; else itself. */
+const struct lade_task *lade_behind_shadow(const struct lade_task *task);
+
 /* lade_task_start_any - the rest of a start that is not the common one. */
 void lade_task_start_any(struct lade_scope *scope, struct lade_task *task, size_t bytes,
 			 const char *site);

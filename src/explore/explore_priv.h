@@ -16,6 +16,8 @@
 
 #define POINTS_MAX 4096	 /* in one run; what comes after is not explored, and said */
 #define EFFECTS_MAX 1024 /* remembered of one run */
+#define ITEMS_MAX 1024	 /* of channels, remembered of one run */
+#define SITES_MAX 1024	 /* places where a run allocates memory */
 #define TASKS_MAX 1024	 /* remembered of one run */
 #define EVENTS_KEPT 30	 /* shown with a finding */
 #define EVENT_BYTES 160
@@ -67,6 +69,35 @@ struct effect {
 	uint32_t pcs_len;
 };
 
+/* An item that was taken out of a channel, or put into one. */
+struct item {
+	uint64_t hash;	  /* of its bytes */
+	bool is_sent;	  /* it was put in */
+	const char *site; /* of the call */
+	const char *task; /* name of who did it */
+};
+
+/* Blocks of memory that are live at the end, of one place where they were allocated. */
+struct kept {
+	uint64_t hash; /* of the frames then */
+	uint32_t live; /* blocks */
+};
+
+/* A task that has ended well and left its value unset, or so it seems. */
+struct unset {
+	const char *task; /* its name, or NULL: none */
+	const char *site; /* where it was started */
+	int status;	  /* with which it ended */
+};
+
+/* The value of a task that runs. */
+struct value {
+	void *at;	/* its place */
+	uint32_t bytes; /* that are looked at */
+	uint64_t hash;	/* of what was there as the task began */
+	void *before;	/* what was there, if it has been filled */
+};
+
 /* An injection. */
 struct injection {
 	enum when when;
@@ -94,7 +125,11 @@ struct second {
 
 /* A task beside the one that is disturbed, as it was then. */
 struct other {
-	char text[EVENT_BYTES]; /* who it is, and what it does */
+	const char *task;	/* its name */
+	uint64_t number;	/* its */
+	const char *what;	/* for what it waits, or NULL: it does not */
+	const char *site;	/* where it waits */
+	bool is_composite;	/* it has no stack of its own */
 	uintptr_t pcs[FRAMES_KEPT];
 	uint32_t pcs_len;
 };
@@ -116,6 +151,7 @@ struct event {
 struct outcome {
 	bool finished;	       /* the end was reached */
 	bool refused;	       /* too many calls */
+	bool memory_full;      /* too much memory to look at all */
 	int rc[2];	       /* of the body's runs */
 	int invariant_rc;
 	int setup_rc;
@@ -136,13 +172,28 @@ struct outcome {
 	long allocations;      /* in the first run */
 	int64_t permits;       /* that the body's tasks took and did not give back */
 	const char *permit_site; /* where the latest of them was taken */
+	const char *release_site; /* the latest call before permits were given back */
+	uint32_t closed_twice; /* closes of descriptors that were not open */
+	const char *close_site; /* the call before the latest of them */
+	struct unset unset;    /* the latest such task of the first run */
+	bool asked;	       /* the body as a whole was asked to end */
+	int64_t asked_ns;      /* when, on the loop's clock */
+	int64_t closing_ns;    /* from then to the end of the body's first run */
 	uint32_t fds_open;     /* at the end */
 	char fd_site[96];      /* where one of them was opened */
-	uint32_t effects_len, points_len;
+	uint32_t effects_len, points_len, items_len;
+	char channel_text[TEXT_BYTES]; /* a channel that lost or doubled an item, or "" */
 	char swallowed[TEXT_BYTES]; /* a task that swallowed its cancel, or "" */
+	uint32_t kept_len;	    /* of @kept */
+	uint32_t leaked_blocks;	    /* of memory that nothing points to, more than undisturbed */
+	size_t leaked_bytes;	    /* in one of them */
+	const char *leaked_task;    /* name of the task that allocated it */
+	struct effect leaked;	    /* where that was */
 	struct event events[EVENTS_KEPT];
 	uint64_t events_len;	    /* so far; the last ones are kept */
 	struct effect effects[EFFECTS_MAX];
+	struct item items[ITEMS_MAX];
+	struct kept kept[SITES_MAX];	 /* of the undisturbed run only */
 	struct point points[POINTS_MAX]; /* of the undisturbed run only */
 };
 
@@ -184,6 +235,9 @@ struct lade_loop *explore_loop(void);
 /* explore_inside - whether a task belongs to the body, in its first run. */
 bool explore_inside(const struct lade_ctl *ctl);
 
+/* explore_of_body - whether a task belongs to the body, in one of its two runs. */
+bool explore_of_body(const struct lade_ctl *ctl);
+
 /* explore_outcome - where this process writes; a trial writes elsewhere than the explorer. */
 struct outcome *explore_outcome(void);
 void explore_write_to(struct outcome *outcome);
@@ -193,6 +247,9 @@ void explore_fail(int error, bool from_now_on);
 
 /* explore_too_late - makes a cancel of what a task waits for come too late: it completes. */
 void explore_too_late(const struct lade_ctl *ctl);
+
+/* explore_asked - the body as a whole is asked to end, now. */
+void explore_asked(void);
 
 /* explore_no_memory - makes the @n-th allocation of the body fail, counted from its beginning. */
 void explore_no_memory(long n);
@@ -223,10 +280,67 @@ uint64_t explore_state(void);
 
 /* inject.c */
 
+/* explore_undisturbed - the run that trials are compared with. */
+const struct outcome *explore_undisturbed(void);
+
 /* explore_scenario - explores one scenario and adds to the totals.  Returns the number of findings;
  * -1, having said why: it cannot be explored. */
 int explore_scenario(const struct lade_scenario *scenario, const struct settings *settings,
 		     struct totals *totals);
+
+/* items.c */
+
+/* explore_items_begin - a run begins: nothing is known of any channel. */
+void explore_items_begin(void);
+
+/* explore_channel - a channel was made.  Returns its number, 0: it is not looked at. */
+uint32_t explore_channel(void *channel, void (*left)(void *channel), bool is_own,
+			 const char *site);
+
+/* explore_item - what has become of items of a channel; @by: the body's task that did it, or
+ * NULL. */
+void explore_item(struct outcome *out, uint32_t channel, enum lade_item_fate fate,
+		  const void *items, uint32_t item_bytes, uint32_t len,
+		  const struct lade_ctl *by, const char *site);
+
+/* explore_items_end - the run has ended: counts what is left in channels; says what is wrong. */
+void explore_items_end(struct outcome *out);
+
+/* explore_find_lost_item - whether a trial has lost an item that was on its way; says which. */
+bool explore_find_lost_item(const struct outcome *undisturbed, const struct outcome *trial,
+			    char *text, size_t len);
+
+/* memory.c */
+
+/* explore_memory_begin - a run begins: what is allocated from here on is looked at. */
+void explore_memory_begin(void);
+
+/* explore_memory_keep - the undisturbed run has ended: keeps what is live. */
+void explore_memory_keep(struct outcome *out);
+
+/* explore_memory_grew - whether more is live at some place than undisturbed: worth a look. */
+bool explore_memory_grew(const struct outcome *undisturbed);
+
+/* explore_memory_judge - the last of a run: which of that nothing points to any more. */
+void explore_memory_judge(const struct outcome *undisturbed, struct outcome *out);
+
+/* explore_memory_full - whether a limit was reached, so that nothing is said of memory. */
+bool explore_memory_full(void);
+
+/* values.c */
+
+/* explore_fill - in the run to come the values of such tasks are filled as they begin. */
+void explore_fill(const struct unset *which);
+
+/* explore_value_starts_here - whether a task that has its turn begins with it. */
+bool explore_value_starts_here(const struct lade_ctl *ctl);
+
+/* explore_value_begins - a task begins: its value as it is then.  Returns whether it has one. */
+bool explore_value_begins(const struct lade_ctl *ctl, struct value *ret);
+
+/* explore_value_ends - a task ends; sets @ret if it has left its value unset and ended well. */
+void explore_value_ends(const struct lade_ctl *ctl, struct value *value, int status,
+			struct unset *ret);
 
 /* report.c */
 

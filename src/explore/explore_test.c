@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* explore_test.c - each thing that the explorer finds, and that it finds nothing else. */
 
+#include "core/witness.h"
 #include "explore/explore_priv.h"
 #include "tap.h"
 
+#include <lade/channel.h>
 #include <lade/cores.h>
 #include <lade/event.h>
 #include <lade/io.h>
 #include <lade/join.h>
+#include <lade/park.h>
 #include <lade/scope.h>
 
 #include <errno.h>
@@ -205,16 +208,18 @@ LADE_EXPLORE(crashes)
 	return 0;
 }
 
+static enum lade_abort_result cannot_tell(struct lade_op *op)
+{
+	(void)op;
+	return LADE_PENDING;
+}
+
 LADE_EXPLORE(hangs)
 {
-	int fds[2], rc = lade_sleep(lade_ms(1));
-	char c;
+	struct lade_op op = LADE_OP("a sign");
+	int rc = lade_sleep(lade_ms(1));
 
-	if (rc < 0 && lade_pipe(fds) == 0)
-		lade_shield(lade_s(1))
-			/* Outside every scope that could end it: the request is here already. */
-			(void)!lade_read(fds[0], &c, 1);
-	return rc;
+	return rc < 0 ? lade_park(&op, cannot_tell) : rc;
 }
 
 LADE_EXPLORE(never_ends)
@@ -229,6 +234,16 @@ LADE_EXPLORE(never_ends)
 LADE_EXPLORE(ends_slowly)
 {
 	int rc = lade_sleep(lade_ms(1));
+
+	if (rc < 0)
+		lade_shield(lade_s(60))
+			(void)!lade_sleep(lade_s(30));
+	return rc;
+}
+
+LADE_EXPLORE(ends_slowly_in_a_long_life)
+{
+	int rc = lade_sleep(lade_s(100));
 
 	if (rc < 0)
 		lade_shield(lade_s(60))
@@ -490,6 +505,44 @@ LADE_EXPLORE(keeps_a_permit, .setup = make_places)
 	return 0;
 }
 
+static void give_the_place_back(void *arg)
+{
+	(void)arg;
+	lade_sem_release(&places, 1);
+}
+
+LADE_EXPLORE(gives_a_permit_back_twice, .setup = make_places)
+{
+	int rc = lade_sem_acquire(&places, 1);
+
+	if (rc < 0)
+		return rc;
+	lade_defer(give_the_place_back, NULL);
+	rc = lade_sleep(lade_ms(1));
+	if (rc < 0)
+		lade_sem_release(&places, 1);
+	return rc;
+}
+
+static void close_it(void *arg)
+{
+	lade_close(*(int *)arg);
+}
+
+LADE_EXPLORE(closes_twice)
+{
+	int fds[2], rc = lade_pipe(fds);
+
+	if (rc < 0)
+		return rc;
+	lade_defer(close_it, &fds[0]);
+	lade_close(fds[1]);
+	rc = lade_sleep(lade_ms(1));
+	if (rc < 0)
+		lade_close(fds[0]);
+	return rc;
+}
+
 /* What it makes itself goes with it. */
 LADE_EXPLORE(keeps_a_permit_of_its_own)
 {
@@ -574,6 +627,409 @@ LADE_EXPLORE(fails_in_the_middle)
 	return rc;
 }
 
+LADE_CHANNEL(coin, long)
+
+static struct coin_channel *purse, *till;
+
+static int fill_purse(struct lade_scope *world)
+{
+	int rc = coin_channel_new(4, &purse);
+
+	(void)world;
+	if (rc == 0)
+		rc = coin_channel_new(4, &till);
+	for (long coin = 1; coin <= 2 && rc == 0; coin++)
+		rc = coin_try_send(purse, coin);
+	return rc;
+}
+
+static void lose_purse(void)
+{
+	coin_channel_free(purse);
+	coin_channel_free(till);
+}
+
+LADE_EXPLORE(drops_a_coin, .setup = fill_purse, .teardown = lose_purse)
+{
+	long coin;
+	int rc = coin_recv(purse, &coin);
+
+	return rc == 0 ? coin_send(till, coin) : rc;
+}
+
+LADE_EXPLORE(puts_the_coin_back, .setup = fill_purse, .teardown = lose_purse)
+{
+	long coin;
+	int rc = coin_recv(purse, &coin);
+
+	if (rc == 0 && (rc = coin_send(till, coin)) < 0)
+		(void)!coin_try_send(purse, coin);
+	return rc;
+}
+
+LADE_EXPLORE(eats_the_coin, .setup = fill_purse, .teardown = lose_purse)
+{
+	long coin;
+	int rc = coin_recv(purse, &coin);
+
+	return rc == 0 ? lade_sleep(lade_ms(1)) : rc;
+}
+
+/* Two tasks receive into one place. */
+static long one_pocket;
+
+static int take_into_the_pocket(void)
+{
+	return coin_recv(till, &one_pocket);
+}
+LADE_TASK_VOID(take_into_the_pocket)
+
+static int pay_two(void)
+{
+	int rc = lade_sleep(lade_ms(1));
+
+	for (long coin = 1; coin <= 2 && rc == 0; coin++)
+		rc = coin_try_send(till, coin);
+	return rc;
+}
+LADE_TASK_VOID(pay_two)
+
+LADE_EXPLORE(has_one_pocket, .setup = fill_purse, .teardown = lose_purse)
+{
+	return lade_join(lade_do(take_into_the_pocket), lade_do(take_into_the_pocket),
+			 lade_do(pay_two));
+}
+
+/* A channel of one's own make, which tells as lade's do. Its receive takes the item and waits then;
+ * its send, cancelled, has put the item in. */
+static struct homemade {
+	struct lade_witness witness;
+	long items[8];
+	int len;
+} homemade;
+
+static void homemade_left(void *channel)
+{
+	struct homemade *h = channel;
+
+	lade_witness_tell(&h->witness, ITEM_LEFT, h->items, (uint32_t)h->len);
+}
+
+static int make_homemade(struct lade_scope *world)
+{
+	(void)world;
+	homemade = (struct homemade){ .len = 0 };
+	homemade.witness = lade_witness_of(&homemade, sizeof(long), homemade_left);
+	return 0;
+}
+
+static int homemade_send(long item)
+{
+	int rc;
+
+	homemade.items[homemade.len++] = item;
+	rc = lade_sleep(lade_us(1));
+	if (rc == 0)
+		lade_witness_tell(&homemade.witness, ITEM_SENT, &item, 1);
+	return rc;
+}
+
+static int homemade_recv(long *ret)
+{
+	long item;
+	int rc;
+
+	if (!homemade.len)
+		return -EAGAIN;
+	item = homemade.items[--homemade.len];
+	rc = lade_sleep(lade_us(1));
+	if (rc < 0)
+		return rc;
+	lade_witness_tell(&homemade.witness, ITEM_RECEIVED, &item, 1);
+	*ret = item;
+	return 0;
+}
+
+LADE_EXPLORE(has_a_channel_that_loses, .setup = make_homemade)
+{
+	long item;
+
+	homemade.items[homemade.len++] = 7;
+	lade_witness_tell(&homemade.witness, ITEM_SENT, &homemade.items[homemade.len - 1], 1);
+	return homemade_recv(&item);
+}
+
+LADE_EXPLORE(has_a_channel_that_doubles, .setup = make_homemade)
+{
+	return homemade_send(7);
+}
+
+/* More channels than are looked at, the last of which loses. */
+LADE_EXPLORE(has_many_channels)
+{
+	int rc = 0;
+
+	for (int i = 0; i < 1100 && rc == 0; i++) {
+		struct coin_channel *one = NULL;
+
+		rc = coin_channel_new(1, &one);
+		if (rc == 0)
+			rc = coin_try_send(one, i);
+		coin_channel_free(one);
+	}
+	return rc < 0 ? rc : lade_sleep(lade_ms(1));
+}
+
+static int fill_many(struct lade_scope *world)
+{
+	int rc = coin_channel_new(ITEMS_MAX + 10, &purse);
+
+	(void)world;
+	if (rc == 0)
+		rc = coin_channel_new(ITEMS_MAX + 10, &till);
+	for (long coin = 0; coin < ITEMS_MAX && rc == 0; coin++)
+		rc = coin_try_send(purse, coin);
+	return rc;
+}
+
+LADE_EXPLORE(moves_many_coins, .setup = fill_many, .teardown = lose_purse)
+{
+	long coin;
+	int rc = 0;
+
+	while (rc == 0 && coin_try_recv(purse, &coin) == 0)
+		rc = coin_try_send(till, coin);
+	return rc < 0 ? rc : lade_sleep(lade_ms(1));
+}
+
+/* A compiler may leave out what is allocated and freed and not used. */
+static void use(void *mem)
+{
+	__asm__ volatile("" : : "r"(mem) : "memory");
+}
+
+LADE_EXPLORE(leaks_memory)
+{
+	char *buffer = malloc(100);
+	int rc;
+
+	if (!buffer)
+		return -ENOMEM;
+	use(buffer);
+	rc = lade_sleep(lade_ms(1));
+	if (rc < 0)
+		return rc;
+	free(buffer);
+	return 0;
+}
+
+static void give_back(void *mem)
+{
+	free(mem);
+}
+
+LADE_EXPLORE(frees_twice)
+{
+	char *buffer = malloc(100);
+	int rc;
+
+	if (!buffer)
+		return -ENOMEM;
+	use(buffer);
+	lade_defer(give_back, buffer);
+	rc = lade_sleep(lade_ms(1));
+	use(&buffer);
+	if (rc < 0)
+		free(buffer);
+	return rc;
+}
+
+LADE_EXPLORE(leaks_a_channel)
+{
+	struct coin_channel *coins = NULL;
+	int rc = coin_channel_new(2, &coins);
+
+	if (rc == 0)
+		rc = lade_sleep(lade_ms(1));
+	if (rc < 0)
+		return rc;
+	coin_channel_free(coins);
+	return 0;
+}
+
+LADE_EXPLORE(always_leaks_memory)
+{
+	use(strdup("it is LeakSanitizer's to find"));
+	return lade_sleep(lade_ms(1));
+}
+
+/* What was cancelled is remembered, in a list: a node, and a text that only the node points to. */
+static struct note {
+	struct note *next;
+	char *text;
+} *notes;
+
+LADE_EXPLORE(takes_a_note_of_its_cancel)
+{
+	struct note *note;
+	int rc = lade_sleep(lade_ms(1));
+
+	if (rc == 0)
+		return 0;
+	note = calloc(1, sizeof(*note));
+	if (note) {
+		*note = (struct note){ .next = notes, .text = strdup("cancelled") };
+		notes = note;
+	}
+	return rc;
+}
+
+/* It has outgrown its first place when it is lost. */
+LADE_EXPLORE(leaks_what_has_grown)
+{
+	char *buffer = realloc(NULL, 10);
+	int rc = lade_sleep(lade_ms(1));
+
+	use(buffer);
+	if (buffer)
+		buffer = realloc(buffer, 10000);
+	use(buffer);
+	if (rc == 0)
+		rc = lade_sleep(lade_ms(1));
+	if (rc == 0)
+		free(buffer);
+	return rc;
+}
+
+static void *many_blocks[66000];
+
+LADE_EXPLORE(allocates_much)
+{
+	for (size_t i = 0; i < sizeof(many_blocks) / sizeof(*many_blocks); i++)
+		if (!many_blocks[i])
+			many_blocks[i] = malloc(1);
+	return lade_sleep(lade_ms(1));
+}
+
+/* A way down of its own for each number: two functions, eleven deep. */
+static void allocate_on_way(int depth, unsigned way);
+
+static __attribute__((noinline)) void go_left(int depth, unsigned way)
+{
+	allocate_on_way(depth, way);
+	use(&depth);
+}
+
+static __attribute__((noinline)) void go_right(int depth, unsigned way)
+{
+	allocate_on_way(depth, way);
+	use(&way);
+}
+
+static void allocate_on_way(int depth, unsigned way)
+{
+	if (depth == 0)
+		many_blocks[way] = malloc(1);
+	else if (way >> (depth - 1) & 1)
+		go_left(depth - 1, way);
+	else
+		go_right(depth - 1, way);
+	use(&depth);
+}
+
+LADE_EXPLORE(allocates_in_many_places)
+{
+	for (unsigned way = 0; way < 2048; way++)
+		allocate_on_way(11, way);
+	return lade_sleep(lade_ms(1));
+}
+
+/* The price, if there is one within 5 ms; when there is none it says that all is well. */
+static int price_if_quick(long *ret)
+{
+	int rc = lade_within(lade_ms(5), lade_sleep(lade_ms(1)));
+
+	if (rc == -ETIME)
+		return 0;
+	if (rc == 0)
+		*ret = 7;
+	return rc;
+}
+LADE_TASK(price_if_quick, long)
+
+LADE_EXPLORE(leaves_its_value_unset)
+{
+	long price = 0;
+
+	return lade_join(lade_do(price_if_quick, &price));
+}
+
+LADE_EXPLORE(leaves_a_named_value_unset)
+{
+	struct price_if_quick_task price = price_if_quick_task();
+
+	return lade_join(&price);
+}
+
+LADE_EXPLORE(leaves_a_value_unset_on_a_core)
+{
+	long price = 0;
+
+	return lade_join(lade_on(1, lade_do(price_if_quick, &price)));
+}
+
+LADE_EXPLORE(spawns_who_leaves_its_value_unset)
+{
+	int rc = 0;
+
+	lade_scope(s, &rc)
+		rc = lade_spawn(&s, price_if_quick_task());
+	return rc;
+}
+
+/* Writes what its caller has put there, too. */
+static int price_or_default(long *ret)
+{
+	int rc = lade_within(lade_ms(5), lade_sleep(lade_ms(1)));
+
+	if (rc == 0 || rc == -ETIME)
+		*ret = 7;
+	return rc == -ETIME ? 0 : rc;
+}
+LADE_TASK(price_or_default, long)
+
+LADE_EXPLORE(writes_what_was_there)
+{
+	long price = 7;
+	int rc = lade_join(lade_do(price_or_default, &price));
+
+	return rc < 0 ? rc : price == 7 ? 0 : -EBADMSG;
+}
+
+/* 1: a price; 0: there are no more. */
+static int next_price(int *left, long *ret)
+{
+	int rc = lade_within(lade_ms(5), lade_sleep(lade_ms(1)));
+
+	if (rc == -ETIME || (rc == 0 && *left == 0))
+		return 0;
+	if (rc < 0)
+		return rc;
+	*ret = --*left;
+	return 1;
+}
+LADE_TASK(next_price, long, (int *, left))
+
+LADE_EXPLORE(ends_without_a_value)
+{
+	int left = 2, rc;
+	long price = -1;
+
+	while ((rc = lade_join(lade_do(next_price, &left, &price))) == 0 && price >= 0)
+		price = -1;
+	return rc;
+}
+
 /* Runs the explorer as a program; its output is in @said. */
 static char said[65536];
 
@@ -619,6 +1075,18 @@ static bool says(const char *text)
 		return true;
 	printf("# expected '%s' in:\n# %.3000s\n", text, said);
 	return false;
+}
+
+/* The line that replays the latest finding of the output. */
+static void set_replay(void)
+{
+	const char *at = strstr(said, "LADE_REPLAY='");
+	char line[128] = "";
+
+	CHECK(at);
+	if (at)
+		sscanf(at, "LADE_REPLAY='%127[^']", line);
+	setenv("LADE_REPLAY", line, 1);
 }
 
 static void code_that_loses_nothing_has_no_finding(void)
@@ -690,6 +1158,111 @@ static void a_permit_that_is_not_given_back_is_a_leak(void)
 	CHECK_EQ(EXPLORE(WORD("keeps_a_permit_of_its_own")), 0);
 }
 
+static void an_item_that_is_taken_and_not_put_in_again_is_lost(void)
+{
+	CHECK_EQ(EXPLORE(WORD("drops_a_coin")), 1);
+	CHECK(says("LOST ITEM"));
+	CHECK(says("undisturbed, it is put into one again"));
+	CHECK(says("coin_recv, in body"));
+	CHECK_EQ(EXPLORE(WORD("puts_the_coin_back")), 0);
+	CHECK_EQ(EXPLORE(WORD("eats_the_coin")), 0);
+}
+
+static void an_item_that_a_channel_loses_or_doubles_is_found(void)
+{
+	CHECK_EQ(EXPLORE(WORD("has_a_channel_that_loses")), 1);
+	CHECK(says("LOST ITEM"));
+	CHECK(says("2 items were sent, 1 were received and 0 were left in it"));
+	CHECK_EQ(EXPLORE(WORD("has_a_channel_that_doubles")), 1);
+	CHECK(says("DOUBLED ITEM"));
+	CHECK(says("1 items were sent, 0 were received and 2 were left in it"));
+}
+
+static void two_who_receive_into_one_place_lose_an_item_undisturbed(void)
+{
+	CHECK_EQ(EXPLORE(WORD("has_one_pocket")), 1);
+	CHECK(says("but not the same ones"));
+	CHECK(says("although nothing was cancelled"));
+}
+
+static void of_more_channels_and_items_than_the_limits_the_first_are_looked_at(void)
+{
+	CHECK_EQ(EXPLORE(WORD("has_many_channels"), WORD("--mode"), WORD("before")), 0);
+	CHECK_EQ(EXPLORE(WORD("moves_many_coins"), WORD("--mode"), WORD("before")), 0);
+	CHECK(says("only the first 1024 items"));
+}
+
+static void memory_that_nothing_points_to_any_more_is_a_leak(void)
+{
+	CHECK_EQ(EXPLORE(WORD("leaks_memory")), 1);
+	CHECK(says("LEAK"));
+	CHECK(says("1 block of 100 bytes"));
+	CHECK(says("in leaks_memory at "));
+	CHECK_EQ(EXPLORE(WORD("leaks_a_channel")), 1);
+	CHECK(says("memory is not freed"));
+	CHECK(says("in leaks_a_channel at "));
+	CHECK_EQ(EXPLORE(WORD("leaks_what_has_grown")), 1);
+	CHECK(says("1 block of 10000 bytes"));
+}
+
+static void memory_that_is_kept_or_lost_undisturbed_too_is_no_finding(void)
+{
+	CHECK_EQ(EXPLORE(WORD("takes_a_note_of_its_cancel")), 0);
+	CHECK_EQ(EXPLORE(WORD("always_leaks_memory")), 0);
+}
+
+static void of_more_memory_than_the_limits_nothing_is_said(void)
+{
+	CHECK_EQ(EXPLORE(WORD("allocates_much"), WORD("--mode"), WORD("before")), 0);
+	CHECK(says("it allocates too much memory"));
+	CHECK_EQ(EXPLORE(WORD("allocates_in_many_places"), WORD("--mode"), WORD("before")), 0);
+	CHECK(says("it allocates too much memory"));
+}
+
+static void what_a_cleanup_gives_back_a_second_time_is_found(void)
+{
+	CHECK_EQ(EXPLORE(WORD("gives_a_permit_back_twice")), 1);
+	CHECK(says("RELEASED TWICE"));
+	CHECK(says("permits were given back that were not taken"));
+	CHECK_EQ(EXPLORE(WORD("closes_twice")), 1);
+	CHECK(says("RELEASED TWICE"));
+	CHECK(says("a descriptor is closed that is not open"));
+	CHECK_EQ(EXPLORE(WORD("frees_twice"), WORD("--mode"), WORD("parked")), 1);
+	CHECK(says("CRASH"));
+}
+
+static void a_task_that_waits_for_ever_is_found_with_what_it_waits_for(void)
+{
+	CHECK_EQ(EXPLORE(WORD("hangs"), WORD("--mode"), WORD("parked")), 1);
+	CHECK(says("CRASH OR HANG"));
+	CHECK(says("a sign"));
+}
+
+static void a_task_that_ends_well_and_leaves_its_value_unset_is_found(void)
+{
+	CHECK_EQ(EXPLORE(WORD("leaves_its_value_unset")), 1);
+	CHECK(says("UNSET"));
+	CHECK(says("task price_if_quick, started at "));
+	CHECK(says("ends with 0 and has not written its value"));
+	CHECK(says(" 1 findings, coverage 100 %"));
+	set_replay();
+	CHECK_EQ(EXPLORE(WORD("leaves_its_value_unset")), 1);
+	CHECK(says("UNSET"));
+	unsetenv("LADE_REPLAY");
+	CHECK_EQ(EXPLORE(WORD("leaves_a_named_value_unset")), 1);
+	CHECK(says("UNSET"));
+	CHECK_EQ(EXPLORE(WORD("leaves_a_value_unset_on_a_core")), 1);
+	CHECK(says("UNSET"));
+	CHECK_EQ(EXPLORE(WORD("spawns_who_leaves_its_value_unset")), 1);
+	CHECK(says("UNSET"));
+}
+
+static void a_value_that_is_written_as_it_was_or_never_with_that_status_is_no_finding(void)
+{
+	CHECK_EQ(EXPLORE(WORD("writes_what_was_there")), 0);
+	CHECK_EQ(EXPLORE(WORD("ends_without_a_value")), 0);
+}
+
 static void a_second_run_that_ends_otherwise_is_a_change(void)
 {
 	CHECK_EQ(EXPLORE(WORD("changes")), 1);
@@ -727,6 +1300,8 @@ static void what_ends_slowly_is_found(void)
 	CHECK(says("SLOW TO END"));
 	CHECK(says("waited long at  "));
 	CHECK(says("in ends_slowly at "));
+	CHECK_EQ(EXPLORE(WORD("ends_slowly_in_a_long_life"), WORD("--mode"), WORD("parked")), 1);
+	CHECK(says("SLOW TO END\n  30."));
 }
 
 static void a_trial_that_never_ends_is_stopped(void)
@@ -879,18 +1454,6 @@ static void a_budget_bounds_the_runs(void)
 	CHECK(says(" 2 runs"));
 }
 
-/* The line that replays the latest finding of the output. */
-static void set_replay(void)
-{
-	const char *at = strstr(said, "LADE_REPLAY='");
-	char line[128] = "";
-
-	CHECK(at);
-	if (at)
-		sscanf(at, "LADE_REPLAY='%127[^']", line);
-	setenv("LADE_REPLAY", line, 1);
-}
-
 static void what_only_two_cancels_break_is_found_by_pairs_and_replayed(void)
 {
 	CHECK_EQ(EXPLORE(WORD("fails_if_cancelled_twice"), WORD("--pairs"), WORD("0")), 0);
@@ -954,6 +1517,17 @@ int main(void)
 	TAP(who_says_that_it_handles_its_cancel_does_not_swallow_it);
 	TAP(a_descriptor_that_stays_open_is_a_leak);
 	TAP(a_permit_that_is_not_given_back_is_a_leak);
+	TAP(an_item_that_is_taken_and_not_put_in_again_is_lost);
+	TAP(an_item_that_a_channel_loses_or_doubles_is_found);
+	TAP(two_who_receive_into_one_place_lose_an_item_undisturbed);
+	TAP(of_more_channels_and_items_than_the_limits_the_first_are_looked_at);
+	TAP(memory_that_nothing_points_to_any_more_is_a_leak);
+	TAP(memory_that_is_kept_or_lost_undisturbed_too_is_no_finding);
+	TAP(of_more_memory_than_the_limits_nothing_is_said);
+	TAP(what_a_cleanup_gives_back_a_second_time_is_found);
+	TAP(a_task_that_waits_for_ever_is_found_with_what_it_waits_for);
+	TAP(a_task_that_ends_well_and_leaves_its_value_unset_is_found);
+	TAP(a_value_that_is_written_as_it_was_or_never_with_that_status_is_no_finding);
 	TAP(a_second_run_that_ends_otherwise_is_a_change);
 	TAP(a_crash_is_found_and_named);
 	TAP(an_invariant_that_breaks_is_found);

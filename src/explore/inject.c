@@ -18,7 +18,8 @@
  *
  * LIMITS  POINTS_MAX points of a run, TARGETS_MAX scopes of a point, --budget trials; a trial that
  * makes CALLS_MAX suspending calls or takes TRIAL_SECONDS never ends; STATES_MAX states are told
- * apart, of one call at most STATES_OF_CALL; --pairs pairs, up to 64 chances apart. */
+ * apart, of one call at most STATES_OF_CALL; --pairs pairs, up to 64 chances apart; SUSPECTS_KEPT
+ * suspicions that a value is unset. */
 
 #include "base/hash.h"
 #include "explore/explore_priv.h"
@@ -34,6 +35,7 @@
 #define JOBS_MAX 64
 #define TRIAL_SECONDS 20
 #define FINDINGS_KEPT 256
+#define SUSPECTS_KEPT 64
 #define CALL_KINDS 6 /* in failures[] */
 #define STATES_MAX 8192
 #define STATES_OF_CALL 32
@@ -46,6 +48,14 @@ struct job {
 	int said;	       /* memfd: what it wrote to stderr */
 };
 
+/* A trial in which a task seems to have left its value unset. */
+struct suspect {
+	struct injection injection;
+	struct unset unset;
+	uint64_t where; /* hash of where the cancel was told of */
+	bool confirmed;
+};
+
 /* What the explorer of one scenario counts; shared with the process that asked for it. */
 struct tally {
 	long trials;
@@ -53,6 +63,8 @@ struct tally {
 	long cancels;		  /* that were tried alone */
 	uint64_t told[FINDINGS_KEPT]; /* hashes of findings that were printed */
 	int told_len;
+	struct suspect suspects[SUSPECTS_KEPT];
+	int suspects_len;
 	uint8_t done[POINTS_MAX]; /* by point: bit per BEFORE, PARKED, COMPLETED */
 };
 
@@ -80,6 +92,11 @@ static void *shared(size_t bytes)
 		exit(2);
 	}
 	return mem;
+}
+
+const struct outcome *explore_undisturbed(void)
+{
+	return now.undisturbed;
 }
 
 /* The enclosing scopes */
@@ -167,6 +184,8 @@ static void make_request(struct target t, const char *site)
 
 	switch (t.what) {
 	case CANCEL:
+		if (is_body(t.node))
+			explore_asked();
 		lade_request(loop, t.node, LEVEL_HARD, LADE_REASON_USER, site, "the explorer");
 		break;
 	case DEADLINE:
@@ -187,6 +206,7 @@ static void make_request(struct target t, const char *site)
 		break;
 	case OVERRUN:
 	default:
+		explore_asked();
 		lade_request(loop, body_of(t.node), LEVEL_HARD, LADE_REASON_USER, site,
 			     "the explorer");
 		if (!(t.node->flags & NODE_OPENED))
@@ -225,22 +245,71 @@ static bool is_known(const char *text, const struct injection *injection,
 	return false;
 }
 
+static const struct point *point_of(const struct injection *injection)
+{
+	static const struct point none = { .site = "", .what = "", .task = "" };
+
+	return injection->when == NO_MEMORY ? &none : &now.undisturbed->points[injection->point];
+}
+
+/* Where a trial was told of what was done to it. */
+static uint64_t where_told(const struct outcome *out)
+{
+	if (out->told_site)
+		return lade_hash_fnv(LADE_HASH_FNV, out->told_pcs,
+				     out->told_pcs_len * sizeof(*out->told_pcs));
+	return lade_hash_fnv(LADE_HASH_FNV, out->pcs, out->pcs_len * sizeof(*out->pcs));
+}
+
+static bool is_same(const struct unset *a, const struct unset *b)
+{
+	return strcmp(a->task, b->task) == 0 && strcmp(a->site, b->site) == 0 &&
+	       a->status == b->status;
+}
+
+/* Keeps a suspicion, one of each place and task. */
+static void suspect(const struct injection *injection, const struct outcome *out)
+{
+	struct tally *tally = now.tally;
+	uint64_t where = where_told(out);
+
+	if (!out->unset.task || tally->suspects_len == SUSPECTS_KEPT)
+		return;
+	for (int i = 0; i < tally->suspects_len; i++)
+		if (tally->suspects[i].where == where &&
+		    is_same(&tally->suspects[i].unset, &out->unset))
+			return;
+	tally->suspects[tally->suspects_len++] =
+		(struct suspect){ .injection = *injection, .unset = out->unset, .where = where };
+}
+
 static void judge(const struct injection *injection, const struct outcome *out, int status,
 		  int said)
 {
-	static const struct point none = { .site = "", .what = "", .task = "" };
-	const struct point *point = injection->when == NO_MEMORY
-					    ? &none
-					    : &now.undisturbed->points[injection->point];
 	const struct effect *paid;
 	char text[4 * TEXT_BYTES];
 
+	suspect(injection, out);
 	if (!explore_judge(now.undisturbed, out, injection, status, &now.scenario->options,
 			   text, sizeof(text), &paid))
 		return;
 	now.tally->findings++;
 	if (!is_known(text, injection, out) || now.settings->verbose)
-		explore_report(now.scenario, now.seed, injection, point, out, said, text, paid);
+		explore_report(now.scenario, now.seed, injection, point_of(injection), out, said,
+			       text, paid);
+}
+
+static void report_unset(const struct suspect *s, const struct outcome *out)
+{
+	char text[TEXT_BYTES];
+
+	snprintf(text, sizeof(text),
+		 "UNSET\n"
+		 "  task %s, started at %s, ends with %d and has not written its value;\n"
+		 "  undisturbed, it writes it whenever it ends with that\n",
+		 s->unset.task, s->unset.site, s->unset.status);
+	explore_report(now.scenario, now.seed, &s->injection, point_of(&s->injection), out, -1,
+		       text, NULL);
 }
 
 /* Trials */
@@ -323,6 +392,8 @@ static bool begin(const struct injection *injection, const struct lade_ctl *ctl)
 	memcpy(job->out, explore_outcome(),
 	       offsetof(struct outcome, effects) +
 		       explore_outcome()->effects_len * sizeof(struct effect));
+	memcpy(job->out->items, explore_outcome()->items,
+	       explore_outcome()->items_len * sizeof(struct item));
 	explore_write_to(job->out);
 	lseek(job->said, 0, SEEK_SET);
 	dup2(job->said, STDERR_FILENO);
@@ -661,6 +732,68 @@ static void explore_in_here(void)
 	free(out);
 }
 
+/* Runs the scenario in a process of its own, with the values of some tasks filled, and with an
+ * injection or, for NULL, undisturbed.  Returns whether one was left unset. */
+static bool is_left_unset(const struct suspect *suspect, const struct injection *injection,
+			  struct outcome *out)
+{
+	struct settings settings = *now.settings;
+	pid_t pid;
+
+	memset(out, 0, offsetof(struct outcome, effects));
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
+			_exit(2);
+		settings.replays = true;
+		if (injection)
+			settings.replay = *injection;
+		now.settings = &settings;
+		now.tally = calloc(1, sizeof(*now.tally));
+		now.in_pairs = now.replayed = false;
+		if (!now.tally)
+			_exit(2);
+		alarm(TRIAL_SECONDS);
+		explore_fill(&suspect->unset);
+		explore_run(now.scenario, now.seed, out, injection ? inject : NULL);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, NULL, 0) < 0)
+		return false;
+	return out->unset.task != NULL;
+}
+
+static bool was_confirmed(const struct unset *unset)
+{
+	for (int i = 0; i < now.tally->suspects_len; i++)
+		if (now.tally->suspects[i].confirmed &&
+		    is_same(&now.tally->suspects[i].unset, unset))
+			return true;
+	return false;
+}
+
+/* Looks into all suspicions; of each task the first that is confirmed is told.  Returns how many
+ * were. */
+static int confirm_suspects(void)
+{
+	struct outcome *out = shared(sizeof(*out));
+	int found = 0;
+
+	for (int i = 0; i < now.tally->suspects_len; i++) {
+		struct suspect *s = &now.tally->suspects[i];
+
+		if (was_confirmed(&s->unset) || is_left_unset(s, NULL, out) ||
+		    !is_left_unset(s, &s->injection, out))
+			continue;
+		s->confirmed = true;
+		found++;
+		report_unset(s, out);
+	}
+	munmap(out, sizeof(*out));
+	return found;
+}
+
 /* One injection, made in this process. */
 static int replay_here(void)
 {
@@ -673,6 +806,7 @@ static int replay_here(void)
 		return -1;
 	}
 	judge(&now.jobs[0].injection, out, 0, -1);
+	now.tally->findings += confirm_suspects();
 	if (!now.tally->findings)
 		printf("%s: nothing found in this replay\n", now.scenario->name);
 	return (int)now.tally->findings;
@@ -734,13 +868,15 @@ static int explore_apart(void)
 /* What is wrong although nothing was disturbed.  Returns the number of findings. */
 static int judge_undisturbed(const struct outcome *a)
 {
-	if (!a->fds_open)
-		return 0;
-	printf("\nFINDING in %s (%s): LEAK\n"
-	       "  %u descriptors are open at the end, although nothing was cancelled; one was "
-	       "opened at %s\n",
-	       now.scenario->name, now.scenario->site, a->fds_open, a->fd_site);
-	return 1;
+	if (*a->channel_text)
+		printf("\nFINDING in %s (%s): %s  although nothing was cancelled\n",
+		       now.scenario->name, now.scenario->site, a->channel_text);
+	if (a->fds_open)
+		printf("\nFINDING in %s (%s): LEAK\n"
+		       "  %u descriptors are open at the end, although nothing was cancelled; one "
+		       "was opened at %s\n",
+		       now.scenario->name, now.scenario->site, a->fds_open, a->fd_site);
+	return (*a->channel_text != 0) + (a->fds_open != 0);
 }
 
 int explore_scenario(const struct lade_scenario *scenario, const struct settings *settings,
@@ -770,7 +906,7 @@ int explore_scenario(const struct lade_scenario *scenario, const struct settings
 	if (rc < 0)
 		return rc;
 	if (!settings->replays)
-		rc += judge_undisturbed(a);
+		rc += confirm_suspects() + judge_undisturbed(a);
 	totals->findings += rc;
 	if (settings->replays)
 		return rc;
@@ -782,6 +918,13 @@ int explore_scenario(const struct lade_scenario *scenario, const struct settings
 	if (a->effects_len == EFFECTS_MAX)
 		printf("%s: only the first %d things that are done outside are compared\n",
 		       scenario->name, EFFECTS_MAX);
+	if (a->memory_full)
+		printf("%s: it allocates too much memory to say what of it is leaked\n",
+		       scenario->name);
+	if (a->items_len == ITEMS_MAX)
+		printf("%s: only the first %d items that are taken out of channels or put into "
+		       "them are compared\n",
+		       scenario->name, ITEMS_MAX);
 	totals->trials += now.tally->trials;
 	totals->points += a->points_len;
 	totals->covered += coverage * a->points_len;

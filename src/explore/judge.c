@@ -114,9 +114,40 @@ static bool find_after(const struct outcome *a, const struct outcome *b, bool on
 			 "LEAK\n  %lld permits were taken and not given back, undisturbed %lld; "
 			 "the latest was taken at %s\n",
 			 (long long)b->permits, (long long)a->permits, b->permit_site);
+	else if (b->permits < a->permits)
+		snprintf(text, len,
+			 "RELEASED TWICE\n  %lld permits were given back that were not taken, "
+			 "undisturbed %lld; the last call before the latest was at %s\n",
+			 -(long long)b->permits, -(long long)a->permits,
+			 b->release_site ? b->release_site : "the start");
+	else if (b->closed_twice > a->closed_twice)
+		snprintf(text, len,
+			 "RELEASED TWICE\n  a descriptor is closed that is not open; the last call "
+			 "before was at %s\n",
+			 b->close_site ? b->close_site : "the start");
 	else
 		return false;
 	return true;
+}
+
+static void say_leaked(const struct outcome *b, char *text, size_t len)
+{
+	snprintf(text, len,
+		 "LEAK\n"
+		 "  memory is not freed, and nothing points to it any more: %u block%s of "
+		 "%zu bytes\n  more than undisturbed\n"
+		 "  allocated by    task %s, after its call at %s\n",
+		 b->leaked_blocks, b->leaked_blocks == 1 ? "" : "s", b->leaked_bytes,
+		 b->leaked_task, b->leaked.site ? b->leaked.site : "its start");
+}
+
+/* How much longer than it should a run took to end: all that came after a request on the body as a
+ * whole; else what it took more than undisturbed, for what comes after a part is ended goes on. */
+static int64_t slowness_ns(const struct outcome *a, const struct outcome *b)
+{
+	int64_t more_ns = b->took_ns[0] - a->took_ns[0];
+
+	return b->closing_ns > more_ns ? b->closing_ns : more_ns;
 }
 
 bool explore_judge(const struct outcome *a, const struct outcome *b,
@@ -137,16 +168,28 @@ bool explore_judge(const struct outcome *a, const struct outcome *b,
 		snprintf(text, len, "SWALLOWED CANCEL\n  %s\n", b->swallowed);
 		return true;
 	}
+	if (*b->channel_text && !*a->channel_text) {
+		snprintf(text, len, "%s", b->channel_text);
+		return true;
+	}
+	if (cancelled && !overrun && explore_find_lost_item(a, b, text, len))
+		return true;
 	if (effects && !options->asks_again)
 		*ret_paid = find_lost(a, b, text, len);
 	if (effects && !*ret_paid)
 		*ret_paid = find_doubled(a, b, options->asks_again, text, len);
 	if (*ret_paid)
 		return true;
-	if (cancelled && b->took_ns[0] > a->took_ns[0] + SLOW_NS) {
+	if (cancelled && slowness_ns(a, b) > SLOW_NS) {
 		snprintf(text, len, "SLOW TO END\n  %.1f s after the cancel it had not ended\n",
-			 (double)(b->took_ns[0] - a->took_ns[0]) / 1e9);
+			 (double)slowness_ns(a, b) / 1e9);
 		return true;
 	}
-	return find_after(a, b, once, text, len);
+	if (find_after(a, b, once, text, len))
+		return true;
+	if (!b->leaked_blocks)
+		return false;
+	say_leaked(b, text, len);
+	*ret_paid = &b->leaked;
+	return true;
 }

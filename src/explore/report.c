@@ -41,14 +41,23 @@ static void print_events(const struct outcome *out)
 		print_event(&out->events[i % EVENTS_KEPT]);
 }
 
+static void print_other(const struct other *o)
+{
+	printf("    %s #%llu ", o->task, (unsigned long long)o->number);
+	if (o->what)
+		printf("waits for %s at %s\n", o->what, o->site);
+	else
+		printf("is %s\n", o->is_composite ? "a composite" : "ready");
+	explore_print_stack(INDENT, o->pcs, o->pcs_len);
+}
+
 /* The other tasks of the body at the injection. */
 static void print_others(const struct outcome *out)
 {
 	if (out->others_len)
 		printf("  the other tasks then:\n");
 	for (uint32_t i = 0; i < out->others_len; i++) {
-		printf("    %s\n", out->others[i].text);
-		explore_print_stack(INDENT, out->others[i].pcs, out->others[i].pcs_len);
+		print_other(&out->others[i]);
 	}
 	if (out->others_left)
 		printf("    and %u more\n", out->others_left);

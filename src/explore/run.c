@@ -34,6 +34,7 @@ struct known {
 	bool told;	   /* it was */
 	bool told_before;  /* it was already when it was last told */
 	bool handled;	   /* it says that it knows */
+	bool has_value;	   /* what is known of its value is in values[] */
 };
 
 static struct {
@@ -44,7 +45,8 @@ static struct {
 	void (*inject)(enum when, struct lade_ctl *, uint32_t, const char *);
 	const struct lade_node *root; /* the body's own scope's outer, while it runs */
 	int run;		      /* 0, 1: which; -1: outside the body */
-	bool injected;
+	bool injected;		      /* no more chances: there was one, or the first run is over */
+	bool is_trial;		      /* an injection was made */
 	uint32_t later;		      /* chances until the second injection of a pair; 0: none */
 	bool (*second)(enum when, struct lade_ctl *);
 	int error;		      /* with which the operation fails; 0: it does not */
@@ -58,6 +60,9 @@ static struct {
 	uint32_t own_sems_len;
 	struct known tasks[TASKS_MAX]; /* by number, those of the first run */
 } at;
+
+/* By number, too; apart, so that a run in which no task has a value does not touch it. */
+static struct value values[TASKS_MAX];
 
 struct lade_loop *explore_loop(void)
 {
@@ -127,14 +132,11 @@ static void keep_other(const struct lade_ctl *ctl)
 		return;
 	}
 	out->others_len++;
-	if (ctl->wait)
-		snprintf(other->text, sizeof(other->text), "%s #%llu waits for %s at %s",
-			 ctl->head->type->name, (unsigned long long)ctl->number, ctl->wait->what,
-			 ctl->wait->site);
-	else
-		snprintf(other->text, sizeof(other->text), "%s #%llu is %s",
-			 ctl->head->type->name, (unsigned long long)ctl->number,
-			 ctl->context.sp ? "ready" : "a composite");
+	other->task = ctl->head->type->name;
+	other->number = ctl->number;
+	other->what = ctl->wait ? ctl->wait->what : NULL;
+	other->site = ctl->wait ? ctl->wait->site : NULL;
+	other->is_composite = !ctl->context.sp;
 	other->pcs_len = ctl->wait ? explore_stack(ctl, other->pcs) : 0;
 }
 
@@ -161,11 +163,19 @@ static void keep_others(const struct lade_node *node, const struct lade_ctl *dis
 
 void explore_injected(const struct lade_ctl *ctl)
 {
-	at.injected = true;
+	at.injected = at.is_trial = true;
 	lade_sim_untrace(at.loop);
 	at.out->pcs_len = explore_stack(ctl, at.out->pcs);
 	at.out->others_len = at.out->others_left = 0;
 	keep_others(at.root, ctl);
+}
+
+void explore_asked(void)
+{
+	if (at.run != 0 || at.out->asked)
+		return;
+	at.out->asked = true;
+	at.out->asked_ns = at.loop->now_ns;
 }
 
 void explore_no_memory(long n)
@@ -275,6 +285,15 @@ static void count_call(void)
 	_exit(1);
 }
 
+bool explore_of_body(const struct lade_ctl *ctl)
+{
+	for (const struct lade_node *n = ctl ? ctl->root : NULL; n && at.root;
+	     n = lade_outer_of(n))
+		if (n == at.root)
+			return at.run >= 0;
+	return false;
+}
+
 /* Only what the body's tasks allocate is counted, and fails. */
 static void turn(struct lade_observer *o, struct lade_ctl *ctl)
 {
@@ -284,6 +303,9 @@ static void turn(struct lade_observer *o, struct lade_ctl *ctl)
 	else if (!ctl && at.counting)
 		at.allocations_left = lade_alloc_fail_at(0);
 	at.counting = ctl && at.allocations_left && explore_inside(ctl);
+	if (ctl && explore_value_starts_here(ctl) && explore_inside(ctl))
+		known_of(ctl)->has_value =
+			explore_value_begins(ctl, &values[ctl->number % TASKS_MAX]);
 }
 
 /* A task that was told of its end and asks for more: it has not looked at the result. */
@@ -414,6 +436,9 @@ static void ended(struct lade_observer *o, struct lade_ctl *ctl, int status)
 		return;
 	k = known_of(ctl);
 	explore_step(ctl, "ends with", NULL, NULL, status);
+	if (k->has_value)
+		explore_value_ends(ctl, &values[ctl->number % TASKS_MAX], status,
+				   &at.out->unset);
 	if (k->told && !k->handled && status >= 0 && ctl->root->eff == LEVEL_HARD &&
 	    !*at.out->swallowed)
 		snprintf(at.out->swallowed, TEXT_BYTES,
@@ -439,16 +464,6 @@ static bool goes_on(const struct lade_effect *e, uint64_t task, uint64_t call)
 	return true;
 }
 
-/* Whether a task belongs to the body, in one of its two runs. */
-static bool is_of_body(const struct lade_ctl *ctl)
-{
-	for (const struct lade_node *n = ctl ? ctl->root : NULL; n && at.root;
-	     n = lade_outer_of(n))
-		if (n == at.root)
-			return at.run >= 0;
-	return false;
-}
-
 /* A semaphore that the body makes goes with it, whatever was taken of it. */
 static bool is_own_sem(const void *semaphore)
 {
@@ -461,13 +476,40 @@ static bool is_own_sem(const void *semaphore)
 static void permits(struct lade_observer *o, const void *semaphore, int64_t count)
 {
 	(void)o;
-	if (!lade_cur->loop || !is_of_body(lade_cur) || is_own_sem(semaphore))
+	if (!lade_cur->loop || !explore_of_body(lade_cur) || is_own_sem(semaphore))
 		return;
 	if (count == 0 && at.own_sems_len < OWN_SEMS_MAX)
 		at.own_sems[at.own_sems_len++] = semaphore;
 	at.out->permits += count;
 	if (count > 0)
 		at.out->permit_site = known_of(lade_cur)->site;
+	else
+		at.out->release_site = known_of(lade_cur)->site;
+}
+
+static void closed_twice(struct lade_observer *o)
+{
+	(void)o;
+	if (!lade_cur->loop || !explore_of_body(lade_cur))
+		return;
+	at.out->closed_twice++;
+	at.out->close_site = known_of(lade_cur)->site;
+}
+
+static uint32_t channel(struct lade_observer *o, void *made, void (*left)(void *channel))
+{
+	(void)o;
+	return explore_channel(made, left, explore_of_body(lade_cur), known_of(lade_cur)->site);
+}
+
+static void item(struct lade_observer *o, uint32_t number, enum lade_item_fate fate,
+		 const void *items, uint32_t item_bytes, uint32_t count)
+{
+	const struct lade_ctl *ctl = lade_cur->loop && explore_of_body(lade_cur) ? lade_cur : NULL;
+
+	(void)o;
+	explore_item(at.out, number, fate, items, item_bytes, count, ctl,
+		     ctl ? known_of(ctl)->site : NULL);
 }
 
 static void effect(struct lade_observer *o, const struct lade_effect *e)
@@ -478,7 +520,7 @@ static void effect(struct lade_observer *o, const struct lade_effect *e)
 
 	(void)o;
 	/* Only what the body does: the world's own servers are not its business. */
-	if (!is_of_body(ctl) || goes_on(e, ctl->number, known_of(ctl)->calls) ||
+	if (!explore_of_body(ctl) || goes_on(e, ctl->number, known_of(ctl)->calls) ||
 	    out->effects_len == EFFECTS_MAX)
 		return;
 	*kept = (struct effect){ .kind = e->kind,
@@ -560,6 +602,8 @@ static void run_body(int run)
 		at.out->allocations = LONG_MAX - at.allocations_left;
 	at.allocations_left = 0;
 	at.out->took_ns[run] = lade_now().mono_ns - begun.mono_ns;
+	if (run == 0 && at.out->asked)
+		at.out->closing_ns = at.loop->now_ns - at.out->asked_ns;
 	at.run = -1;
 	/* What the injection made fail for ever works again. */
 	at.error = 0;
@@ -589,6 +633,16 @@ static int world(void)
 }
 LADE_TASK_VOID(world)
 
+/* What the simulation keeps goes first, and all that would point to what the code has lost. */
+static void look_for_leaks(void)
+{
+	at.loop = lade_loop_free(at.loop);
+	explore_items_begin();
+	memset(at.own_sems, 0, sizeof(at.own_sems));
+	if (explore_memory_grew(explore_undisturbed()))
+		explore_memory_judge(explore_undisturbed(), at.out);
+}
+
 void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct outcome *ret,
 		 void (*inject)(enum when when, struct lade_ctl *ctl, uint32_t point,
 				const char *call))
@@ -609,8 +663,13 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 					      .ended = ended,
 					      .effect = effect,
 					      .permits = permits,
+					      .channel = channel,
+					      .item = item,
+					      .closed_twice = closed_twice,
 					      .fault = fault,
 					      .too_late = too_late };
+	explore_items_begin();
+	explore_memory_begin();
 	at.scenario = scenario;
 	at.out = ret;
 	at.inject = inject;
@@ -622,15 +681,21 @@ void explore_run(const struct lade_scenario *scenario, uint64_t seed, struct out
 	at.loop->observer = &at.observer;
 	at.loop->gate = GATE_OBSERVED;
 	lade_loop_run_at(at.loop, &task.head, scenario->site);
+	explore_items_end(at.out);
 	at.out->trace_hash = lade_sim_trace_hash(at.loop);
 	at.out->fds_open = lade_sim_open_fds(at.loop, at.out->fd_site, sizeof(at.out->fd_site));
 	if (at.out->fds_open && !*at.out->fd_site)
 		strcpy(at.out->fd_site, "a call of lade_pipe or lade_listen");
+	at.out->memory_full = explore_memory_full();
+	if (!at.inject)
+		explore_memory_keep(at.out);
+	else if (at.is_trial && explore_memory_grew(explore_undisturbed()))
+		look_for_leaks();
 	/* A trial has said all: the kernel gives its memory back quicker than it could itself. */
 	if (at.out != ret) {
 		at.out->finished = true;
 		_exit(0);
 	}
-	lade_loop_free(at.loop);
+	at.loop = lade_loop_free(at.loop);
 	at.out->finished = true;
 }

@@ -13,6 +13,7 @@
  * LIMITS  capacity times item size is at most 1 GiB; it is allocated when the channel is made. */
 
 #include "core/switch.h"
+#include "core/witness.h"
 #include "sync/select_priv.h"
 
 #include <lade/channel.h>
@@ -35,8 +36,11 @@ struct lade_channel {
 	uint32_t reserved;	    /* places promised */
 	bool closed;		    /* nothing more is sent */
 	void (*drop)(void *item);   /* gives up what is left */
+	struct lade_witness witness; /* who is told of its items */
 	char items[];		    /* the ring */
 };
+
+static void tell_left(void *channel);
 
 int lade_channel_new(uint32_t item_bytes, uint32_t capacity, void (*drop)(void *item),
 		     struct lade_channel **ret)
@@ -53,6 +57,7 @@ int lade_channel_new(uint32_t item_bytes, uint32_t capacity, void (*drop)(void *
 	lade_list_init(&c->senders);
 	lade_list_init(&c->receivers);
 	lade_list_init(&c->reservers);
+	c->witness = lade_witness_of(c, item_bytes, tell_left);
 	*ret = c;
 	return 0;
 }
@@ -88,20 +93,25 @@ static void pop(struct lade_channel *c, void *ret_item)
 	c->len--;
 }
 
+static void tell_left(void *channel)
+{
+	struct lade_channel *c = channel;
+
+	for (uint32_t i = 0; i < c->len; i++)
+		lade_witness_tell(&c->witness, ITEM_LEFT, place(c, i), 1);
+}
+
 struct lade_channel *lade_channel_free(struct lade_channel *channel)
 {
 	if (!channel)
 		return NULL;
+	tell_left(channel);
+	lade_witness_tell(&channel->witness, ITEM_CHANNEL_FREED, NULL, 1);
 	if (channel->drop)
 		for (uint32_t i = 0; i < channel->len; i++)
 			channel->drop(place(channel, i));
 	lade_free(channel);
 	return NULL;
-}
-
-static struct lade_waiter *first_of(struct lade_link *list)
-{
-	return LADE_CONTAINER(list->next, struct lade_waiter, link);
 }
 
 /* Whether nothing can be received any more: a place that is reserved may still be filled. */
@@ -110,10 +120,12 @@ static inline bool is_over(const struct lade_channel *c)
 	return c->closed && !c->len && !c->reserved;
 }
 
-static void end_receivers(struct lade_channel *c)
+static void end_waiters(struct lade_link *list)
 {
-	while (!lade_list_empty(&c->receivers))
-		lade_grant(first_of(&c->receivers), -EPIPE);
+	struct lade_waiter *w;
+
+	while ((w = lade_first_waiter(list)))
+		lade_grant(w, -EPIPE);
 }
 
 void lade_channel_close(struct lade_channel *channel)
@@ -121,12 +133,10 @@ void lade_channel_close(struct lade_channel *channel)
 	if (channel->closed)
 		return;
 	channel->closed = true;
-	while (!lade_list_empty(&channel->senders))
-		lade_grant(first_of(&channel->senders), -EPIPE);
-	while (!lade_list_empty(&channel->reservers))
-		lade_grant(first_of(&channel->reservers), -EPIPE);
+	end_waiters(&channel->senders);
+	end_waiters(&channel->reservers);
 	if (is_over(channel))
-		end_receivers(channel);
+		end_waiters(&channel->receivers);
 }
 
 uint32_t lade_channel_len(const struct lade_channel *channel)
@@ -137,29 +147,27 @@ uint32_t lade_channel_len(const struct lade_channel *channel)
 /* A place has become free: it goes to who waits for one. */
 static void hand_over_place(struct lade_channel *c)
 {
-	while (c->len + c->reserved < c->capacity) {
-		if (!lade_list_empty(&c->reservers)) {
-			c->reserved++;
-			lade_grant(first_of(&c->reservers), 0);
-		} else if (!lade_list_empty(&c->senders)) {
-			struct lade_waiter *w = first_of(&c->senders);
+	struct lade_waiter *w;
 
+	while (c->len + c->reserved < c->capacity) {
+		if ((w = lade_first_waiter(&c->reservers)))
+			c->reserved++;
+		else if ((w = lade_first_waiter(&c->senders)))
 			push(c, w->slot);
-			lade_grant(w, 0);
-		} else {
+		else
 			return;
-		}
+		lade_grant(w, 0);
 	}
 }
 
 static inline __attribute__((always_inline)) int try_send(struct lade_channel *c,
 							  const void *item)
 {
+	struct lade_waiter *w;
+
 	if (lade_unlikely(c->closed))
 		return -EPIPE;
-	if (!lade_list_empty(&c->receivers)) {
-		struct lade_waiter *w = first_of(&c->receivers);
-
+	if ((w = lade_first_waiter(&c->receivers))) {
 		copy(w->slot, item, c->item_bytes);
 		lade_grant(w, 0);
 		return 0;
@@ -172,15 +180,15 @@ static inline __attribute__((always_inline)) int try_send(struct lade_channel *c
 
 static inline __attribute__((always_inline)) int try_recv(struct lade_channel *c, void *ret_item)
 {
+	struct lade_waiter *w;
+
 	if (c->len) {
 		pop(c, ret_item);
 		if (!lade_list_empty(&c->senders) || !lade_list_empty(&c->reservers))
 			hand_over_place(c);
 		return 0;
 	}
-	if (!lade_list_empty(&c->senders)) {
-		struct lade_waiter *w = first_of(&c->senders);
-
+	if ((w = lade_first_waiter(&c->senders))) {
 		copy(ret_item, w->slot, c->item_bytes);
 		lade_grant(w, 0);
 		return 0;
@@ -190,12 +198,20 @@ static inline __attribute__((always_inline)) int try_recv(struct lade_channel *c
 
 int lade_channel_try_send(struct lade_channel *channel, const void *item)
 {
-	return try_send(channel, item);
+	int rc = try_send(channel, item);
+
+	if (rc == 0)
+		lade_witness_tell(&channel->witness, ITEM_SENT, item, 1);
+	return rc;
 }
 
 int lade_channel_try_recv(struct lade_channel *channel, void *ret_item)
 {
-	return try_recv(channel, ret_item);
+	int rc = try_recv(channel, ret_item);
+
+	if (rc == 0)
+		lade_witness_tell(&channel->witness, ITEM_RECEIVED, ret_item, 1);
+	return rc;
 }
 
 /* Waits in a list of the channel, one return away from the caller's caller. */
@@ -212,10 +228,30 @@ static inline __attribute__((always_inline)) int wait_in(struct lade_link *list,
 	return lade_op_wait_inline(&w.op);
 }
 
-int lade_channel_send_at(struct lade_channel *channel, const void *item, const char *site)
+/* A send that has to look closer: a request holds, or somebody observes. */
+static __attribute__((noinline, cold)) int send_closely(struct lade_channel *c, const void *item,
+							const char *site)
 {
+	const struct lade_witness witness = c->witness;
 	int rc = lade_enter(site);
 
+	if (rc < 0)
+		return rc;
+	rc = try_send(c, item);
+	if (rc == -EAGAIN)
+		rc = wait_in(&c->senders, (void *)(uintptr_t)item, "a send", site);
+	if (rc == 0)
+		lade_witness_tell(&witness, ITEM_SENT, item, 1);
+	return rc;
+}
+
+int lade_channel_send_at(struct lade_channel *channel, const void *item, const char *site)
+{
+	int rc;
+
+	if (lade_unlikely(lade_cur->gate))
+		return send_closely(channel, item, site);
+	rc = lade_enter(site);
 	if (lade_unlikely(rc < 0))
 		return rc;
 	rc = try_send(channel, item);
@@ -225,10 +261,29 @@ int lade_channel_send_at(struct lade_channel *channel, const void *item, const c
 	return wait_in(&channel->senders, (void *)(uintptr_t)item, "a send", site);
 }
 
-int lade_channel_recv_at(struct lade_channel *channel, void *ret_item, const char *site)
+static __attribute__((noinline, cold)) int recv_closely(struct lade_channel *c, void *ret_item,
+							const char *site)
 {
+	const struct lade_witness witness = c->witness;
 	int rc = lade_enter(site);
 
+	if (rc < 0)
+		return rc;
+	rc = try_recv(c, ret_item);
+	if (rc == -EAGAIN)
+		rc = wait_in(&c->receivers, ret_item, "a receive", site);
+	if (rc == 0)
+		lade_witness_tell(&witness, ITEM_RECEIVED, ret_item, 1);
+	return rc;
+}
+
+int lade_channel_recv_at(struct lade_channel *channel, void *ret_item, const char *site)
+{
+	int rc;
+
+	if (lade_unlikely(lade_cur->gate))
+		return recv_closely(channel, ret_item, site);
+	rc = lade_enter(site);
 	if (lade_unlikely(rc < 0))
 		return rc;
 	rc = try_recv(channel, ret_item);
@@ -256,17 +311,18 @@ int lade_channel_reserve_at(struct lade_channel *channel, const char *site)
 
 void lade_channel_commit(struct lade_channel *channel, const void *item)
 {
+	struct lade_waiter *w;
+
 	if (lade_unlikely(!channel->reserved))
 		lade_misuse("a commit to a channel without a reserved place");
 	channel->reserved--;
-	if (!lade_list_empty(&channel->receivers)) {
-		struct lade_waiter *w = first_of(&channel->receivers);
-
+	lade_witness_tell(&channel->witness, ITEM_SENT, item, 1);
+	if ((w = lade_first_waiter(&channel->receivers))) {
 		copy(w->slot, item, channel->item_bytes);
 		lade_grant(w, 0);
 		hand_over_place(channel);
 		if (is_over(channel))
-			end_receivers(channel);
+			end_waiters(&channel->receivers);
 		return;
 	}
 	push(channel, item);
@@ -280,28 +336,43 @@ void lade_channel_unreserve(struct lade_channel *channel)
 	if (!channel->closed)
 		hand_over_place(channel);
 	else if (is_over(channel))
-		end_receivers(channel);
+		end_waiters(&channel->receivers);
 }
 
 /* Cases */
 
+/* What a case of a channel needs while it waits. */
+struct case_room {
+	struct lade_waiter waiter;
+	struct lade_witness witness; /* a copy: the channel may be freed when the select goes on */
+};
+
+_Static_assert(sizeof(struct case_room) <= sizeof(((struct lade_case *)0)->room), "fits");
+
+static struct case_room *room_of(struct lade_case *c)
+{
+	return (void *)c->room;
+}
+
 static int send_try(struct lade_case *c)
 {
-	return try_send(c->object, c->slot);
+	return lade_channel_try_send(c->object, c->slot);
 }
 
 static int recv_try(struct lade_case *c)
 {
-	return try_recv(c->object, c->slot);
+	return lade_channel_try_recv(c->object, c->slot);
 }
 
 static int case_arm(struct lade_link *list, struct lade_case *c, struct lade_selecting *s,
 		    int index)
 {
-	struct lade_waiter *w = (void *)c->room;
+	struct case_room *room = room_of(c);
 
-	*w = (struct lade_waiter){ .selecting = s, .index = index, .slot = c->slot };
-	lade_list_append(list, &w->link);
+	room->waiter =
+		(struct lade_waiter){ .selecting = s, .index = index, .slot = c->slot };
+	room->witness = ((struct lade_channel *)c->object)->witness;
+	lade_list_append(list, &room->waiter.link);
 	return 0;
 }
 
@@ -317,12 +388,22 @@ static int recv_arm(struct lade_case *c, struct lade_selecting *s, int index)
 
 static bool case_disarm(struct lade_case *c)
 {
-	lade_list_remove(&((struct lade_waiter *)(void *)c->room)->link);
+	lade_list_remove(&room_of(c)->waiter.link);
 	return false;
 }
 
-static const struct lade_case_type send_case = { send_try, send_arm, case_disarm };
-static const struct lade_case_type recv_case = { recv_try, recv_arm, case_disarm };
+static void send_chosen(struct lade_case *c)
+{
+	lade_witness_tell(&room_of(c)->witness, ITEM_SENT, c->slot, 1);
+}
+
+static void recv_chosen(struct lade_case *c)
+{
+	lade_witness_tell(&room_of(c)->witness, ITEM_RECEIVED, c->slot, 1);
+}
+
+static const struct lade_case_type send_case = { send_try, send_arm, case_disarm, send_chosen };
+static const struct lade_case_type recv_case = { recv_try, recv_arm, case_disarm, recv_chosen };
 
 struct lade_case lade_channel_send_case(struct lade_channel *channel, const void *item)
 {

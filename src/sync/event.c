@@ -18,9 +18,11 @@ void lade_event_init(struct lade_event *event)
 
 void lade_event_set(struct lade_event *event)
 {
+	struct lade_waiter *w;
+
 	event->set = true;
-	while (!lade_list_empty(&event->waiters))
-		lade_grant(LADE_CONTAINER(event->waiters.next, struct lade_waiter, link), 0);
+	while ((w = lade_first_waiter(&event->waiters)))
+		lade_grant(w, 0);
 }
 
 void lade_event_clear(struct lade_event *event)
@@ -63,7 +65,7 @@ static bool event_disarm(struct lade_case *c)
 	return false;
 }
 
-static const struct lade_case_type event_case = { event_try, event_arm, event_disarm };
+static const struct lade_case_type event_case = { event_try, event_arm, event_disarm, NULL };
 
 struct lade_case lade_event_case(struct lade_event *event)
 {

@@ -8,6 +8,8 @@
  * a read that completed for a case that was not chosen would be lost. The kernel may not let go of
  * a poll at once (io_uring); then the task stays parked until it has.
  *
+ * Where other cores may grant, "the first" is who claims the select: select_priv.h.
+ *
  * INVARIANT  chosen is settled once; while pending > 0 the cases are still the kernel's. */
 
 #include "core/switch.h"
@@ -27,21 +29,40 @@ static void disarm(struct lade_selecting *s, int except)
 			s->pending += s->cases[i].type->disarm(&s->cases[i]);
 }
 
-void lade_select_choose(struct lade_selecting *s, int index, int result)
+void lade_select_settle(struct lade_selecting *s, int index, int result)
 {
-	if (s->chosen != -EAGAIN)
-		return;
 	s->chosen = result;
 	disarm(s, index);
 	if (!s->pending)
 		lade_complete(&s->op, s->chosen);
 }
 
+void lade_select_choose(struct lade_selecting *s, int index, int result)
+{
+	if (s->chosen == -EAGAIN && lade_select_claim(s))
+		lade_select_settle(s, index, result);
+}
+
+static void take_settled(struct lade_mail *mail)
+{
+	struct lade_selecting *s = LADE_CONTAINER(mail, struct lade_selecting, op.mail);
+
+	lade_select_settle(s, s->granted, s->op.result);
+}
+
+void lade_select_settle_remote(struct lade_selecting *s, int index, int result)
+{
+	s->granted = index;
+	s->op.result = result;
+	s->op.mail.take = take_settled;
+	lade_mail_send(s->op.loop, &s->op.mail);
+}
+
 void lade_grant(struct lade_waiter *waiter, int rc)
 {
 	lade_list_remove(&waiter->link);
 	if (waiter->selecting)
-		lade_select_choose(waiter->selecting, waiter->index,
+		lade_select_settle(waiter->selecting, waiter->index,
 				   rc < 0 ? rc : waiter->index);
 	else
 		lade_complete(waiter->op, rc);
@@ -69,7 +90,7 @@ static enum lade_abort_result select_abort(struct lade_op *op)
 {
 	struct lade_selecting *s = LADE_CONTAINER(op, struct lade_selecting, op);
 
-	if (s->chosen != -EAGAIN)
+	if (s->chosen != -EAGAIN || !lade_select_claim(s))
 		return LADE_PENDING;
 	s->chosen = last_look(s);
 	disarm(s, -1);
@@ -123,7 +144,9 @@ static int wait_for_case(struct lade_selecting *s)
 
 		if (rc == 0)
 			continue;
-		s->chosen = rc;
+		if (rc < 0 && !lade_select_claim(s))
+			break; /* done on another core: the mail is on its way */
+		s->chosen = rc < 0 ? rc : s->armed;
 		disarm(s, -1);
 		if (!s->pending)
 			return s->chosen;
@@ -137,7 +160,9 @@ static int wait_for_case(struct lade_selecting *s)
 
 int lade_select_at(struct lade_case *cases, size_t count, bool fair, const char *site)
 {
-	struct lade_selecting s = { .op = { .what = "a select", .site = site },
+	struct lade_selecting s = { .op = { .what = "a select",
+					    .site = site,
+					    .loop = lade_cur->loop },
 				    .cases = cases,
 				    .count = (int)count,
 				    .chosen = -EAGAIN,
@@ -150,8 +175,11 @@ int lade_select_at(struct lade_case *cases, size_t count, bool fair, const char 
 		return -EINVAL;
 	rc = try_cases(cases, s.count,
 		       fair ? (int)random_start(lade_cur->loop, (uint32_t)count) : 0);
-	if (rc == -EAGAIN)
-		rc = wait_for_case(&s);
+	if (rc != -EAGAIN)
+		return rc;
+	rc = wait_for_case(&s);
+	if (rc >= 0 && cases[rc].type->chosen)
+		cases[rc].type->chosen(&cases[rc]);
 	return rc;
 }
 
@@ -197,7 +225,7 @@ static bool timer_disarm(struct lade_case *c)
 	return false;
 }
 
-static const struct lade_case_type timer_case = { timer_try, timer_arm, timer_disarm };
+static const struct lade_case_type timer_case = { timer_try, timer_arm, timer_disarm, NULL };
 
 struct lade_case lade_at(struct lade_instant when)
 {
@@ -210,6 +238,7 @@ struct ready_room {
 	struct lade_io io;
 	struct lade_selecting *selecting;
 	int index;
+	bool over; /* the kernel has let go of it, though the select was another case's by then */
 };
 
 _Static_assert(sizeof(struct ready_room) <= sizeof(((struct lade_case *)0)->room), "fits");
@@ -235,6 +264,7 @@ static void ready_done(struct lade_op *op)
 	struct lade_selecting *s = room->selecting;
 
 	if (s->chosen == -EAGAIN) {
+		room->over = true;
 		lade_select_choose(s, room->index, op->result < 0 ? op->result : room->index);
 		return;
 	}
@@ -264,10 +294,10 @@ static bool ready_disarm(struct lade_case *c)
 	struct ready_room *room = ROOM(c, struct ready_room);
 	struct lade_loop *loop = room->io.op.loop;
 
-	return loop->backend->abort(loop, &room->io) == LADE_PENDING;
+	return !room->over && loop->backend->abort(loop, &room->io) == LADE_PENDING;
 }
 
-static const struct lade_case_type ready_case = { ready_try, ready_arm, ready_disarm };
+static const struct lade_case_type ready_case = { ready_try, ready_arm, ready_disarm, NULL };
 
 struct lade_case lade_readable_case(int fd)
 {
@@ -297,7 +327,7 @@ static int stopping_arm(struct lade_case *c, struct lade_selecting *s, int index
 	return 0;
 }
 
-static const struct lade_case_type stopping_case = { stopping_try, stopping_arm, NULL };
+static const struct lade_case_type stopping_case = { stopping_try, stopping_arm, NULL, NULL };
 
 struct lade_case lade_on_stopping(void)
 {

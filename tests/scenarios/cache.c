@@ -4,6 +4,7 @@
 
 #include "examples/line.h"
 
+#include <lade/cores.h>
 #include <lade/explore.h>
 
 #include <errno.h>
@@ -43,6 +44,12 @@ static int make_plain(struct lade_scope *world)
 static int make_stale(struct lade_scope *world)
 {
 	return make_cache(world, (struct lade_cache_config){ .ttl = lade_ms(20) });
+}
+
+static int make_shared(struct lade_scope *world)
+{
+	return make_cache(world,
+			  (struct lade_cache_config){ .ttl = lade_s(60), .cores = true });
 }
 
 static void end_cache(void)
@@ -89,4 +96,13 @@ LADE_EXPLORE(after_its_time, .setup = make_stale, .teardown = end_cache)
 	if (rc == 0)
 		rc = lade_sleep(lade_ms(30));
 	return rc < 0 ? rc : ask("Oslo");
+}
+
+/* Callers of two cores; what the explorer sees of the second is in this loop, like all cores. */
+LADE_EXPLORE(from_another_core, .setup = make_shared, .teardown = end_cache)
+{
+	int rc = lade_join(lade_on(1, lade_do(ask, "Oslo")), lade_do(ask, "Oslo"),
+			   lade_on(1, lade_do(ask, "Rome")));
+
+	return rc < 0 ? rc : lade_within(lade_ms(50), ask("Rome"));
 }

@@ -129,6 +129,97 @@ LADE_EXPLORE(selected_channel, .setup = make_unbuffered, .invariant = conserved,
 	return lade_join(lade_do(send_some, 3), lade_do(select_some, 3));
 }
 
+/* Channels between cores, which a select serves from both. */
+LADE_SHARED_CHANNEL(parcel, long)
+typedef struct parcel_shared_channel *parcels_ptr;
+
+static parcels_ptr to, from;
+
+static int open_shared(struct lade_scope *world)
+{
+	int rc = parcel_shared_channel_new(1, &to);
+
+	(void)world;
+	sent = received = 0;
+	return rc < 0 ? rc : parcel_shared_channel_new(1, &from);
+}
+
+static void free_shared(void)
+{
+	to = parcel_shared_channel_free(to);
+	from = parcel_shared_channel_free(from);
+}
+
+static int shared_conserved(void)
+{
+	long n;
+
+	while (parcel_shared_try_recv(to, &n) == 0 || parcel_shared_try_recv(from, &n) == 0)
+		received++;
+	return sent == received ? 0 : -EBADMSG;
+}
+
+/* Receives or sends, as can be done, so many times in all. */
+static int pass_on(parcels_ptr in, parcels_ptr out, int count)
+{
+	int rc = 0;
+
+	for (long i = 0; i < count && rc >= 0; i++) {
+		long n;
+
+		rc = lade_select(parcel_shared_recv_case(in, &n), parcel_shared_send_case(out, &i),
+				 lade_after(lade_ms(50)));
+		received += rc == 0;
+		sent += rc == 1;
+	}
+	return rc < 0 ? rc : 0;
+}
+LADE_TASK_VOID(pass_on, (parcels_ptr, in), (parcels_ptr, out), (int, count))
+
+LADE_EXPLORE(selected_shared_channels, .setup = open_shared, .invariant = shared_conserved,
+	     .teardown = free_shared)
+{
+	return lade_join(lade_do(pass_on, from, to, 4), lade_on(1, lade_do(pass_on, to, from, 4)),
+			 lade_do(pass_on, to, from, 2));
+}
+
+static int send_parcels(int count)
+{
+	int rc = 0;
+
+	for (int i = 0; i < count && rc == 0; i++) {
+		rc = parcel_shared_reserve(to);
+		if (rc < 0)
+			break;
+		parcel_shared_commit(to, i);
+		sent++;
+		rc = parcel_shared_send(to, i);
+		sent += rc == 0;
+	}
+	return rc;
+}
+LADE_TASK_VOID(send_parcels, (int, count))
+
+static int receive_parcels(int count)
+{
+	long two[2];
+	uint32_t got = 0;
+	int rc = 0;
+
+	for (int left = count; left > 0 && rc == 0; left -= (int)got) {
+		rc = parcel_shared_recv_many(to, two, left < 2 ? 1 : 2, &got);
+		received += (int)got;
+	}
+	return rc;
+}
+LADE_TASK_VOID(receive_parcels, (int, count))
+
+LADE_EXPLORE(shared_channel, .setup = open_shared, .invariant = shared_conserved,
+	     .teardown = free_shared)
+{
+	return lade_join(lade_on(1, lade_do(send_parcels, 2)), lade_do(receive_parcels, 4));
+}
+
 /* Permits. */
 static struct lade_sem permits;
 

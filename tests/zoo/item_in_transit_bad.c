@@ -5,12 +5,10 @@
  * item with its sender, who has nowhere to keep it. anyio #728, Kotlin #1813 and tokio #5947 lost
  * items inside the queue itself, which rules 10, 12 and 13 do not allow.
  *
- * Found: INVARIANT BROKEN, with an invariant: nothing outside was done or is done again. */
+ * Found: LOST ITEM, without an invariant: undisturbed, what leaves a queue goes into one. */
 
 #include <lade/explore.h>
 #include <lade/lade.h>
-
-#include <errno.h>
 
 LADE_CHANNEL(order, long)
 
@@ -34,16 +32,6 @@ static void empty(void)
 	order_channel_free(picked);
 }
 
-/* No order vanishes. */
-static int both_are_there(void)
-{
-	long number, sum = 0;
-
-	while (order_try_recv(orders, &number) == 0 || order_try_recv(picked, &number) == 0)
-		sum += number;
-	return sum == 3 ? 0 : -ENODATA;
-}
-
 static int pick(void)
 {
 	long order;
@@ -54,7 +42,7 @@ static int pick(void)
 	return rc;
 }
 
-LADE_EXPLORE(item_in_transit_bad, .setup = fill, .invariant = both_are_there, .teardown = empty)
+LADE_EXPLORE(item_in_transit_bad, .setup = fill, .teardown = empty)
 {
 	return pick();
 }
