@@ -147,8 +147,8 @@ static void say_stopped(struct lade_pipe_engine *e)
 		 "a signal stopped it at byte %" PRId64 "%s of %.200s: what was read is finished; "
 		 "the next run %s", lane->commit_offset, part, lane->name,
 		 e->keeper ? "goes on from there"
-			   : "reads from the beginning again, because at_least_once keeps no "
-			     "offset of a file");
+			   : "reads the file from its beginning again, because at_least_once "
+			     "keeps no offset of a file");
 }
 
 /* What becomes of messages that are not finished. */
