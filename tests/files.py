@@ -76,6 +76,14 @@ class Folder:
         finally:
             db.close()
 
+    def wait_claimed(self):
+        """Until a lane is begun."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not self.rows("1", "(select 1 as rowid from lade_offsets)"):
+            if time.monotonic() > until:
+                raise TimeoutError("no lane was begun")
+            time.sleep(0.01)
+
     def wait(self, numbers):
         """Until the rows are these, in any order; says what is wrong, or nothing."""
         until = time.monotonic() + PATIENCE_SECONDS
@@ -201,6 +209,21 @@ def rotated_while_it_is_down():
         complaints += d.wait(range(170)) + stop(p)
         tap.point("what was renamed while nobody read is found and read to its end first",
                   complaints)
+    with Folder("file: { path: log, follow: true }") as d:
+        d.append("log")
+        p = d.start()
+        d.wait_claimed()
+        p.kill()
+        p.communicate()
+        d.append("log", 1)
+        d.rename("log", "log.1")
+        d.append("log", 2)
+        p = d.start()
+        tap.point("also what was begun, and of which nothing was kept", d.wait([1, 2]) + stop(p))
+    with Folder("file: { path: log, follow: true }") as d:
+        d.append("log", 1)
+        p = d.start()
+        complaints = d.wait([1]) + stop(p)
         d.rename("log", "log.2")
         os.unlink(f"{d.path}/log.2")
         d.append("log", 170)
@@ -226,6 +249,10 @@ def kills_and_rotations():
             done.set()
 
         d.append("log")
+        p = d.start()
+        d.wait_claimed()
+        p.kill()
+        p.communicate()
         thread = threading.Thread(target=writer)
         thread.start()
         kills, complaints, p = 0, [], None

@@ -299,6 +299,10 @@ static int compare_now(void *arg)
 	if (lade_pipe_identity_parse(stored->cluster, &l->identity) < 0)
 		return -EINVAL;
 	same = lade_pipe_same_file(l->file->fd, &l->identity, stored->next_offset);
+	/* Of a file that was begun and no more only this is known: which one it was. */
+	if (same == LADE_SAME_FILE && stored->next_offset == 0 &&
+	    (l->file->st.st_dev != l->identity.device || l->file->st.st_ino != l->identity.inode))
+		same = LADE_SAME_NOT;
 	return same;
 }
 
@@ -542,7 +546,7 @@ static int begin_replaced(struct source *s, struct file *f, int same)
 		f->after_ns = look.born_ns;
 		return 0;
 	}
-	if (s->engine->config->source.on_truncate == LADE_TRUNCATE_RESTART)
+	if (left == 0 || s->engine->config->source.on_truncate == LADE_TRUNCATE_RESTART)
 		return begin_at(s, f, 0);
 	return lade_pipe_fail(s->engine, LADE_EXIT_FAILED,
 			      "%s: %s at byte %lld, where this pipeline had stopped; "
@@ -565,7 +569,7 @@ static int claim(struct source *s, struct file *f)
 	rc = lade_pipe_lane_claim(s->engine, &f->lane);
 	if (rc < 0)
 		return rc;
-	if (!f->lane.stored.next_offset || f->follows_another)
+	if (!*f->lane.stored.cluster || f->follows_another)
 		return begin_at(s, f, 0);
 	rc = lade_blocking(compare_now, &look);
 	if (rc < 0)
