@@ -20,6 +20,12 @@ int cli_run(int argc, char **argv);
 /* cli_check - `lade check PIPELINE.yaml`. */
 int cli_check(int argc, char **argv);
 
+/* cli_try - `lade try PIPELINE.yaml`. */
+int cli_try(int argc, char **argv);
+
+/* cli_show - `lade show --effective PIPELINE.yaml`. */
+int cli_show(int argc, char **argv);
+
 /* cli_new - `lade new DIR`. */
 int cli_new(int argc, char **argv);
 

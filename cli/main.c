@@ -17,6 +17,8 @@
 static const struct cli_verb verbs[] = {
 	{ "run", "runs a pipeline", cli_run },
 	{ "check", "says whether a pipeline can run, and what is worth knowing", cli_check },
+	{ "try", "shows what each step makes of some messages, and writes nothing", cli_try },
+	{ "show", "prints a pipeline with every default", cli_show },
 	{ "new", "makes a folder with a pipeline to begin from", cli_new },
 };
 
@@ -64,7 +66,7 @@ static void usage(FILE *out)
 static void unknown(const char *verb)
 {
 	const char *near = NULL;
-	size_t len = lade_pipe_word_near("run|check|new", verb, &near);
+	size_t len = lade_pipe_word_near("run|check|try|show|new", verb, &near);
 
 	if (*verb == '-')
 		fprintf(stderr, "lade: unknown argument '%s'\n", verb);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* run.c - `lade run` and `lade check`. */
+/* run.c - `lade run`, `lade check`, `lade try` and `lade show`. */
 
 #include <errno.h>
 #include <signal.h>
@@ -46,6 +46,23 @@ static const char check_help[] =
 	"\n"
 	"exit status: 0 it can run; 1 it cannot be opened; 2 wrong arguments; 78 the\n"
 	"configuration cannot run\n";
+
+static const char try_help[] =
+	"usage: lade try [-n COUNT] PIPELINE.yaml\n"
+	"\n"
+	"Reads COUNT messages (10 where it is not said) from the beginning of the source, and\n"
+	"shows on stdout what each step makes of them. Databases and services are asked for real;\n"
+	"nothing is written, neither to sinks and dead letters nor as an offset.\n"
+	"\n"
+	"exit status: as of lade run\n";
+
+static const char show_help[] =
+	"usage: lade show --effective PIPELINE.yaml\n"
+	"\n"
+	"Prints the pipeline with every default, as YAML that lade run can read: durations and\n"
+	"sizes as they are understood, *** in place of secrets.\n"
+	"\n"
+	"exit status: 0; 2 wrong arguments; 78 the configuration cannot run\n";
 
 /* Reads a configuration.  Returns an exit status; the configuration is freed by the caller. */
 static int load(const char *path, struct lade_pipe_config **ret)
@@ -258,6 +275,104 @@ int cli_check(int argc, char **argv)
 	rc = load(path, &config);
 	if (rc == 0)
 		rc = check_loaded(config, path, connect);
+	lade_pipe_config_free(config);
+	return rc;
+}
+
+/* try */
+
+#define TRY_COUNT 10
+#define TRY_COUNT_MAX 100000
+
+static int try_pipeline(const struct lade_pipe_config *config, uint32_t n, int *ret)
+{
+	return lade_pipe_try(config, n, stdout, stderr, ret);
+}
+LADE_TASK(try_pipeline, int, (const struct lade_pipe_config *, config), (uint32_t, n))
+
+static int try_loaded(struct lade_pipe_config *config, uint32_t n)
+{
+	int how = LADE_EXIT_FAILED, rc;
+	struct try_pipeline_task task = try_pipeline_task(config, n);
+
+	task.ret = &how;
+	rc = lade_main(&task);
+	if (cli_printed() != 0)
+		return LADE_EXIT_FAILED;
+	return rc == 0 ? how : rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
+}
+
+/* A number of messages; 0: it is none. */
+static uint32_t count_of(const char *text)
+{
+	char *end;
+	long n = text ? strtol(text, &end, 10) : 0;
+
+	return n > 0 && n <= TRY_COUNT_MAX && !*end ? (uint32_t)n : 0;
+}
+
+int cli_try(int argc, char **argv)
+{
+	struct lade_pipe_config *config = NULL;
+	const char *path = NULL;
+	uint32_t n = TRY_COUNT;
+	int rc;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0) {
+			fputs(try_help, stdout);
+			return cli_printed();
+		}
+		if (strcmp(argv[i], "-n") == 0) {
+			n = count_of(argv[++i]);
+			if (!n)
+				return cli_usage("try", "-n wants a number from 1 to %d",
+						 TRY_COUNT_MAX);
+		} else if (argv[i][0] == '-' || path) {
+			return cli_usage("try", "unknown argument '%s'", argv[i]);
+		} else {
+			path = argv[i];
+		}
+	}
+	if (!path)
+		return cli_usage("try", "which pipeline?");
+	rc = load(path, &config);
+	if (rc == 0)
+		rc = try_loaded(config, n);
+	lade_pipe_config_free(config);
+	return rc;
+}
+
+/* show */
+
+int cli_show(int argc, char **argv)
+{
+	struct lade_pipe_config *config = NULL;
+	const char *path = NULL, *text;
+	bool effective = false;
+	int rc;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0) {
+			fputs(show_help, stdout);
+			return cli_printed();
+		}
+		if (strcmp(argv[i], "--effective") == 0)
+			effective = true;
+		else if (argv[i][0] == '-' || path)
+			return cli_usage("show", "unknown argument '%s'", argv[i]);
+		else
+			path = argv[i];
+	}
+	if (!path || !effective)
+		return cli_usage("show", !path ? "which pipeline?"
+					       : "what of it? --effective prints it as it runs");
+	rc = load(path, &config);
+	text = rc == 0 ? lade_pipe_config_show(config) : NULL;
+	if (text)
+		fputs(text, stdout);
+	if (rc == 0)
+		rc = text ? cli_printed() : LADE_EXIT_FAILED;
 	lade_pipe_config_free(config);
 	return rc;
 }

@@ -768,6 +768,54 @@ errors: { dead_letter: { table: dead } }
                   else [f"status {r.returncode}: {r.stderr}"])
 
 
+TRIED = """config: 1
+pipeline: tried
+source: {{ file: in }}
+batch: {{ max_messages: 4 }}
+steps:
+  - name: ask
+    http: {{ get: "{address}/at/{{.what}}", into: .answer, on_error: reject, retries: 0 }}
+  - name: pick
+    transform:
+      query: select i, json_object('n', m->'$.answer.for') as value from batch
+             where m->>'$.what' <> 'dull'
+sink:
+  - sqlite: {{ path: out.db, table: t, create: true, columns: {{ n: "text .n" }} }}
+delivery: exactly_once
+"""
+
+
+def tried():
+    with tempfile.TemporaryDirectory() as d:
+        server = Service()
+        write(f"{d}/in", "".join('{"what":"%s"}\n' % w for w in
+                                 ("fine", "dull", "bad", "next", "no", "never")))
+        write(f"{d}/p.yaml", TRIED.format(address=server.address))
+        r = lade("try", "-n", "5", f"{d}/p.yaml")
+        wanted = ["read: 4 messages of", '  1  {"what":"fine"}', "ask: 4 requests",
+                  '  1  {"what":"fine","answer":{"for": "fine"}}', "  3  rejected by ask: ",
+                  "pick: 1 query, some messages are left out", '  4  {"n":"next"}',
+                  "5 read, 3 would be written, 1 dropped, 1 rejected; nothing was written"]
+        complaints = [f"not said: {x}: {r.stdout}" for x in wanted if x not in r.stdout][:1]
+        complaints += [] if r.returncode == 0 and "never" not in r.stdout else [r.stderr]
+        complaints += [x for x in os.listdir(d) if x not in ("in", "p.yaml")]
+        tap.point("try shows each step of so many messages, and writes nothing", complaints)
+        for arguments, reason in ((["-n", "0", "x"], "wants a number"), (["-n"], "wants a number"),
+                                  ([], "which pipeline?"), (["--all", "x"], "unknown argument")):
+            r = lade("try", *arguments)
+            tap.point(f"try {' '.join(arguments)}: {reason}",
+                      [] if r.returncode == 2 and reason in r.stderr else [r.stderr])
+        r = lade("show", "--effective", f"{d}/p.yaml")
+        write(f"{d}/again.yaml", r.stdout)
+        again = lade("show", "--effective", f"{d}/again.yaml")
+        tap.point("show --effective prints what can be read again, and is the same then",
+                  [] if r.returncode == again.returncode == 0 and r.stdout == again.stdout
+                  and "linger: 50ms" in r.stdout else [r.stdout, r.stderr, again.stderr])
+        r = lade("show", f"{d}/p.yaml")
+        tap.point("show says what it can show",
+                  [] if r.returncode == 2 and "--effective" in r.stderr else [r.stderr])
+
+
 def slow_source():
     with tempfile.TemporaryDirectory() as d:
         config = write(f"{d}/p.yaml", f"""config: 1
@@ -944,6 +992,7 @@ def main():
         tap.done()
     five_minutes()
     mistakes()
+    tried()
     bad_lines()
     refused_rows()
     split()

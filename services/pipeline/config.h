@@ -44,6 +44,7 @@ enum lade_pipe_on_conflict { LADE_CONFLICT_ERROR, LADE_CONFLICT_UPDATE, LADE_CON
 enum lade_pipe_extra { LADE_EXTRA_REJECT, LADE_EXTRA_IGNORE };
 enum lade_pipe_fsync { LADE_FSYNC_BATCH, LADE_FSYNC_NONE };
 enum lade_pipe_on_truncate { LADE_TRUNCATE_STOP, LADE_TRUNCATE_RESTART };
+enum lade_pipe_format { LADE_FORMAT_JSON, LADE_FORMAT_CSV };
 enum lade_pipe_dead_kind { LADE_DEAD_NONE, LADE_DEAD_FILE, LADE_DEAD_TABLE };
 
 struct lade_pipe_source {
@@ -52,6 +53,11 @@ struct lade_pipe_source {
 	const char *topic;		/* file: its name as written: what positions are kept by */
 	int64_t message_bytes_max;	/* a longer line is rejected */
 	int on_truncate;		/* lade_pipe_on_truncate: what if it is another file */
+	int format;			/* lade_pipe_format: what a message is */
+	bool csv_given;			/* something is said of CSV */
+	const char *csv_delimiter;	/* csv: one byte */
+	struct lade_pipe_map csv_header; /* csv: names of the fields; empty: the first record */
+	bool follow;			/* file: wait for more at its end, and for new files */
 };
 
 struct lade_pipe_batching {

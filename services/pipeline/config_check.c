@@ -12,11 +12,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <strings.h>
 
 #include <lade/json.h>
 
 #include "services/pipeline/config_table.h"
+#include "services/pipeline/csv.h"
 #include "services/pipeline/ref.h"
 #include "services/pipeline/url.h"
 
@@ -507,14 +509,45 @@ static void check_dead_letter(struct checking *c)
 		       "dead_letter: this is the file that is read");
 }
 
+static void check_csv(struct checking *c)
+{
+	struct lade_pipe_source *s = &c->config->source;
+	struct lade_pipe_csv *csv = NULL;
+	struct lade_json_error error;
+
+	if (!s->csv_delimiter)
+		s->csv_delimiter = ",";
+	if (strlen(s->csv_delimiter) != 1 || strchr("\"\r\n", *s->csv_delimiter))
+		refuse(c, NULL, 0, "source.csv.delimiter", "a delimiter is one byte, and no quote"
+		       " and no line end");
+	if (s->csv_header.n &&
+	    lade_pipe_csv_names(*s->csv_delimiter, &s->csv_header, &csv, &error) == -EBADMSG)
+		refuse(c, NULL, 0, "source.csv.header", "%s", error.reason);
+	lade_pipe_csv_free(csv);
+	if (s->format != LADE_FORMAT_CSV && s->csv_given)
+		refuse(c, NULL, 0, "source.csv", "csv says how CSV is written, but the format is"
+		       " not csv: source: { format: csv }");
+}
+
+/* What was read of it is gone: stdin, a FIFO, a terminal. */
+static bool cannot_be_read_again(const struct lade_pipe_config *config)
+{
+	struct stat st;
+
+	if (config->source.kind != LADE_SOURCE_FILE)
+		return true;
+	return stat(config->source.path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
 static void check_exactly_once(struct checking *c)
 {
 	const struct lade_pipe_config *config = c->config;
 
-	if (config->source.kind != LADE_SOURCE_FILE)
-		refuse(c, NULL, 0, "delivery", "exactly_once: standard input cannot be read again"
-		       " after a crash, so nothing can be promised; read a file, or choose"
-		       " at_least_once");
+	if (cannot_be_read_again(config))
+		refuse(c, NULL, 0, "delivery", "exactly_once: %s cannot be read again after a"
+		       " crash, so nothing can be promised; read a file, or choose at_least_once",
+		       config->source.kind == LADE_SOURCE_FILE ? config->source.path
+							       : "standard input");
 	if (config->order != LADE_ORDER_PARTITION)
 		refuse(c, NULL, 0, "order",
 		       "exactly_once moves one offset forward with the rows, so it"
@@ -571,6 +604,7 @@ static void check_all(struct checking *c)
 		       "pipeline: the name must consist of up to 64 letters,"
 		       " digits, _, - and . (not first)");
 	check_databases(c);
+	check_csv(c);
 	for (int i = 0; i < config->n_steps && c->overlay; i++)
 		check_step(c, i);
 	for (int i = 0; i < config->n_sinks; i++)
@@ -579,10 +613,16 @@ static void check_all(struct checking *c)
 	check_limits(c);
 	if (config->delivery == LADE_EXACTLY_ONCE)
 		check_exactly_once(c);
-	else if (config->source.kind == LADE_SOURCE_STDIN)
-		note(c, NULL, 0, "source.stdin",
-		     "standard input cannot be read again: after a crash"
-		     " what was read and not yet written is lost (at most once)");
+	else if (cannot_be_read_again(config))
+		note(c, NULL, 0, config->source.kind == LADE_SOURCE_FILE ? "source.file"
+									  : "source.stdin",
+		     "%s cannot be read again: after a crash what was read and not yet written is"
+		     " lost (at most once)", config->source.kind == LADE_SOURCE_FILE
+						     ? config->source.path : "standard input");
+	else if (config->source.follow)
+		note(c, NULL, 0, "source.file.follow",
+		     "at_least_once keeps no offset of a file: each run reads it from its"
+		     " beginning; exactly_once goes on where the last run stopped");
 }
 
 int lade_pipe_config_check(struct lade_pipe_config *config)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "services/pipeline/config.h"
+#include "services/pipeline/csv.h"
 
 #define NS_MS INT64_C(1000000)
 #define NS_S (1000 * NS_MS)
@@ -39,20 +40,26 @@ const struct lade_pipe_row lade_pipe_rows[] = {
   .help = "A file of one JSON object per line (NDJSON)." },
 { "source.file.path", LADE_ROW_TEXT, IN_CONFIG(source.path),
   .flags = LADE_ROW_REQUIRED | LADE_ROW_SHORT,
-  .help = "The file, from the pipeline's own folder." },
+  .help = "The file, from the pipeline's own folder; * ? [ ] match several: a lane each." },
 { "source.file.on_truncate", LADE_ROW_WORD, IN_CONFIG(source.on_truncate), .unset = "stop",
   .words = "stop|restart",
   .help = "When the file is not the one that was begun: stop, or read it from its start." },
-{ "source.file.follow", LADE_ROW_BOOL, LATER,
-  .help = "Wait for more at the end of the file." },
+{ "source.file.follow", LADE_ROW_BOOL, IN_CONFIG(source.follow), .unset = "false",
+  .help = "Wait for more at the end of the file, and for new files." },
 { "source.stdin", LADE_ROW_CHOICE, IN_CONFIG(source.kind), .min = LADE_SOURCE_STDIN,
   .help = "Standard input, one JSON object per line; cannot be read again after a crash." },
 { "source.kafka", LADE_ROW_CHOICE, LATER, .help = "Topics of a Kafka cluster." },
 { "source.postgres", LADE_ROW_CHOICE, LATER, .help = "A table of a PostgreSQL database." },
 { "source.max_message_bytes", LADE_ROW_BYTES, IN_CONFIG(source.message_bytes_max),
   .unset = "1MiB", .min = 64, .max = 64 * MIB, .help = "A longer line is rejected." },
-{ "source.format", LADE_ROW_WORD, NOWHERE, .unset = "json", .words = "json",
-  .later = "text|bytes|csv|avro", .help = "What a message is." },
+{ "source.format", LADE_ROW_WORD, IN_CONFIG(source.format), .unset = "json", .words = "json|csv",
+  .later = "text|bytes|avro",
+  .help = "json: an object a line; csv: a record, whose fields become members, all of them text." },
+{ "source.csv", LADE_ROW_SECTION, IN_CONFIG(source.csv_given), .help = "How CSV is written." },
+{ "source.csv.delimiter", LADE_ROW_TEXT, IN_CONFIG(source.csv_delimiter), .unset = ",",
+  .help = "The byte between two fields; \"\\t\" is a tab." },
+{ "source.csv.header", LADE_ROW_TEXTS, IN_CONFIG(source.csv_header), .max = LADE_CSV_FIELDS_MAX,
+  .help = "Names of the fields of files that have no header." },
 
 { "batch", LADE_ROW_SECTION, NOWHERE,
   .help = "A batch closes at the first of these; it is never empty." },

@@ -273,11 +273,11 @@ static void what_is_designed_but_not_here_says_so(void)
 	check_complaint(HEAD "admin: { socket: /tmp/x }\n", "4:8", later);
 	check_complaint(HEAD "order: { key: .id }\n", "4:8", later);
 	check_complaint(HEAD "errors: { dead_letter: { kafka: { topic: t } } }\n", "4:33", later);
-	check_complaint("pipeline: p\nsource: { stdin: , format: csv }\nsink: { stdout: }\n",
+	check_complaint("pipeline: p\nsource: { stdin: , format: avro }\nsink: { stdout: }\n",
 			"2:28", later);
 	check_complaint(
-		"pipeline: p\nsource: { file: { path: x, follow: true } }\nsink: { stdout: }\n",
-		"2:36", later);
+		"pipeline: p\nsource: { kafka: { topics: [x] } }\nsink: { stdout: }\n",
+		"2:18", later);
 	check_complaint(HEAD "databases: { d: \"postgres://app@db/app\" }\n", "4:17", later);
 }
 

@@ -375,8 +375,17 @@ static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,
 
 	*item = NULL;
 	b->reader = e->readers[--e->n_readers];
-	for (int i = 0; rc == 0 && i < e->n_stages; i++)
+	if (e->show)
+		lade_pipe_show_read(e, b);
+	for (int i = 0; rc == 0 && i < e->n_stages; i++) {
+		uint64_t calls = e->stages[i].calls;
+		int64_t began_ns = lade_now().mono_ns;
+
 		rc = run_stage(&e->stages[i], b);
+		if (rc == 0 && e->show)
+			lade_pipe_show_step(&e->stages[i], b, calls,
+					    lade_now().mono_ns - began_ns);
+	}
 	e->readers[e->n_readers++] = b->reader;
 	b->reader = NULL;
 	if (rc < 0) {
@@ -398,11 +407,6 @@ static uint32_t with_verdict(const struct lade_pipe_batch *b, enum lade_pipe_ver
 	for (uint32_t i = 0; i < b->n; i++)
 		n += b->fates[i].verdict == verdict;
 	return n;
-}
-
-static const char *source_name(const struct lade_pipe_engine *e)
-{
-	return e->config->source.kind == LADE_SOURCE_STDIN ? "stdin" : e->config->source.path;
 }
 
 static uint32_t rejected_in(const struct lade_pipe_batch *b)
@@ -446,7 +450,8 @@ static int stop_at_bad(struct lade_pipe_engine *e, const struct lade_pipe_batch 
 			      "%s: %sbyte %" PRId64 ": %s: %s\n  %s\n"
 			      "to go on past such messages, configure where they go:\n"
 			      "  errors:\n    dead_letter: { %s }",
-			      source_name(e), line, m->offset, fate->step, fate->reason,
+			      m->lane ? m->lane->name : "a message made by a transform", line,
+			      m->offset, fate->step, fate->reason,
 			      excerpt(m, text),
 			      e->keeper ? "table: dead_letters" : "file: dead.ndjson");
 }
@@ -467,12 +472,12 @@ static int check_rejected(struct lade_pipe_engine *e, struct lade_pipe_batch *co
 
 /* One sink until it has it. */
 static int write_to(struct lade_pipe_outlet *o, struct lade_pipe_batch *const *group, uint32_t n,
-		    const struct lade_pipe_move *move, const char *name)
+		    const struct lade_pipe_move *moves, uint32_t n_moves, const char *name)
 {
 	struct lade_pipe_engine *e = o->engine;
 
 	for (uint32_t attempt = 1;; attempt++) {
-		int rc = o->ops->write(o, group, n, move);
+		int rc = o->ops->write(o, group, n, moves, n_moves);
 
 		if (rc == 0) {
 			lade_pipe_recovered(e, name, o->trouble, &o->trouble_since_ns);
@@ -488,34 +493,38 @@ static int write_to(struct lade_pipe_outlet *o, struct lade_pipe_batch *const *g
 	}
 }
 
-/* Which file the offset is of: its beginning is part of that until 4 KiB are read. */
-static int set_cluster(struct lade_pipe_engine *e, int64_t offset)
+/* The sink that has the offsets, or the dead letters: they move with what it writes. */
+static int write_to_last(struct lade_pipe_engine *e, struct lade_pipe_outlet *last,
+			 struct lade_pipe_batch *const *group, uint32_t n)
 {
-	if (e->cluster_is_final)
-		return 0;
-	e->cluster_is_final = offset >= LADE_POSITION_HASHED;
-	return e->parts->source->identify(e, offset);
+	struct lade_pipe_move *moves = NULL;
+	int n_moves = e->keeper ? lade_pipe_moves(e, group, n, &moves) : 0, rc;
+
+	if (n_moves < 0)
+		return n_moves;
+	rc = lade_sem_acquire(&e->keeping, 1);
+	if (rc == 0) {
+		rc = write_to(last, group, n, moves, (uint32_t)n_moves, "sink sqlite");
+		lade_sem_release(&e->keeping, 1);
+	}
+	free(moves);
+	return rc;
 }
 
 static int write_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const *group,
 		       uint32_t n)
 {
-	struct lade_pipe_move move = { .lane = &e->lane, .to = group[n - 1]->next_offset };
 	struct lade_pipe_outlet *last = e->keeper ? e->keeper : e->letters_in;
-	int rc = check_rejected(e, group, n);
+	int rc = e->show ? 0 : check_rejected(e, group, n);
 
 	/* Any sink may reject: what has the dead letters, and the offsets, comes behind all. */
 	for (int i = 0; rc == 0 && i < e->n_outlets; i++)
 		if (&e->outlets[i] != last)
-			rc = write_to(&e->outlets[i], group, n, NULL, "sink");
+			rc = write_to(&e->outlets[i], group, n, NULL, 0, "sink");
 	if (rc == 0 && e->dead.ops)
-		rc = write_to(&e->dead, group, n, NULL, "dead letters");
-	if (rc == 0 && e->keeper) {
-		rc = set_cluster(e, move.to);
-		move.cluster = e->cluster;
-	}
+		rc = write_to(&e->dead, group, n, NULL, 0, "dead letters");
 	if (rc == 0 && last)
-		rc = write_to(last, group, n, e->keeper ? &move : NULL, "sink sqlite");
+		rc = write_to_last(e, last, group, n);
 	return rc == -EBADMSG ? check_rejected(e, group, n) : rc;
 }
 
@@ -567,7 +576,9 @@ static int finish_group(struct lade_pipe_engine *e, struct lade_pipe_batch *cons
 		e->stats.out += with_verdict(b, LADE_VERDICT_OK);
 		note_recent(e, rejected, b->taken);
 		note_latency(e, b);
-		lade_pipe_lane_finish(&e->lane, b->segment, b->taken);
+		for (uint32_t i = 0; i < b->n_parts; i++)
+			(void)lade_pipe_lane_finish(b->parts[i].lane, b->parts[i].segment,
+						    b->parts[i].taken);
 	}
 	lade_event_set(&e->lane_moved);
 	return check_reject_rate(e);
@@ -704,40 +715,6 @@ void lade_pipe_close_all(struct lade_pipe_engine *e)
 	for (uint32_t i = 0; i < e->n_readers; i++)
 		lade_json_reader_free(e->readers[i]);
 	free(e->readers);
-	lade_pipe_lane_done(&e->lane);
-}
-
-/* What is stored of another file, or of more of this one, is an error unless on_truncate says to
- * begin anew. */
-static int find_offset(struct lade_pipe_engine *e)
-{
-	const struct lade_pipe_source *c = &e->config->source;
-	int rc;
-
-	if (!e->keeper)
-		return 0;
-	rc = set_cluster(e, 0);
-	e->cluster_is_final = false;
-	if (rc == 0)
-		rc = e->keeper->ops->claim(e->keeper, e->cluster, &e->stored);
-	if (rc < 0 || e->stored.next_offset == 0)
-		return rc;
-	e->resume_offset = e->stored.next_offset;
-	rc = e->parts->source->resume(e);
-	if (rc == LADE_SAME_FILE) {
-		e->resumed = true;
-		return 0;
-	}
-	e->resume_offset = 0;
-	if (rc < 0 || c->on_truncate == LADE_TRUNCATE_RESTART)
-		return rc < 0 ? rc : 0;
-	return lade_pipe_fail(e, LADE_EXIT_FAILED,
-			      "%s: %s at byte %" PRId64 ", where this pipeline had stopped; "
-			      "source: { file: { on_truncate: restart } } begins anew",
-			      c->path,
-			      rc == LADE_SAME_CUT ? "is shorter now: it was cut"
-						  : "is another file now: it was replaced",
-			      e->stored.next_offset);
 }
 
 /* Stopping */
@@ -763,73 +740,23 @@ static int run_source(struct lade_pipe_engine *e)
 {
 	struct give_up_in_time_task watch;
 	struct lade_pipe_batches_stream *in = NULL;
+	struct lade_pipe_raw_stream *raw = NULL;
 	int rc = 0;
 
 	lade_scope(s, &rc) {
 		watch = give_up_in_time_task(e, &s);
 		lade_start_daemon(&s, &watch);
-		in = enriched(&s, e->parts->source->start(e, &s, e->resume_offset), e,
-			      (uint32_t)e->config->concurrency,
-			      e->config->order == LADE_ORDER_NONE);
-		rc = write_all(e, in);
-		in = lade_pipe_batches_stream_close(in);
+		rc = e->parts->source->start(e, &s, &raw);
+		if (rc == 0) {
+			e->stats.started_ns = lade_now().mono_ns;
+			in = enriched(&s, lade_pipe_batches_of(e, &s, raw), e,
+				      (uint32_t)e->config->concurrency,
+				      e->config->order == LADE_ORDER_NONE);
+			rc = write_all(e, in);
+			in = lade_pipe_batches_stream_close(in);
+		}
 	}
 	return rc;
-}
-
-/* Drained after a signal: how far it came, and what the next run does with the rest. */
-static void say_stopped(struct lade_pipe_engine *e)
-{
-	const int64_t at = e->lane.commit_offset, total = e->stats.bytes_total;
-	const char *path = source_name(e);
-	char of[64] = "";
-
-	if (e->config->source.kind == LADE_SOURCE_STDIN) {
-		snprintf(e->why, sizeof(e->why),
-			 "a signal stopped it after %" PRIu64 " messages: what was read of stdin "
-			 "is finished, the rest was not read", e->stats.in);
-		return;
-	}
-	if (total >= 0 && at >= total)
-		return;
-	if (total > 0)
-		snprintf(of, sizeof(of), " of %" PRId64 " (%.0f %%)", total,
-			 100.0 * (double)at / (double)total);
-	snprintf(e->why, sizeof(e->why),
-		 "a signal stopped it at byte %" PRId64 "%s of %.200s: what was read is finished; "
-		 "the next run %s", at, of, path,
-		 e->keeper ? "goes on from there"
-			   : "reads the file from its beginning again, because at_least_once "
-			     "keeps no offset of a file");
-}
-
-static void settle(struct lade_pipe_engine *e, int rc)
-{
-	int64_t unfinished = e->lane.in_flight;
-
-	e->stats.ended_ns = lade_now().mono_ns;
-	/* Stopped before anything was read, nothing is unfinished. */
-	if (e->failed || (rc == -ECANCELED && !e->stats.started_ns))
-		return;
-	if (rc == -ECANCELED || e->timed_out) {
-		if (unfinished == 0 && rc != -ECANCELED) {
-			say_stopped(e);
-			return;
-		}
-		(void)lade_pipe_fail(e, LADE_EXIT_UNFINISHED,
-				     "stopped with unfinished work: %" PRId64 " messages of %s, "
-				     "from byte %" PRId64 " on, will be %s",
-				     unfinished, source_name(e), e->lane.commit_offset,
-				     e->keeper ? "processed when it runs again"
-				     : e->config->source.kind == LADE_SOURCE_STDIN
-					     ? "lost: stdin cannot be read again"
-					     : "read again, with all before them: at_least_once "
-					       "keeps no offsets of a file");
-	} else if (rc < 0) {
-		(void)lade_pipe_fail(e, LADE_EXIT_FAILED, "%s: %s", source_name(e), strerror(-rc));
-	} else if (e->stopped) {
-		say_stopped(e);
-	}
 }
 
 static int report(struct lade_pipe_engine *e)
@@ -855,15 +782,11 @@ int lade_pipe_engine_run(struct lade_pipe_engine *e)
 		rc = lade_pipe_open_all(e);
 		if (rc == 0)
 			rc = e->parts->source->open(e);
-		if (rc == 0)
-			rc = find_offset(e);
 		if (rc == 0) {
-			lade_pipe_lane_assign(&e->lane, e->resume_offset);
-			e->stats.started_ns = lade_now().mono_ns;
 			lade_start_daemon(&s, &reporter);
 			rc = run_source(e);
 		}
-		settle(e, rc);
+		lade_pipe_settle(e, rc);
 		lade_pipe_close_all(e);
 		e->parts->source->close(e);
 	}
@@ -871,7 +794,7 @@ int lade_pipe_engine_run(struct lade_pipe_engine *e)
 }
 
 static const struct lade_pipe_parts real_parts = {
-	.source = &lade_pipe_lines,
+	.source = &lade_pipe_files,
 	.steps = {
 		[LADE_STEP_SQL] = &lade_pipe_sql,
 		[LADE_STEP_HTTP] = &lade_pipe_http,
@@ -889,19 +812,16 @@ struct lade_pipe_engine *lade_pipe_engine_new(const struct lade_pipe_config *con
 					      const struct lade_pipe_parts *parts, FILE *log)
 {
 	struct lade_pipe_engine *e = calloc(1, sizeof(*e));
-	bool from_stdin = config->source.kind == LADE_SOURCE_STDIN;
 
 	if (!e)
 		return NULL;
 	e->config = config;
 	e->parts = parts ? parts : &real_parts;
 	e->log = log;
-	e->source_fd = -1;
 	e->jitter = (uint64_t)lade_now().mono_ns;
 	lade_event_init(&e->lane_moved);
 	lade_event_init(&e->stop_reading);
-	lade_pipe_lane_init(&e->lane, from_stdin ? "stdin" : config->source.topic, 0,
-			    config->in_flight_max);
+	lade_sem_init(&e->keeping, 1);
 	return e;
 }
 

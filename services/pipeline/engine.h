@@ -15,6 +15,7 @@
 #include <lade/lade.h>
 
 #include "services/pipeline/config.h"
+#include "services/pipeline/csv.h"
 #include "services/pipeline/message.h"
 #include "services/pipeline/position.h"
 
@@ -35,17 +36,25 @@ struct lade_pipe_fate {
 	int64_t first_us;	/* when it failed first, since 1970; 0: never */
 };
 
+/* What of a batch is one lane's. */
+struct lade_pipe_part {
+	struct lade_pipe_lane *lane;
+	struct lade_pipe_segment segment;
+	uint32_t taken;		/* messages */
+	int64_t next_offset;	/* behind the last of them */
+};
+
 /* Messages that go through the pipeline together. */
 struct lade_pipe_batch {
 	struct lade_arena arena;		/* all their memory */
-	struct lade_pipe_message *messages;	/* in the order of their lane */
+	struct lade_pipe_message *messages;	/* in the order of their lanes */
 	struct lade_pipe_fate *fates;		/* one for each */
 	uint32_t n;				/* messages */
 	const struct lade_pipe_shape *shape;	/* what they can be asked for now */
 	struct lade_json_reader *reader;	/* of the task that has the batch */
 	uint32_t taken;				/* messages of the source that it stands for */
-	int64_t next_offset;			/* behind the last of them */
-	struct lade_pipe_segment segment;	/* in the lane */
+	struct lade_pipe_part *parts;		/* the lanes that they are of */
+	uint32_t n_parts;
 	struct lade_instant first;		/* when the first one came */
 	enum lade_batch_reason reason;		/* what closed it */
 	uint32_t dropped;			/* messages that a transform left out */
@@ -88,17 +97,10 @@ struct lade_pipe_stage {
 	int64_t trouble_since_ns;	/* 0: none */
 };
 
-/* Where a lane goes with a write. */
+/* Where a lane goes with a write: .cluster of the lane is what it counts in there. */
 struct lade_pipe_move {
 	struct lade_pipe_lane *lane;
 	int64_t to;	     /* next_offset after */
-	const char *cluster; /* what it counts in, after */
-};
-
-/* Where a lane was left, as a sink keeps it. */
-struct lade_pipe_stored {
-	int64_t next_offset;		 /* everything before it is done */
-	char cluster[LADE_POSITION_ROOM]; /* what that counts in: which file */
 };
 
 struct lade_pipe_outlet;
@@ -106,15 +108,15 @@ struct lade_pipe_outlet;
 /* What a sink can do. */
 struct lade_pipe_sink_ops {
 	int (*open)(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *shape);
-	/* Takes the engine's lane over, from whoever had it before: that one writes no more.
-	 * *ret is where it was left. NULL: the sink keeps no offsets.
+	/* Takes a lane over, from whoever had it before: that one writes no more. Where it was
+	 * left is in lane->stored. NULL: the sink keeps no offsets.
 	 * Returns 0; -ECANCELED; < 0 with engine->why. */
-	int (*claim)(struct lade_pipe_outlet *outlet, const char *cluster,
-		     struct lade_pipe_stored *ret);
+	int (*claim)(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane);
 	/* Writes the messages whose verdict is OK, all or none; gives a verdict to those that
-	 * cannot be written at all. With @move: moves the lane in the same transaction. */
+	 * cannot be written at all. Moves the lanes of @moves in the same transaction, and
+	 * lane->stored with them. */
 	int (*write)(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
-		     uint32_t n, const struct lade_pipe_move *move);
+		     uint32_t n, const struct lade_pipe_move *moves, uint32_t n_moves);
 	void (*close)(struct lade_pipe_outlet *outlet);
 };
 
@@ -153,6 +155,8 @@ struct lade_pipe_engine {
 	FILE *log;			/* where the engine speaks */
 	bool live;			/* a line that is rewritten: a terminal */
 	bool quiet;			/* no summary */
+	FILE *show;			/* where each step is shown and nothing written; or NULL */
+	uint64_t read_max;		/* messages after which reading ends; 0: there is no end */
 	const struct lade_pipe_parts *parts; /* what the kinds of the configuration stand for */
 	struct lade_scope *scope;	/* parent of what must outlive a batch: loads of caches */
 	struct lade_http *http;		/* made when a step needs it */
@@ -165,13 +169,12 @@ struct lade_pipe_engine {
 	struct lade_pipe_outlet dead;	/* the dead letters' file; ops NULL: none */
 	struct lade_pipe_outlet *keeper; /* the sink that keeps the offsets, or NULL */
 	struct lade_pipe_outlet *letters_in; /* the sink whose database has the dead letters */
-	struct lade_pipe_lane lane;
-	struct lade_event lane_moved;	/* messages of the lane were finished */
+	struct lade_pipe_lane *lanes;	/* those that were begun, the first one first */
+	struct lade_event lane_moved;	/* messages of a lane were finished */
 	struct lade_event stop_reading;	/* the process is asked to stop */
-	char cluster[LADE_POSITION_ROOM]; /* identity of the file that is read */
-	int source_fd;
+	struct lade_sem keeping;	/* the one call at a time that the keeper serves */
+	void *source;			/* the source's */
 	bool probing; /* `check`: what is opened must not be made or changed */
-	bool resumed; /* reading began behind the first line: lines have no numbers */
 	struct lade_pipe_stats stats;
 	uint8_t recent[1000];		/* 1: rejected; the last 1,000 messages */
 	uint32_t recent_at, recent_rejected;
@@ -183,27 +186,38 @@ struct lade_pipe_engine {
 	struct lade_json_reader **readers; /* free ones; a batch takes one while it is enriched */
 	uint32_t n_readers;
 	uint64_t jitter;		/* state of the generator for pauses */
-	struct lade_pipe_stored stored;	/* where the keeper says it was left */
-	int64_t resume_offset;		/* where reading begins */
-	int64_t identify_offset;	/* argument of a call on the pool */
-	bool cluster_is_final;		/* enough was read: the identity changes no more */
 	int64_t said_ns;		/* when a failure was said last */
 	uint64_t unsaid;		/* failures since */
 	uint64_t shown_in;		/* of the latest progress line */
 	int64_t shown_ns;
 };
 
-/* What a source can do. Its batches are a stream. */
+/* A message as the source has it. */
+struct lade_pipe_raw {
+	struct lade_line line;	     /* its bytes and its place */
+	struct lade_pipe_lane *lane; /* whose it is */
+	const struct lade_pipe_csv *csv; /* how to read it, if it is CSV; the lane keeps it */
+	char *owned;		     /* its bytes, if not in the line's chunk; from malloc */
+};
+
+void lade_pipe_raw_drop(struct lade_pipe_raw *raw);
+size_t lade_pipe_raw_weight(const struct lade_pipe_raw *raw);
+
+LADE_STREAM_WITH(lade_pipe_raw, struct lade_pipe_raw,
+		 (.drop = lade_pipe_raw_drop, .bytes = lade_pipe_raw_weight))
+
+/* What a source can do. It has one or more lanes, and gives what is in them as one stream. */
 struct lade_pipe_source_ops {
 	/* Opens it; says in stats.bytes_total how much there is, if that is known. */
 	int (*open)(struct lade_pipe_engine *engine);
-	/* Notes in engine->cluster what @offset counts in. */
-	int (*identify)(struct lade_pipe_engine *engine, int64_t offset);
-	/* Goes to where engine->stored says. Returns lade_pipe_same_file()'s answer. */
-	int (*resume)(struct lade_pipe_engine *engine);
-	/* The stream, whose tasks live in @scope. @offset: where it begins. NULL: no memory. */
-	struct lade_pipe_batches_stream *(*start)(struct lade_pipe_engine *engine,
-						  struct lade_scope *scope, int64_t offset);
+	/* Notes in lane->cluster what @offset of it counts in: the offset is about to be kept. */
+	int (*identify)(struct lade_pipe_engine *engine, struct lade_pipe_lane *lane,
+			int64_t offset);
+	/* What it has, begun where lanes were left; see lade_pipe_lane_begin(). *ret may be NULL:
+	 * memory is out. Tasks of the stream live in @scope. Returns 0, or < 0 with
+	 * engine->why. */
+	int (*start)(struct lade_pipe_engine *engine, struct lade_scope *scope,
+		     struct lade_pipe_raw_stream **ret);
 	void (*close)(struct lade_pipe_engine *engine);
 };
 
@@ -237,6 +251,20 @@ struct lade_pipe_engine *lade_pipe_engine_free(struct lade_pipe_engine *engine);
  * Suspends: yes.  Threads: inside a task only. */
 lade_suspends int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live,
 				bool quiet, int *ret_exit);
+
+/* lade_pipe_try - shows @n messages of a pipeline behind each of its steps, and writes nothing.
+ *
+ * @out gets what is shown, @log what goes wrong. Returns as lade_pipe_run() does.
+ * Suspends: yes.  Threads: inside a task only. */
+lade_suspends int lade_pipe_try(const struct lade_pipe_config *config, uint32_t n, FILE *out,
+				FILE *log, int *ret_exit);
+
+/* lade_pipe_show_read, lade_pipe_show_step - show a batch in engine->show, as it was read and
+ * behind a step. */
+void lade_pipe_show_read(const struct lade_pipe_engine *engine,
+			 const struct lade_pipe_batch *batch);
+void lade_pipe_show_step(const struct lade_pipe_stage *stage, const struct lade_pipe_batch *batch,
+			 uint64_t calls_before, int64_t took_ns);
 
 /* lade_pipe_connect - opens everything a pipeline needs, and closes it again; it makes no file and
  * no table, and changes none.
@@ -309,14 +337,43 @@ void lade_pipe_batch_drop(struct lade_pipe_batch **item);
 /* A batch that goes from task to task; whoever drops one frees it. */
 LADE_STREAM_WITH(lade_pipe_batches, struct lade_pipe_batch *, (.drop = lade_pipe_batch_drop))
 
-/* lade_pipe_batches_of - timed batches of messages of @lines, which it closes; NULL: no memory.
+/* lade_pipe_batches_of - timed batches of messages of @raw, which it closes; NULL: no memory.
  *
- * Its tasks live in @scope. It reads no further than the lane has room.  Suspends: no. */
+ * Its tasks live in @scope. It takes no more than the lanes have room for.  Suspends: no. */
 struct lade_pipe_batches_stream *lade_pipe_batches_of(struct lade_pipe_engine *engine,
 						      struct lade_scope *scope,
-						      struct lade_line_stream *lines);
+						      struct lade_pipe_raw_stream *raw);
 
-/* Lines of a file or of stdin. */
-extern const struct lade_pipe_source_ops lade_pipe_lines;
+/* Files, and stdin. */
+extern const struct lade_pipe_source_ops lade_pipe_files;
+
+/* lade_pipe_lane_claim - asks the sink that keeps offsets where a lane was left, and takes it over.
+ *
+ * lane->cluster says what its offsets count in now. Afterwards lane->stored has what is kept;
+ * .next_offset 0: nothing, which is also the answer where no sink keeps offsets. The lane is not
+ * assigned yet. Returns 0; -ECANCELED; < 0 with engine->why.  Suspends: yes. */
+lade_suspends int lade_pipe_lane_claim(struct lade_pipe_engine *engine,
+				       struct lade_pipe_lane *lane);
+
+/* lade_pipe_lane_begin - reading of a lane begins at @offset; it is the engine's too until
+ * lade_pipe_lane_end(). */
+void lade_pipe_lane_begin(struct lade_pipe_engine *engine, struct lade_pipe_lane *lane,
+			  int64_t offset);
+
+/* lade_pipe_lane_end - the engine forgets a lane, of which nothing is under way any more. */
+void lade_pipe_lane_end(struct lade_pipe_engine *engine, struct lade_pipe_lane *lane);
+
+/* lade_pipe_lanes_in_flight - messages of all lanes that are taken and not finished. */
+int64_t lade_pipe_lanes_in_flight(const struct lade_pipe_engine *engine);
+
+/* lade_pipe_moves - where the lanes of a write go; each lane once.
+ *
+ * Returns their number, or -errno: a source could not identify a lane.  Suspends: yes. */
+lade_suspends int lade_pipe_moves(struct lade_pipe_engine *engine,
+				  struct lade_pipe_batch *const *batches, uint32_t n,
+				  struct lade_pipe_move **ret);
+
+/* lade_pipe_settle - says in engine->why how a run has ended that came to @rc. */
+void lade_pipe_settle(struct lade_pipe_engine *engine, int rc);
 
 #endif

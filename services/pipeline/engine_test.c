@@ -43,6 +43,7 @@ static struct world {
 	int64_t checked;	/* messages before it are known to be finished */
 	int64_t last[SINKS];	/* latest message of each sink, this run */
 	int64_t in_flight;	/* the most that was seen */
+	struct lade_pipe_lane lane; /* the source's */
 	struct lade_pipe_stored kept; /* what the sink that keeps offsets has */
 	unsigned step_calls, sink_calls;
 	uint64_t random;
@@ -79,7 +80,7 @@ static bool is_finished(const struct page *p)
 /* What holds at any moment of a run. */
 static void check_now(void)
 {
-	const struct lade_pipe_lane *lane = &w.engine->lane;
+	const struct lade_pipe_lane *lane = &w.lane;
 
 	CHECK(lade_pipe_lane_sane(lane));
 	CHECK(lane->in_flight <= w.config->in_flight_max);
@@ -115,7 +116,8 @@ struct numbers {
 static int numbers_try_next(void *self, void *ret_item)
 {
 	struct numbers *n = self;
-	struct lade_line *line = ret_item;
+	struct lade_pipe_raw *raw = ret_item;
+	struct lade_line *line = &raw->line;
 
 	if (lade_stopping() || w.engine->failed || n->at >= w.messages)
 		return 0;
@@ -128,6 +130,9 @@ static int numbers_try_next(void *self, void *ret_item)
 				    .number = (uint64_t)n->at + 1,
 				    .offset = n->at * GAP,
 				    .next_offset = (n->at + 1) * GAP };
+	raw->lane = &w.lane;
+	raw->csv = NULL;
+	raw->owned = NULL;
 	n->at++;
 	w.read++;
 	if (w.source_us)
@@ -155,43 +160,51 @@ static const struct lade_source numbers_source = { numbers_next, numbers_try_nex
 static int source_open(struct lade_pipe_engine *e)
 {
 	e->stats.bytes_total = -1;
+	lade_pipe_lane_init(&w.lane, "numbers", 0, w.config->in_flight_max);
 	w.open++;
 	return 0;
 }
 
-static int source_identify(struct lade_pipe_engine *e, int64_t offset)
+static int source_identify(struct lade_pipe_engine *e, struct lade_pipe_lane *lane, int64_t offset)
 {
+	(void)e;
 	(void)offset;
-	snprintf(e->cluster, sizeof(e->cluster), "numbers");
+	CHECK(lane == &w.lane);
+	snprintf(lane->cluster, sizeof(lane->cluster), "numbers");
 	return 0;
 }
 
-static int source_resume(struct lade_pipe_engine *e)
-{
-	CHECK_STR(e->stored.cluster, "numbers");
-	return LADE_SAME_FILE;
-}
-
-static struct lade_pipe_batches_stream *source_start(struct lade_pipe_engine *e,
-						     struct lade_scope *scope, int64_t offset)
+static int source_start(struct lade_pipe_engine *e, struct lade_scope *scope,
+			struct lade_pipe_raw_stream **ret)
 {
 	struct numbers *n = calloc(1, sizeof(*n));
+	int rc;
 
+	(void)scope;
 	if (!n)
-		return NULL;
-	n->at = offset / GAP;
-	return lade_pipe_batches_of(e, scope, lade_line_stream_of(&numbers_source, n));
+		return -ENOMEM;
+	snprintf(w.lane.cluster, sizeof(w.lane.cluster), "numbers");
+	rc = lade_pipe_lane_claim(e, &w.lane);
+	if (rc < 0) {
+		free(n);
+		return rc;
+	}
+	if (w.lane.stored.next_offset)
+		CHECK_STR(w.lane.stored.cluster, "numbers");
+	lade_pipe_lane_begin(e, &w.lane, w.lane.stored.next_offset);
+	n->at = w.lane.stored.next_offset / GAP;
+	*ret = lade_pipe_raw_stream_of(&numbers_source, n);
+	return 0;
 }
 
 static void source_close(struct lade_pipe_engine *e)
 {
-	(void)e;
+	lade_pipe_lane_end(e, &w.lane);
 	w.open--;
 }
 
-static const struct lade_pipe_source_ops generated_source = {
-	source_open, source_identify, source_resume, source_start, source_close
-};
+static const struct lade_pipe_source_ops generated_source = { source_open, source_identify,
+							      source_start, source_close };
 
 /* Steps */
 
@@ -264,12 +277,11 @@ static int sink_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *sh
 	return 0;
 }
 
-static int sink_claim(struct lade_pipe_outlet *outlet, const char *cluster,
-		      struct lade_pipe_stored *ret)
+static int sink_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane)
 {
 	CHECK(outlet == outlet->engine->keeper);
-	CHECK_STR(cluster, "numbers");
-	*ret = w.kept;
+	CHECK_STR(lane->cluster, "numbers");
+	lane->stored = w.kept;
 	return 0;
 }
 
@@ -311,7 +323,7 @@ static bool refuse(struct lade_pipe_batch *b)
 }
 
 static int sink_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
-		      uint32_t n, const struct lade_pipe_move *move)
+		      uint32_t n, const struct lade_pipe_move *move, uint32_t n_moves)
 {
 	int sink = (int)(outlet - outlet->engine->outlets), rc;
 	bool refused = false;
@@ -335,10 +347,11 @@ static int sink_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *c
 		if (outlet == outlet->engine->letters_in)
 			put_letters(batches[k]);
 	}
-	if (move) {
+	if (n_moves) {
+		CHECK_EQ(n_moves, 1);
 		CHECK(move->to > w.kept.next_offset);
 		w.kept.next_offset = move->to;
-		snprintf(w.kept.cluster, sizeof(w.kept.cluster), "%s", move->cluster);
+		snprintf(w.kept.cluster, sizeof(w.kept.cluster), "%s", move->lane->cluster);
 		for (int64_t id = 0; id * GAP < move->to; id++)
 			CHECK(is_finished(&w.pages[id]));
 	}
@@ -353,11 +366,11 @@ static void sink_close(struct lade_pipe_outlet *outlet)
 }
 
 static int letters_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
-			 uint32_t n, const struct lade_pipe_move *move)
+			 uint32_t n, const struct lade_pipe_move *move, uint32_t n_moves)
 {
 	int rc = take_time(w.sink_us);
 
-	CHECK(!move);
+	CHECK(!move && !n_moves);
 	if (rc == 0)
 		rc = fault_of(&w.sink, ++w.sink_calls);
 	if (rc < 0)
@@ -480,7 +493,7 @@ static void run_to_the_end(void)
 	CHECK_EQ(run_engine(log), 0);
 	s = &w.engine->stats;
 	CHECK_EQ(w.engine->exit, LADE_EXIT_DONE);
-	CHECK_EQ(w.engine->lane.in_flight, 0);
+	CHECK_EQ(w.lane.in_flight, 0);
 	CHECK_EQ(s->in, w.messages);
 	CHECK_EQ(s->out + s->dropped + s->rejected, s->in);
 	CHECK_EQ(s->dropped, dropped_pages());
@@ -849,7 +862,7 @@ IN_TASK(a_soft_stop_at_any_moment_finishes_what_was_read_and_reads_no_more)
 		w.sink = (struct faults){ .again = 5, .verdicts = true };
 		CHECK_EQ(run_until(us, lade_s(60), log), 0);
 		CHECK_EQ(w.engine->exit, LADE_EXIT_DONE);
-		CHECK_EQ(w.engine->lane.in_flight, 0);
+		CHECK_EQ(w.lane.in_flight, 0);
 		CHECK_EQ(w.engine->stats.in, w.read);
 		check_finished(w.read);
 		w.engine = lade_pipe_engine_free(w.engine);
@@ -869,7 +882,7 @@ IN_TASK(a_hard_cancel_at_any_moment_leaves_a_finished_prefix_and_writes_nothing_
 		w.step = (struct faults){ .again = 7, .retry = 9, .verdicts = true };
 		w.sink = (struct faults){ .again = 5, .verdicts = true };
 		(void)run_until(us, lade_ns(0), log);
-		for (int64_t id = 0; id * GAP < w.engine->lane.commit_offset; id++)
+		for (int64_t id = 0; id * GAP < w.lane.commit_offset; id++)
 			CHECK(is_finished(&w.pages[id]));
 		CHECK_EQ(w.open, 0);
 		w.engine = lade_pipe_engine_free(w.engine);
@@ -910,7 +923,7 @@ IN_TASK(runs_that_are_cancelled_again_and_again_leave_what_one_run_leaves)
 			w.cancelled = false;
 			(void)run_until(100 + (int64_t)draw(8000), lade_ns(draw(2) ? 0 : 1000000),
 					log);
-			CHECK(w.engine->lane.commit_offset <= w.kept.next_offset ||
+			CHECK(w.lane.commit_offset <= w.kept.next_offset ||
 			      w.kept.next_offset == 0);
 			w.engine = lade_pipe_engine_free(w.engine);
 		} while (w.kept.next_offset < 400 * GAP && ++runs < 10000);

@@ -31,7 +31,7 @@ static struct lade_pipe_segment_state *at(const struct lade_pipe_lane *lane, uin
 void lade_pipe_lane_init(struct lade_pipe_lane *lane, const char *topic, int64_t part,
 			 int64_t in_flight_max)
 {
-	*lane = (struct lade_pipe_lane){ .topic = topic, .part = part,
+	*lane = (struct lade_pipe_lane){ .topic = topic, .name = topic, .part = part,
 					 .in_flight_max = in_flight_max };
 }
 

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "services/pipeline/position.h"
+
 /* A segment, as its messages know it. */
 struct lade_pipe_segment {
 	uint64_t epoch;		/* the lane's when it was taken */
@@ -23,8 +25,16 @@ struct lade_pipe_segment {
 
 struct lade_pipe_segment_state;
 
+/* Where a lane was left, as a sink keeps it. */
+struct lade_pipe_stored {
+	int64_t next_offset;	/* everything before it is done */
+	int64_t epoch;		/* the sink's, under which it moves: who claimed it last */
+	char cluster[LADE_POSITION_ROOM]; /* what the offset counts in: which file */
+};
+
 struct lade_pipe_lane {
-	const char *topic;		/* the topic, or the file's name; borrowed */
+	const char *topic;		/* the topic, or the file's name: what it is kept by */
+	const char *name;		/* what a person calls it; both are borrowed */
 	int64_t part;			/* the partition; 0 for a file */
 	uint64_t epoch;			/* raised by each assignment and each loss */
 	bool assigned;			/* it is ours */
@@ -38,6 +48,10 @@ struct lade_pipe_lane {
 	uint32_t n;			/* segments under way */
 	uint32_t cap;			/* segments that fit; a power of two */
 	struct lade_pipe_segment_state *ring;	/* by number modulo cap; owned */
+	char cluster[LADE_POSITION_ROOM]; /* what its offsets count in; the source's */
+	struct lade_pipe_stored stored;	/* what the sink that keeps its offset has */
+	void *self;			/* the source's */
+	struct lade_pipe_lane *next;	/* of the engine's */
 };
 
 /* lade_pipe_lane_init - a lane that is not assigned.

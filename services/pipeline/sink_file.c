@@ -238,13 +238,14 @@ static int file_failed(struct lade_pipe_outlet *outlet, int rc)
 }
 
 static int file_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
-		      uint32_t n, const struct lade_pipe_move *move)
+		      uint32_t n, const struct lade_pipe_move *moves, uint32_t n_moves)
 {
 	struct to_file *f = outlet->self;
 	uint32_t lines = 0;
 	int rc = 0;
 
-	(void)move;
+	(void)moves;
+	(void)n_moves;
 	lade_json_out_reset(&f->out);
 	f->rejected = false;
 	for (uint32_t k = 0; k < n; k++)

@@ -35,7 +35,6 @@ struct to_sqlite {
 	bool check_extra;			   /* a member without a column is an error */
 	const char *key[LADE_PIPE_NAMES_MAX];
 	struct lade_json_reader *reader;
-	struct lade_sqlite_stored stored; /* of the lane; with the epoch that is ours */
 };
 
 /* The rows of one transaction. */
@@ -158,6 +157,7 @@ static int take_letter(struct to_sqlite *s, const struct lade_pipe_message *m,
 		       const struct lade_pipe_fate *fate, struct rows *rows)
 {
 	const struct lade_pipe_engine *e = s->outlet->engine;
+	const char *topic = m->lane ? m->lane->topic : "";
 	struct lade_datum *c = rows->letters + (size_t)rows->n_letters * LETTER_COLUMNS;
 	const struct lade_pipe_rejection why = { fate->step, fate->reason,
 						 (int64_t)fate->attempts, fate->first_us };
@@ -172,8 +172,8 @@ static int take_letter(struct to_sqlite *s, const struct lade_pipe_message *m,
 	text = lade_arena_copy(&rows->arena, out.data, out.len);
 	if (text) {
 		c[0] = lade_datum_text(e->config->name, (uint32_t)strlen(e->config->name));
-		c[1] = lade_datum_text(e->lane.topic, (uint32_t)strlen(e->lane.topic));
-		c[2] = lade_datum_integer(e->lane.part);
+		c[1] = lade_datum_text(topic, (uint32_t)strlen(topic));
+		c[2] = lade_datum_integer(m->lane ? m->lane->part : 0);
 		c[3] = lade_datum_integer(m->offset);
 		c[4] = lade_datum_integer(m->line);
 		c[5] = lade_datum_text(fate->step, (uint32_t)strlen(fate->step));
@@ -250,64 +250,76 @@ static int gather(struct to_sqlite *s, struct lade_pipe_batch *const *batches, u
 
 /* Writing */
 
-/* A commit whose answer is lost, or a fence: what the database says. */
-static int ask_stored(struct to_sqlite *s, const struct lade_sqlite_offset *offset,
+/* A commit whose answer is lost, or a fence: what the database says of each lane. */
+static int ask_stored(struct to_sqlite *s, const struct lade_sqlite_offset *offsets, uint32_t n,
 		      struct lade_sqlite_error *error)
 {
-	struct lade_sqlite_stored now;
-	int rc = lade_sqlite_writer_read(s->writer, offset, WRITE_LIMIT_NS, &now, error);
+	uint32_t done = 0;
 
-	if (rc < 0)
-		return rc == -ECANCELED ? rc : -EAGAIN;
-	if (now.epoch == offset->epoch && now.next_offset == offset->to)
-		return 0;
-	if (now.epoch == offset->epoch && now.next_offset == offset->from)
-		return -EAGAIN;
-	return lade_pipe_fail(s->outlet->engine, LADE_EXIT_FAILED,
-			      "%s: another process (%s) has taken this pipeline over; what this "
-			      "one had not committed is that one's now. Let one run at a time",
-			      s->config.path, now.owner);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct lade_sqlite_offset *o = &offsets[i];
+		struct lade_sqlite_stored now;
+		int rc = lade_sqlite_writer_read(s->writer, o, WRITE_LIMIT_NS, &now, error);
+
+		if (rc < 0)
+			return rc == -ECANCELED ? rc : -EAGAIN;
+		if (now.epoch != o->epoch ||
+		    (now.next_offset != o->to && now.next_offset != o->from))
+			return lade_pipe_fail(
+				s->outlet->engine, LADE_EXIT_FAILED,
+				"%s: another process (%s) has taken this pipeline over; what this "
+				"one had not committed is that one's now. Let one run at a time",
+				s->config.path, now.owner);
+		done += now.next_offset == o->to;
+	}
+	return done == n ? 0 : -EAGAIN;
 }
 
-static int write_rows(struct to_sqlite *s, const struct rows *rows,
-		      const struct lade_pipe_move *move, struct lade_sqlite_error *error)
+static int write_rows(struct to_sqlite *s, struct rows *rows, const struct lade_pipe_move *moves,
+		      uint32_t n_moves, struct lade_sqlite_error *error)
 {
 	const struct lade_sqlite_part parts[] = {
 		{ s->table, rows->cells, rows->n },
 		{ s->letters, rows->letters, rows->n_letters },
 	};
-	struct lade_sqlite_offset offset = { 0 };
+	struct lade_sqlite_offset *offsets =
+		lade_arena_alloc(&rows->arena, (n_moves + 1) * sizeof(*offsets));
 	int rc;
 
-	if (move)
-		offset = (struct lade_sqlite_offset){
+	if (!offsets)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n_moves; i++) {
+		const struct lade_pipe_lane *lane = moves[i].lane;
+
+		offsets[i] = (struct lade_sqlite_offset){
 			.pipeline = s->outlet->engine->config->name,
-			.topic = move->lane->topic,
-			.part = move->lane->part,
-			.epoch = s->stored.epoch,
-			.from = s->stored.next_offset,
-			.to = move->to,
-			.cluster = move->cluster,
+			.topic = lane->topic,
+			.part = lane->part,
+			.epoch = lane->stored.epoch,
+			.from = lane->stored.next_offset,
+			.to = moves[i].to,
+			.cluster = lane->cluster,
 		};
-	rc = lade_sqlite_writer_write(s->writer, parts, s->letters ? 2 : 1, &offset, move ? 1 : 0,
+	}
+	rc = lade_sqlite_writer_write(s->writer, parts, s->letters ? 2 : 1, offsets, n_moves,
 				      WRITE_LIMIT_NS, error);
-	if (move && (rc == -ESTALE || (rc < 0 && error->unsure)))
-		rc = ask_stored(s, &offset, error);
-	if (rc == 0 && move)
-		s->stored.next_offset = move->to;
+	if (n_moves && (rc == -ESTALE || (rc < 0 && error->unsure)))
+		rc = ask_stored(s, offsets, n_moves, error);
+	for (uint32_t i = 0; rc == 0 && i < n_moves; i++)
+		moves[i].lane->stored.next_offset = moves[i].to;
 	return rc;
 }
 
 /* One transaction, or the next after a row was refused.  Returns 0; 1: again; < 0. */
 static int write_once(struct to_sqlite *s, struct lade_pipe_batch *const *batches, uint32_t n,
-		      const struct lade_pipe_move *move, struct rows *rows,
+		      const struct lade_pipe_move *moves, uint32_t n_moves, struct rows *rows,
 		      struct lade_sqlite_error *error)
 {
 	int rc = gather(s, batches, n, rows);
 
 	if (rc < 0)
 		return rc;
-	rc = write_rows(s, rows, move, error);
+	rc = write_rows(s, rows, moves, n_moves, error);
 	if (rc == 0)
 		s->outlet->written += rows->n;
 	if (rc != -EBADMSG)
@@ -319,7 +331,7 @@ static int write_once(struct to_sqlite *s, struct lade_pipe_batch *const *batche
 }
 
 static int sqlite_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
-			uint32_t n, const struct lade_pipe_move *move)
+			uint32_t n, const struct lade_pipe_move *moves, uint32_t n_moves)
 {
 	struct lade_sqlite_error error = { 0 };
 	int rc;
@@ -328,7 +340,7 @@ static int sqlite_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch 
 		struct rows rows = { 0 };
 
 		lade_arena_init(&rows.arena, 256 << 10, (size_t)1 << 32);
-		rc = write_once(outlet->self, batches, n, move, &rows, &error);
+		rc = write_once(outlet->self, batches, n, moves, n_moves, &rows, &error);
 		lade_arena_done(&rows.arena);
 	} while (rc == 1);
 	if ((rc == -EAGAIN || rc == -EIO) && !outlet->engine->failed)
@@ -565,17 +577,17 @@ static int wait_out(struct lade_pipe_outlet *outlet, uint32_t attempt,
 	return lade_pipe_back_off(outlet->engine, attempt);
 }
 
-static int sqlite_claim(struct lade_pipe_outlet *outlet, const char *cluster,
-			struct lade_pipe_stored *ret)
+static int sqlite_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane)
 {
 	struct to_sqlite *s = outlet->self;
-	const struct lade_sqlite_offset lane = {
+	const struct lade_sqlite_offset offset = {
 		.pipeline = outlet->engine->config->name,
-		.topic = outlet->engine->lane.topic,
-		.part = outlet->engine->lane.part,
+		.topic = lane->topic,
+		.part = lane->part,
 		.to = 0,
-		.cluster = cluster,
+		.cluster = lane->cluster,
 	};
+	struct lade_sqlite_stored stored;
 	struct lade_sqlite_error error;
 	char owner[96];
 	int rc;
@@ -583,7 +595,7 @@ static int sqlite_claim(struct lade_pipe_outlet *outlet, const char *cluster,
 	/* A simulation is the same in every process. */
 	snprintf(owner, sizeof(owner), "process %ld", lade_simulated() ? 1 : (long)getpid());
 	for (uint32_t attempt = 1;; attempt++) {
-		rc = lade_sqlite_writer_claim(s->writer, &lane, owner, WRITE_LIMIT_NS, &s->stored,
+		rc = lade_sqlite_writer_claim(s->writer, &offset, owner, WRITE_LIMIT_NS, &stored,
 					      &error);
 		if (rc == -EAGAIN && !lade_stopping())
 			rc = wait_out(outlet, attempt, &error);
@@ -599,8 +611,9 @@ static int sqlite_claim(struct lade_pipe_outlet *outlet, const char *cluster,
 	if (rc < 0)
 		return rc == -ECANCELED ? rc
 					: config_fail(outlet, "the table of offsets", error.text);
-	ret->next_offset = s->stored.next_offset;
-	snprintf(ret->cluster, sizeof(ret->cluster), "%.63s", s->stored.cluster);
+	lane->stored.next_offset = stored.next_offset;
+	lane->stored.epoch = stored.epoch;
+	snprintf(lane->stored.cluster, sizeof(lane->stored.cluster), "%.63s", stored.cluster);
 	return 0;
 }
 

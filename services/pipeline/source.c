@@ -1,80 +1,36 @@
 /* SPDX-License-Identifier: MIT */
-/* source.c - lines of a file or of stdin, in timed batches, as messages.
+/* source.c - what a source gives, in timed batches, as messages.
  *
  * DESIGN
- * lines → timed batches → messages, each pulled by the next. The first of them ends when the
- * process is asked to stop: what has been read is flushed at once, what has not stays where it
- * is. A line that is no message gets its verdict here and goes on like any other, so that it is
- * counted, ordered and written to the dead letter in its place.
+ * raw messages → timed batches → messages, each pulled by the next. A line that is no message gets
+ * its verdict here and goes on like any other, so that it is counted, ordered and written to the
+ * dead letter in its place. A batch may mix lanes; it waits until each of them has room.
  *
- * LIMITS  max_in_flight messages of the lane, max_memory of lines read ahead; then nothing is
- * read. */
+ * LIMITS  max_in_flight messages of a lane, batch.ahead batches; then nothing is read. */
 
 #include "services/pipeline/engine.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-/* Lines until the process is asked to stop. */
-struct until_stop {
-	struct lade_pipe_engine *engine;
-	struct lade_line_stream *lines;
-};
-
-static int noted(struct until_stop *u, int rc, const struct lade_line *line)
+void lade_pipe_raw_drop(struct lade_pipe_raw *raw)
 {
-	if (rc > 0)
-		u->engine->stats.bytes_read = line->next_offset;
-	return rc;
+	lade_line_drop(&raw->line);
+	free(raw->owned);
 }
 
-static int until_stop_try_next(void *self, void *ret_item)
+size_t lade_pipe_raw_weight(const struct lade_pipe_raw *raw)
 {
-	struct until_stop *u = self;
-
-	/* Not lade_stopping(): that is also true inside a batch's deadline that has passed. */
-	if (u->engine->stop_reading.set || u->engine->failed)
-		return 0;
-	return noted(u, lade_line_try_next(u->lines, ret_item), ret_item);
+	return lade_line_weight(&raw->line);
 }
-
-static int until_stop_next(void *self, void *ret_item)
-{
-	struct until_stop *u = self;
-	int rc = until_stop_try_next(self, ret_item);
-
-	if (rc != -EAGAIN)
-		return rc;
-	rc = lade_select(lade_readable_case(u->engine->source_fd),
-			 lade_event_case(&u->engine->stop_reading));
-	if (rc == 1)
-		return 0;
-	if (rc < 0 && rc != -EOPNOTSUPP)
-		return rc;
-	return noted(u, lade_line_next(u->lines, ret_item), ret_item);
-}
-
-static void until_stop_close(void *self)
-{
-	struct until_stop *u = self;
-
-	lade_line_stream_close(u->lines);
-	free(u);
-}
-
-static const struct lade_source until_stop_source = { until_stop_next, until_stop_try_next,
-						      until_stop_close };
 
 /* Batches of messages */
 
 struct messages {
 	struct lade_pipe_engine *engine;
-	struct lade_line_batches *batches;
+	struct lade_pipe_raw_batches *batches;
 	struct lade_json_reader *reader;
 };
 
@@ -134,10 +90,29 @@ void lade_pipe_retry(struct lade_pipe_batch *batch, uint32_t i, const char *form
 		fate->first_us = lade_wall_ns() / 1000;
 }
 
+/* A record's object takes the place of the record, which stays where there is none. */
+static int convert_csv(struct lade_pipe_batch *b, struct lade_pipe_message *msg,
+		       const struct lade_pipe_csv *csv, struct lade_json_error *error)
+{
+	struct lade_json_out out;
+	int rc;
+
+	lade_json_out_init(&out, (size_t)1 << 30);
+	rc = lade_pipe_csv_write(csv, msg->bytes, msg->len, &out, error);
+	if (rc == 0) {
+		msg->bytes = lade_arena_copy(&b->arena, out.data, out.len);
+		msg->len = (uint32_t)out.len;
+		rc = msg->bytes ? 0 : -ENOMEM;
+	}
+	lade_json_out_done(&out);
+	return rc;
+}
+
 /* Makes a message of a line.  Returns 0 or -ENOMEM. */
 static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
-		     const struct lade_line *line)
+		     const struct lade_pipe_raw *raw)
 {
+	const struct lade_line *line = &raw->line;
 	struct lade_pipe_message *msg = &b->messages[i];
 	struct lade_json_error error;
 	int rc;
@@ -145,10 +120,10 @@ static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 	*msg = (struct lade_pipe_message){
 		.bytes = lade_arena_copy(&b->arena, line->text, line->len),
 		.len = line->len,
-		.lane = &m->engine->lane,
+		.lane = raw->lane,
 		.offset = line->offset,
 		.next_offset = line->next_offset,
-		.line = m->engine->resumed ? 0 : (int64_t)line->number,
+		.line = (int64_t)line->number,
 		.timestamp_us = INT64_MIN,
 	};
 	if (!msg->bytes)
@@ -163,10 +138,12 @@ static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 		lade_pipe_reject(b, i, "source", "the line is empty");
 		return 0;
 	}
-	rc = lade_pipe_message_read(msg, b->shape, m->reader, &b->arena, &error);
+	rc = raw->csv ? convert_csv(b, msg, raw->csv, &error) : 0;
+	if (rc == 0)
+		rc = lade_pipe_message_read(msg, b->shape, m->reader, &b->arena, &error);
 	if (rc == -EBADMSG) {
 		lade_pipe_reject(b, i, "source", "%s at byte %zu%s", error.reason, error.at,
-				 line->number > 1 || *line->text != '[' ? ""
+				 raw->csv || line->number > 1 || *line->text != '[' ? ""
 				 : "; messages are one JSON object a line, as jq -c '.[]' makes"
 				   " them of an array");
 		rc = 0;
@@ -174,10 +151,10 @@ static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 	return rc;
 }
 
-static struct lade_pipe_batch *batch_new(struct messages *m, const struct lade_line_batch *lines)
+static struct lade_pipe_batch *batch_new(struct messages *m, const struct lade_pipe_raw_batch *raws)
 {
 	struct lade_pipe_batch *b = calloc(1, sizeof(*b));
-	size_t n = lines->len;
+	size_t n = raws->len;
 
 	if (!b)
 		return NULL;
@@ -189,30 +166,75 @@ static struct lade_pipe_batch *batch_new(struct messages *m, const struct lade_l
 	memset(b->fates, 0, n * sizeof(*b->fates));
 	b->n = b->taken = (uint32_t)n;
 	b->shape = m->engine->shapes[0];
-	b->first = lines->first;
-	b->reason = lines->reason;
-	b->next_offset = lines->items[n - 1].next_offset;
+	b->first = raws->first;
+	b->reason = raws->reason;
 	return b;
 }
 
-static int take_batch(struct messages *m, const struct lade_line_batch *lines,
+/* Counts a message for its lane.  Returns 0 or -ENOMEM. */
+static int count_in_part(struct lade_pipe_batch *b, const struct lade_pipe_raw *raw,
+			 uint32_t *parts_max)
+{
+	struct lade_pipe_part *part = b->parts, *all;
+
+	while (part && part < b->parts + b->n_parts && part->lane != raw->lane)
+		part++;
+	if (b->n_parts == *parts_max && part == b->parts + b->n_parts) {
+		*parts_max = *parts_max ? *parts_max * 2 : 1;
+		all = lade_arena_alloc(&b->arena, *parts_max * sizeof(*all));
+		if (!all)
+			return -ENOMEM;
+		if (b->n_parts)
+			memcpy(all, b->parts, b->n_parts * sizeof(*all));
+		b->parts = all;
+		part = all + b->n_parts;
+	}
+	if (part == b->parts + b->n_parts)
+		b->parts[b->n_parts++] = (struct lade_pipe_part){ .lane = raw->lane };
+	part->taken++;
+	part->next_offset = raw->line.next_offset;
+	return 0;
+}
+
+static int find_parts(struct lade_pipe_batch *b, const struct lade_pipe_raw_batch *raws)
+{
+	uint32_t parts_max = 0;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < raws->len; i++)
+		rc = count_in_part(b, &raws->items[i], &parts_max);
+	return rc;
+}
+
+/* Takes what is its of a lane, which may have to wait for room. */
+static int take_part(struct lade_pipe_engine *e, struct lade_pipe_part *part)
+{
+	int rc = 0;
+
+	while (rc == 0 && lade_pipe_lane_room(part->lane) < part->taken) {
+		lade_event_clear(&e->lane_moved);
+		rc = lade_event_wait(&e->lane_moved);
+	}
+	return rc < 0 ? rc
+		      : lade_pipe_lane_take(part->lane, part->taken, part->next_offset,
+					    lade_now().mono_ns, &part->segment);
+}
+
+static int take_batch(struct messages *m, const struct lade_pipe_raw_batch *raws,
 		      struct lade_pipe_batch **ret)
 {
 	struct lade_pipe_engine *e = m->engine;
-	struct lade_pipe_batch *b = batch_new(m, lines);
-	int rc = b ? 0 : -ENOMEM;
+	struct lade_pipe_batch *b = batch_new(m, raws);
+	int rc = b ? find_parts(b, raws) : -ENOMEM;
 
 	for (uint32_t i = 0; rc == 0 && i < b->n; i++)
-		rc = take_line(m, b, i, &lines->items[i]);
-	if (rc == 0)
-		rc = lade_pipe_lane_take(&e->lane, b->n, b->next_offset, lade_now().mono_ns,
-					 &b->segment);
+		rc = take_line(m, b, i, &raws->items[i]);
+	for (uint32_t i = 0; rc == 0 && i < b->n_parts; i++)
+		rc = take_part(e, &b->parts[i]);
 	if (rc < 0) {
 		lade_pipe_batch_free(b);
 		return rc;
 	}
-	for (uint32_t i = 0; i < b->n; i++)
-		b->messages[i].segment = b->segment;
 	e->stats.in += b->n;
 	e->stats.batches++;
 	e->stats.by_reason[b->reason]++;
@@ -220,157 +242,46 @@ static int take_batch(struct messages *m, const struct lade_line_batch *lines,
 	return 1;
 }
 
-/* Waits until the lane has room for a whole batch. */
-static int wait_room(struct lade_pipe_engine *e)
-{
-	int rc = 0;
-
-	while (rc == 0 &&
-	       lade_pipe_lane_room(&e->lane) < e->config->batch.messages_max) {
-		lade_event_clear(&e->lane_moved);
-		rc = lade_event_wait(&e->lane_moved);
-	}
-	return rc;
-}
-
 static int messages_next(void *self, void *ret_item)
 {
 	struct messages *m = self;
-	struct lade_line_batch lines;
-	int rc = wait_room(m->engine);
+	struct lade_pipe_raw_batch raws;
+	int rc = lade_pipe_raw_batch_next(m->batches, &raws);
 
-	if (rc < 0)
-		return rc;
-	rc = lade_line_batch_next(m->batches, &lines);
-	return rc > 0 ? take_batch(m, &lines, ret_item) : rc;
+	return rc > 0 ? take_batch(m, &raws, ret_item) : rc;
 }
 
 static void messages_close(void *self)
 {
 	struct messages *m = self;
 
-	lade_line_batches_close(m->batches);
+	lade_pipe_raw_batches_close(m->batches);
 	lade_json_reader_free(m->reader);
 	free(m);
 }
 
 static const struct lade_source messages_source = { messages_next, NULL, messages_close };
 
-static struct lade_line_stream *lines_until_stop(struct lade_pipe_engine *e, int64_t offset)
-{
-	struct until_stop *u = calloc(1, sizeof(*u));
-
-	if (!u)
-		return NULL;
-	u->engine = e;
-	u->lines = lade_lines_of(e->source_fd, offset, 1,
-				 (uint32_t)e->config->source.message_bytes_max);
-	return lade_line_stream_of(&until_stop_source, u);
-}
-
 struct lade_pipe_batches_stream *lade_pipe_batches_of(struct lade_pipe_engine *e,
 						      struct lade_scope *scope,
-						      struct lade_line_stream *lines)
+						      struct lade_pipe_raw_stream *raw)
 {
 	const struct lade_pipe_batching *c = &e->config->batch;
 	struct messages *m = calloc(1, sizeof(*m));
 
 	if (!m || lade_json_reader_new(&m->reader) < 0) {
 		free(m);
-		lade_line_stream_close(lines);
+		lade_pipe_raw_stream_close(raw);
 		return NULL;
 	}
 	m->engine = e;
-	m->batches = lade_line_batch(scope, lines,
-				     (struct lade_batch_config){
-					     .max_items = (uint32_t)c->messages_max,
-					     .max_bytes = (size_t)c->bytes_max,
-					     .linger = lade_ns(c->linger_ns),
-					     .idle = lade_ns(c->idle_ns),
-					     .ahead = (uint32_t)c->ahead,
-				     });
+	m->batches = lade_pipe_raw_batch(scope, raw,
+					 (struct lade_batch_config){
+						 .max_items = (uint32_t)c->messages_max,
+						 .max_bytes = (size_t)c->bytes_max,
+						 .linger = lade_ns(c->linger_ns),
+						 .idle = lade_ns(c->idle_ns),
+						 .ahead = (uint32_t)c->ahead,
+					 });
 	return lade_pipe_batches_stream_of(&messages_source, m);
 }
-
-static struct lade_pipe_batches_stream *lines_start(struct lade_pipe_engine *e,
-						    struct lade_scope *scope, int64_t offset)
-{
-	return lade_pipe_batches_of(e, scope, lines_until_stop(e, offset));
-}
-
-/* The file */
-
-static int lines_open(struct lade_pipe_engine *e)
-{
-	const struct lade_pipe_source *c = &e->config->source;
-	struct stat st;
-	int rc;
-
-	e->stats.bytes_total = -1;
-	if (c->kind == LADE_SOURCE_STDIN) {
-		e->source_fd = STDIN_FILENO;
-		return 0;
-	}
-	/* A FIFO that nobody writes to yet is waited for where a stop is heard: not in open. */
-	rc = lade_open(c->path, O_RDONLY | O_NONBLOCK, 0, &e->source_fd);
-	if (rc == 0)
-		rc = lade_file_stat(e->source_fd, &st);
-	if (rc == 0 && S_ISDIR(st.st_mode))
-		rc = -EISDIR;
-	if (rc < 0)
-		return rc == -ECANCELED ? rc
-					: lade_pipe_fail(e, LADE_EXIT_FAILED, "%s: %s", c->path,
-							 strerror(-rc));
-	if (S_ISREG(st.st_mode))
-		e->stats.bytes_total = st.st_size;
-	return 0;
-}
-
-static void lines_close(struct lade_pipe_engine *e)
-{
-	if (e->source_fd > STDIN_FILENO)
-		lade_close(e->source_fd);
-}
-
-static int identify_now(void *arg)
-{
-	struct lade_pipe_engine *e = arg;
-	struct lade_pipe_identity identity;
-	int rc = lade_pipe_identify(e->source_fd, e->identify_offset, &identity);
-
-	if (rc == 0)
-		lade_pipe_identity_format(&identity, e->cluster);
-	return rc;
-}
-
-static int lines_identify(struct lade_pipe_engine *e, int64_t offset)
-{
-	e->identify_offset = offset;
-	return lade_blocking(identify_now, e);
-}
-
-static int resume_now(void *arg)
-{
-	struct lade_pipe_engine *e = arg;
-	struct lade_pipe_identity before;
-	int same;
-
-	if (lade_pipe_identity_parse(e->stored.cluster, &before) < 0)
-		return -EINVAL;
-	same = lade_pipe_same_file(e->source_fd, &before, e->resume_offset);
-	if (same == LADE_SAME_FILE) {
-		int rc = lade_file_seek(e->source_fd, e->resume_offset);
-
-		if (rc < 0)
-			return rc;
-	}
-	return same;
-}
-
-static int lines_resume(struct lade_pipe_engine *e)
-{
-	return lade_blocking(resume_now, e);
-}
-
-const struct lade_pipe_source_ops lade_pipe_lines = { lines_open, lines_identify, lines_resume,
-						      lines_start, lines_close };

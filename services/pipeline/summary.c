@@ -75,7 +75,8 @@ void lade_pipe_progress(struct lade_pipe_engine *e)
 		n += snprintf(line + n, sizeof(line) - (size_t)n, ", waits: %.*s",
 			      e->live ? 60 : 200, trouble);
 	snprintf(line + n, sizeof(line) - (size_t)n, ", %" PRId64 " in flight, %.0f a batch",
-		 e->lane.in_flight, s->batches ? (double)s->in / (double)s->batches : 0.0);
+		 lade_pipe_lanes_in_flight(e),
+		 s->batches ? (double)s->in / (double)s->batches : 0.0);
 	if (e->live)
 		fprintf(e->log, "\r\033[K%.*s", columns(e) - 1, line);
 	else
