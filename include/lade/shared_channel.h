@@ -38,6 +38,9 @@ int lade_shared_channel_new(uint32_t item_bytes, uint32_t capacity, void (*drop)
 
 /* lade_shared_channel_free - frees a channel that nobody uses any more; NULL is allowed.
  *
+ * Every receive has returned; a send that put in what was received may be on its way out: so who
+ * receives the last item may free the channel, unless others receive from it too. What is left is
+ * dropped here.
  * Returns NULL.  Suspends: no.  Threads: any. */
 struct lade_shared_channel *lade_shared_channel_free(struct lade_shared_channel *channel);
 

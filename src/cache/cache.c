@@ -79,6 +79,8 @@ int lade_cache_new_owning(struct lade_scope *scope, const struct lade_cache_conf
 	c->sole = c->seats ? NULL : c->loop;
 	c->free_arg = free_arg;
 	c->refs = 1;
+	if (c->seats)
+		lade_scope_keep(c);
 	*ret = c;
 	return 0;
 }
@@ -741,6 +743,8 @@ static bool shut(struct lade_cache *c, bool cancel, const char *site)
 	was_closed = c->closed;
 	c->closed = true;
 	c->sole = NULL;
+	c->effects.keeper = c->keeper;
+	c->keeper = NULL;
 	for (it = c->flights.next; !was_closed && it != &c->flights; it = next) {
 		struct flight *f = LADE_CONTAINER(it, struct flight, link);
 

@@ -141,13 +141,16 @@ struct effects {
 	struct lade_link asked;		  /* flights whose loads are to end; of its core too */
 	struct lade_cache_record *unused; /* records without a reference */
 	struct lade_op *closer;		  /* who waited for the last flight, or NULL */
+	struct lade_op *keeper;		  /* who waited for the end of the cache, or NULL */
 	bool any;			  /* one of these is not empty, or there are locks */
 };
 
 struct lade_cache {
 	struct lade_cache_config config; /* with defaults filled in */
 	void (*free_arg)(void *);	 /* frees config.arg with the cache, or NULL */
-	struct lade_scope *scope;	 /* parent of the loads, and of the scopes elsewhere */
+	struct lade_scope *scope;	 /* parent of the loads, and of the scopes elsewhere; of
+					    several cores NULL once it ends; home's */
+	struct lade_op *keeper;		 /* of several: waits for the end of the cache, or NULL */
 	struct lade_loop *loop;		 /* home */
 	struct lade_loop *sole;		 /* home, if it is open and of one core; else NULL */
 	struct seat *seats;		 /* of several cores: one for each; else NULL */
@@ -173,6 +176,10 @@ struct lade_cache {
 
 /* lade_seats_init - gives a cache of several cores its seats.  Returns 0 or -errno. */
 int lade_seats_init(struct lade_cache *c);
+
+/* lade_scope_keep - notes when the scope of a cache of several cores ends, whoever asks for it from
+ * elsewhere then. */
+void lade_scope_keep(struct lade_cache *c);
 
 /* lade_seats_done - gives them up. */
 void lade_seats_done(struct lade_cache *c);

@@ -13,7 +13,8 @@
  * scope: so the deadline, the requests and the end of that one hold for all of them, and what a
  * load elsewhere is to the cache's scope is what one at home is. A flight belongs to its loop: only
  * there its timers are touched, its load is asked to end, and it ends. Others send it a mail, which
- * says no more than "look".
+ * says no more than "look". The mail may come when the cache's scope has ended: a daemon of that
+ * scope notes its end, and who asks then is refused.
  *
  * With a virtual clock all cores are one loop, and there is one seat.
  *
@@ -44,7 +45,7 @@ static void seat_init(struct seat *seat, struct lade_cache *c, uint32_t number)
 int lade_seats_init(struct lade_cache *c)
 {
 	uint32_t count = c->loop->backend->exact ? 1 : lade_cores_of(c->loop);
-	int rc = lade_shared_channel_new(1, c->config.max_loads, NULL, &c->places);
+	int rc = lade_shared_channel_new(0, c->config.max_loads, NULL, &c->places);
 
 	if (rc < 0)
 		return rc;
@@ -80,12 +81,22 @@ void lade_cache_astray(const char *site)
 		    site);
 }
 
+/* The seat of the loop whose thread this is, between two tasks' turns: a value may be dropped there,
+ * and what drops it may look into the cache. */
+static struct seat *seat_of_thread(struct lade_cache *c)
+{
+	for (uint32_t i = 0; i < c->seat_count; i++)
+		if (pthread_equal(c->seats[i].loop->thread, pthread_self()))
+			return &c->seats[i];
+	return NULL;
+}
+
 struct seat *lade_seat_here(struct lade_cache *c, const char *site)
 {
 	const struct lade_loop *loop = lade_cur->loop;
-	struct seat *seat = loop ? &c->seats[loop->core % c->seat_count] : NULL;
+	struct seat *seat = loop ? &c->seats[loop->core % c->seat_count] : seat_of_thread(c);
 
-	if (lade_unlikely(!seat || seat->loop != loop))
+	if (lade_unlikely(!seat || (loop && seat->loop != loop)))
 		lade_cache_astray(site);
 	return seat;
 }
@@ -114,6 +125,7 @@ static void take_effects(struct lade_cache *c, struct effects *ret)
 	move(&ret->asked, &c->effects.asked);
 	c->effects.unused = NULL;
 	c->effects.closer = NULL;
+	c->effects.keeper = NULL;
 	c->effects.any = c->seat_count > 0;
 }
 
@@ -141,6 +153,8 @@ static void cause(struct effects *effects, const struct lade_loop *here)
 		next = r->next;
 		lade_record_unref(r);
 	}
+	if (effects->keeper)
+		complete(effects->keeper, here);
 	if (effects->closer)
 		complete(effects->closer, here);
 }
@@ -154,6 +168,68 @@ void lade_cache_unlock_all(struct lade_cache *c)
 	for (uint32_t i = c->seat_count; i-- > 0;)
 		pthread_mutex_unlock(&c->seats[i].lock);
 	cause(&effects, here);
+}
+
+/* The end of the cache's scope */
+
+/* A daemon waits for it. */
+struct keeping {
+	struct lade_op op;
+	struct lade_cache *cache;
+};
+
+static enum lade_abort_result keeping_abort(struct lade_op *op)
+{
+	struct lade_cache *c = LADE_CONTAINER(op, struct keeping, op)->cache;
+	bool waits;
+
+	lade_cache_lock_all(c, op->loop);
+	waits = c->keeper == op;
+	if (waits)
+		c->keeper = NULL;
+	lade_cache_unlock_all(c);
+	return waits ? LADE_ABORTED : LADE_PENDING;
+}
+
+static void forget_scope(struct lade_cache *c)
+{
+	c->scope = NULL;
+	lade_cache_unref(c);
+}
+
+/* Until the scope ends, of which it is a daemon, or the cache is closed. */
+static int keep_scope(struct lade_cache *c)
+{
+	struct keeping k = { .cache = c };
+	bool waits;
+	int rc = lade_enter(LADE_SITE);
+
+	lade_op_init(&k.op, "the end of a cache", LADE_SITE, keeping_abort);
+	k.op.loop = lade_cur->loop;
+	lade_cache_lock_all(c, lade_cur->loop);
+	waits = rc == 0 && !c->closed;
+	if (waits)
+		c->keeper = &k.op;
+	lade_cache_unlock_all(c);
+	if (waits && k.op.state != OP_DONE)
+		rc = lade_op_wait(&k.op);
+	forget_scope(c);
+	return rc;
+}
+
+static void keep_scope_drop(struct lade_cache *c)
+{
+	forget_scope(c);
+}
+LADE_TASK_VOID_WITH(keep_scope, (.drop_args = keep_scope_drop), (struct lade_cache *, c))
+
+void lade_scope_keep(struct lade_cache *c)
+{
+	struct keep_scope_task task = keep_scope_task(c);
+
+	lade_ref_up(c, &c->refs);
+	lade_task_start(c->scope, &task.head, sizeof(task), TASK_DAEMON | TASK_FORGIVEN,
+			"a cache's scope");
 }
 
 /* The scope of a core's loads */
@@ -216,7 +292,7 @@ static void take_question(struct lade_mail *mail)
 	struct lade_scope *scope = seat->cache->scope;
 	struct send_scope_task task = send_scope_task(seat);
 
-	if (scope->head.eff == LEVEL_HARD)
+	if (!scope || scope->head.eff == LEVEL_HARD)
 		refuse(seat, -ESHUTDOWN);
 	else
 		lade_task_start(scope, &task.head, sizeof(task), TASK_FORGIVEN,

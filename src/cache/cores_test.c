@@ -307,6 +307,86 @@ static int get_in_cancelled_scope(void)
 	return lade_join(lade_on(1, lade_do(get, 1, LONG_US, &n)));
 }
 
+/* Asked for from elsewhere, by a caller whose time is over at once, while home has no turn. */
+
+static atomic_bool asked;
+
+static int ask_and_leave(void)
+{
+	struct lade_cached got = { 0 };
+	int key = 1;
+	int rc = lade_within(lade_ns(1), lade_cache_get(cache, &key, sizeof(key), &got));
+
+	atomic_store(&asked, true);
+	return rc == -ETIME ? 0 : rc;
+}
+LADE_TASK_VOID(ask_and_leave)
+
+ON_CORES(a_load_that_is_asked_for_as_the_caches_scope_ends_is_refused)
+{
+	struct ask_and_leave_task elsewhere = ask_and_leave_task();
+	struct lade_on_task sent = lade_on_task(1, &elsewhere);
+	int rc = 0, inner = 0;
+
+	atomic_store(&asked, false);
+	atomic_store(&gate, true);
+	lade_scope(outer, &rc, .policy = LADE_ALL) {
+		lade_scope(s, &inner) {
+			make_cache(&s, (struct lade_cache_config){ 0 });
+			lade_start(&outer, &sent);
+			while (!atomic_load(&asked))
+				sched_yield();
+		}
+		CHECK_EQ(atomic_load(&running), 0);
+		CHECK_EQ(lade_wait(&elsewhere), 0);
+		close_cache(false);
+	}
+	CHECK_EQ(rc, 0);
+	CHECK_EQ(atomic_load(&begun), 0);
+}
+
+/* A value is dropped as a deadline passes, where no task has its turn. */
+
+static struct lade_cache *looked_into;
+static int looks;
+
+static void look_into_it(void *value)
+{
+	(void)lade_cache_stats(looked_into);
+	looks++;
+	lade_free(value);
+}
+
+static int load_one_of_two(void *arg, const struct lade_cache_key *key, struct lade_cache_load *l)
+{
+	(void)arg;
+	if (*(const char *)key->bytes == 'b')
+		return lade_sleep(lade_s(1000));
+	l->value = lade_malloc(1);
+	l->bytes = 1;
+	l->ttl = lade_ns(0);
+	return l->value ? 0 : -ENOMEM;
+}
+
+ON_CORES(what_drops_a_value_may_look_into_the_cache_at_any_moment)
+{
+	const struct lade_cache_key keys[2] = { { "a", 1 }, { "b", 1 } };
+	struct lade_cached got[2] = { 0 };
+	int rc = 0;
+
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		NEED_EQ(lade_cache_new(&s, &(struct lade_cache_config){ .load = load_one_of_two,
+									.drop = look_into_it,
+									.cores = true },
+				       &looked_into), 0);
+		CHECK_EQ(lade_within(lade_ms(20), lade_cache_get_many(looked_into, keys, 2, got)),
+			 -ETIME);
+		lade_cache_close(looked_into, true);
+	}
+	CHECK_EQ(looks, 1);
+	looks = 0;
+}
+
 ON_CORES(in_a_cancelled_scope_a_load_elsewhere_is_refused)
 {
 	int rc = 0, inner = 0;
@@ -980,6 +1060,8 @@ int main(void)
 	TAP(a_time_out_elsewhere_ends_its_own_wait_and_the_load_is_stored);
 	TAP(a_scope_waits_for_the_loads_that_it_has_on_other_cores);
 	TAP(what_cancels_the_caches_scope_ends_its_loads_on_all_cores_and_is_named);
+	TAP(a_load_that_is_asked_for_as_the_caches_scope_ends_is_refused);
+	TAP(what_drops_a_value_may_look_into_the_cache_at_any_moment);
 	TAP(in_a_cancelled_scope_a_load_elsewhere_is_refused);
 	TAP(a_failed_load_gives_the_same_error_on_all_cores);
 	TAP(a_load_that_is_abandoned_on_another_core_is_cancelled_on_its_own);

@@ -183,10 +183,10 @@ struct lade_observer {
 	/* A channel was made; @left tells item() of each that is in it. Returns the number by which
 	 * item() knows it, 0: it need not be told of it. May be NULL. */
 	uint32_t (*channel)(struct lade_observer *o, void *channel, void (*left)(void *channel));
-	/* A call has reported so many items of a channel, one behind the other, as sent, or has
-	 * given them out; also called outside tasks, and of a channel that is no more. */
+	/* A call has reported an item of a channel as sent, or has given it out; also called
+	 * outside tasks, and of a channel that is no more. @hash: of the item's bytes. */
 	void (*item)(struct lade_observer *o, uint32_t channel, enum lade_item_fate fate,
-		     const void *items, uint32_t item_bytes, uint32_t count);
+		     uint64_t hash);
 	/* A descriptor is closed that is not open. */
 	void (*closed_twice)(struct lade_observer *o);
 	/* An operation is about to be tried: 0, or the -errno with which it fails instead. */

@@ -300,8 +300,7 @@ uint32_t explore_channel(void *channel, void (*left)(void *channel), bool is_own
 /* explore_item - what has become of items of a channel; @by: the body's task that did it, or
  * NULL. */
 void explore_item(struct outcome *out, uint32_t channel, enum lade_item_fate fate,
-		  const void *items, uint32_t item_bytes, uint32_t len,
-		  const struct lade_ctl *by, const char *site);
+		  uint64_t hash, const struct lade_ctl *by, const char *site);
 
 /* explore_items_end - the run has ended: counts what is left in channels; says what is wrong. */
 void explore_items_end(struct outcome *out);

@@ -667,6 +667,59 @@ LADE_EXPLORE(puts_the_coin_back, .setup = fill_purse, .teardown = lose_purse)
 	return rc;
 }
 
+/* An item that lies in the object which it names: both are the receiver's once it is received. */
+struct job {
+	struct job *self;
+};
+LADE_CHANNEL(job, struct job *)
+static struct job_channel *jobs;
+
+static int open_jobs(struct lade_scope *world)
+{
+	(void)world;
+	return job_channel_new(0, &jobs);
+}
+
+static void close_jobs(void)
+{
+	jobs = job_channel_free(jobs);
+}
+
+static int does_a_job(void)
+{
+	struct job *job;
+	int rc = job_recv(jobs, &job);
+
+	if (rc == 0) {
+		job->self = NULL;
+		free(job);
+	}
+	return rc;
+}
+LADE_TASK_VOID(does_a_job)
+
+static int hands_a_job_out(bool by_select)
+{
+	struct job *job = malloc(sizeof(*job));
+	int rc;
+
+	if (!job)
+		return -ENOMEM;
+	job->self = job;
+	rc = by_select ? lade_select(job_send_case(jobs, &job->self)) : job_send(jobs, job->self);
+	if (rc < 0)
+		free(job); /* otherwise it is the other's */
+	return rc;
+}
+LADE_TASK_VOID(hands_a_job_out, (bool, by_select))
+
+LADE_EXPLORE(gives_its_items_away, .setup = open_jobs, .teardown = close_jobs)
+{
+	int rc = lade_join(lade_do(hands_a_job_out, true), lade_do(does_a_job));
+
+	return rc < 0 ? rc : lade_join(lade_do(hands_a_job_out, false), lade_do(does_a_job));
+}
+
 LADE_EXPLORE(eats_the_coin, .setup = fill_purse, .teardown = lose_purse)
 {
 	long coin;
@@ -1168,6 +1221,11 @@ static void an_item_that_is_taken_and_not_put_in_again_is_lost(void)
 	CHECK_EQ(EXPLORE(WORD("eats_the_coin")), 0);
 }
 
+static void the_memory_of_an_item_may_be_the_receivers_before_the_send_returns(void)
+{
+	CHECK_EQ(EXPLORE(WORD("gives_its_items_away")), 0);
+}
+
 static void an_item_that_a_channel_loses_or_doubles_is_found(void)
 {
 	CHECK_EQ(EXPLORE(WORD("has_a_channel_that_loses")), 1);
@@ -1518,6 +1576,7 @@ int main(void)
 	TAP(a_descriptor_that_stays_open_is_a_leak);
 	TAP(a_permit_that_is_not_given_back_is_a_leak);
 	TAP(an_item_that_is_taken_and_not_put_in_again_is_lost);
+	TAP(the_memory_of_an_item_may_be_the_receivers_before_the_send_returns);
 	TAP(an_item_that_a_channel_loses_or_doubles_is_found);
 	TAP(two_who_receive_into_one_place_lose_an_item_undisturbed);
 	TAP(of_more_channels_and_items_than_the_limits_the_first_are_looked_at);

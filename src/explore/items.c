@@ -14,7 +14,6 @@
  *
  * LIMITS  CHANNELS_MAX channels of a run are looked at, and ITEMS_MAX items on their way. */
 
-#include "base/hash.h"
 #include "explore/explore_priv.h"
 
 #include <stdio.h>
@@ -74,8 +73,7 @@ static void count(struct seen *c, enum lade_item_fate fate, uint64_t hash)
 }
 
 void explore_item(struct outcome *out, uint32_t channel, enum lade_item_fate fate,
-		  const void *items, uint32_t item_bytes, uint32_t len,
-		  const struct lade_ctl *by, const char *site)
+		  uint64_t hash, const struct lade_ctl *by, const char *site)
 {
 	struct seen *c = &at.channels[channel - 1];
 
@@ -83,14 +81,9 @@ void explore_item(struct outcome *out, uint32_t channel, enum lade_item_fate fat
 		c->channel = NULL;
 		return;
 	}
-	for (uint32_t i = 0; i < len; i++) {
-		uint64_t hash = lade_hash_fnv(
-			LADE_HASH_FNV, (const char *)items + (size_t)i * item_bytes, item_bytes);
-
-		count(c, fate, hash);
-		if (by && !c->is_own && fate != ITEM_LEFT)
-			keep(out, fate, hash, site, by->head->type->name);
-	}
+	count(c, fate, hash);
+	if (by && !c->is_own && fate != ITEM_LEFT)
+		keep(out, fate, hash, site, by->head->type->name);
 }
 
 /* What is wrong with a channel at the end of a run: "", if nothing. */

@@ -502,14 +502,12 @@ static uint32_t channel(struct lade_observer *o, void *made, void (*left)(void *
 	return explore_channel(made, left, explore_of_body(lade_cur), known_of(lade_cur)->site);
 }
 
-static void item(struct lade_observer *o, uint32_t number, enum lade_item_fate fate,
-		 const void *items, uint32_t item_bytes, uint32_t count)
+static void item(struct lade_observer *o, uint32_t number, enum lade_item_fate fate, uint64_t hash)
 {
 	const struct lade_ctl *ctl = lade_cur->loop && explore_of_body(lade_cur) ? lade_cur : NULL;
 
 	(void)o;
-	explore_item(at.out, number, fate, items, item_bytes, count, ctl,
-		     ctl ? known_of(ctl)->site : NULL);
+	explore_item(at.out, number, fate, hash, ctl, ctl ? known_of(ctl)->site : NULL);
 }
 
 static void effect(struct lade_observer *o, const struct lade_effect *e)

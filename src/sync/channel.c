@@ -106,7 +106,7 @@ struct lade_channel *lade_channel_free(struct lade_channel *channel)
 	if (!channel)
 		return NULL;
 	tell_left(channel);
-	lade_witness_tell(&channel->witness, ITEM_CHANNEL_FREED, NULL, 1);
+	lade_witness_told(&channel->witness, ITEM_CHANNEL_FREED, 0);
 	if (channel->drop)
 		for (uint32_t i = 0; i < channel->len; i++)
 			channel->drop(place(channel, i));
@@ -233,6 +233,7 @@ static __attribute__((noinline, cold)) int send_closely(struct lade_channel *c, 
 							const char *site)
 {
 	const struct lade_witness witness = c->witness;
+	const uint64_t hash = lade_witness_hash(&witness, item);
 	int rc = lade_enter(site);
 
 	if (rc < 0)
@@ -241,7 +242,7 @@ static __attribute__((noinline, cold)) int send_closely(struct lade_channel *c, 
 	if (rc == -EAGAIN)
 		rc = wait_in(&c->senders, (void *)(uintptr_t)item, "a send", site);
 	if (rc == 0)
-		lade_witness_tell(&witness, ITEM_SENT, item, 1);
+		lade_witness_told(&witness, ITEM_SENT, hash);
 	return rc;
 }
 
@@ -345,6 +346,7 @@ void lade_channel_unreserve(struct lade_channel *channel)
 struct case_room {
 	struct lade_waiter waiter;
 	struct lade_witness witness; /* a copy: the channel may be freed when the select goes on */
+	uint64_t hash;		     /* of what is sent, for the witness */
 };
 
 _Static_assert(sizeof(struct case_room) <= sizeof(((struct lade_case *)0)->room), "fits");
@@ -378,7 +380,11 @@ static int case_arm(struct lade_link *list, struct lade_case *c, struct lade_sel
 
 static int send_arm(struct lade_case *c, struct lade_selecting *s, int index)
 {
-	return case_arm(&((struct lade_channel *)c->object)->senders, c, s, index);
+	struct case_room *room = room_of(c);
+	int rc = case_arm(&((struct lade_channel *)c->object)->senders, c, s, index);
+
+	room->hash = lade_witness_hash(&room->witness, c->slot);
+	return rc;
 }
 
 static int recv_arm(struct lade_case *c, struct lade_selecting *s, int index)
@@ -394,7 +400,7 @@ static bool case_disarm(struct lade_case *c)
 
 static void send_chosen(struct lade_case *c)
 {
-	lade_witness_tell(&room_of(c)->witness, ITEM_SENT, c->slot, 1);
+	lade_witness_told(&room_of(c)->witness, ITEM_SENT, room_of(c)->hash);
 }
 
 static void recv_chosen(struct lade_case *c)

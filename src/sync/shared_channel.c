@@ -18,8 +18,8 @@
  * INVARIANT  receivers wait only while nothing can be received, senders and reservers only while
  * there is no place. Items + reserved <= capacity. The lock of in is taken before that of out.
  * What is left of a wait after the locks were given back is touched by its own loop alone, or by
- * whoever took it out of its list. Who has given a lock back touches the channel no more: who
- * receives the last item may free it.
+ * whoever took it out of its list. A send that has given a lock back touches the channel no more:
+ * who receives the last item may free it.
  *
  * LIMITS  one place at least; capacity times item size is at most 1 GiB. */
 
@@ -82,6 +82,7 @@ struct plain_wait {
 struct case_room {
 	struct wait wait;
 	struct lade_witness witness; /* a copy: the channel may be freed when the select goes on */
+	uint64_t hash;		     /* of what is sent, for the witness */
 };
 
 _Static_assert(sizeof(struct case_room) <= sizeof(((struct lade_case *)0)->room), "fits");
@@ -271,13 +272,13 @@ struct lade_shared_channel *lade_shared_channel_free(struct lade_shared_channel 
 	if (!lade_list_empty(awaited))
 		lade_misuse("a shared channel is freed on which a task waits, at %s",
 			    op_of(wait_of(awaited->next))->site);
+	unlock_both(c);
 	tell_left(c);
-	lade_witness_tell(&c->witness, ITEM_CHANNEL_FREED, NULL, 1);
+	lade_witness_told(&c->witness, ITEM_CHANNEL_FREED, 0);
 	while (c->drop && stock(c, 1)) {
 		c->drop(place(c, c->out.at));
 		advance(c, &c->out, 1);
 	}
-	unlock_both(c);
 	lade_free(c);
 	return NULL;
 }
@@ -505,18 +506,20 @@ static inline int send_at_once(struct lade_shared_channel *c, const char *items,
 int lade_shared_channel_try_send(struct lade_shared_channel *c, const void *items, uint32_t count,
 				 uint32_t *ret_sent)
 {
+	const struct lade_witness witness = c->witness;
 	int rc;
 
 	*ret_sent = 0;
 	rc = send_at_once(c, items, count, ret_sent);
-	lade_witness_tell(&c->witness, ITEM_SENT, items, *ret_sent);
+	lade_witness_tell(&witness, ITEM_SENT, items, *ret_sent);
 	return rc;
 }
 
 /* Waits for a place for an item, unless there is one by now.  Returns 0: go on. */
 static int await_place(struct lade_shared_channel *c, const char *item, uint32_t *done,
-		       const char *site)
+		       const struct lade_witness *witness, const char *site)
 {
+	const uint64_t hash = lade_witness_hash(witness, item);
 	int rc;
 
 	lock_both(c);
@@ -525,21 +528,26 @@ static int await_place(struct lade_shared_channel *c, const char *item, uint32_t
 		return 0;
 	}
 	rc = wait_in(c, senders(c), (void *)(uintptr_t)item, "a place in a shared channel", site);
-	if (rc == 0)
+	if (rc == 0) {
 		++*done;
+		lade_witness_told(witness, ITEM_SENT, hash);
+	}
 	return rc;
 }
 
 /* Sends some of the items from items[*done] on, or waits for a place. */
 static inline int send_some(struct lade_shared_channel *c, const char *items, uint32_t count,
-			    uint32_t *done, const char *site)
+			    uint32_t *done, const struct lade_witness *witness, const char *site)
 {
+	const uint32_t before = *done;
 	int rc = send_at_once(c, items, count, done);
 
 	if (rc == -EAGAIN && look_out(c, &c->in, &c->out))
 		rc = send_at_once(c, items, count, done);
+	lade_witness_tell(witness, ITEM_SENT, items + (size_t)before * witness->item_bytes,
+			  *done - before);
 	if (rc == -EAGAIN)
-		rc = await_place(c, items + (size_t)*done * c->item_bytes, done, site);
+		rc = await_place(c, items + (size_t)*done * c->item_bytes, done, witness, site);
 	return rc;
 }
 
@@ -547,18 +555,14 @@ int lade_shared_channel_send_at(struct lade_shared_channel *c, const void *items
 				uint32_t *done, const char *site)
 {
 	const struct lade_witness witness = c->witness;
-	const uint32_t before = *done;
 	int rc;
 
 	do {
 		/* Each time: a cancel that came with the end of the last wait is told to nobody. */
 		rc = lade_enter(site);
 		if (rc == 0 && *done < count)
-			rc = send_some(c, items, count, done, site);
+			rc = send_some(c, items, count, done, &witness, site);
 	} while (rc == 0 && *done < count);
-	lade_witness_tell(&witness, ITEM_SENT,
-			  (const char *)items + (size_t)before * witness.item_bytes,
-			  *done - before);
 	return rc;
 }
 
@@ -635,9 +639,10 @@ static inline int try_recv(struct lade_shared_channel *c, void *ret_items, uint3
 int lade_shared_channel_try_recv(struct lade_shared_channel *c, void *ret_items, uint32_t max,
 				 uint32_t *ret_count)
 {
+	const struct lade_witness witness = c->witness;
 	int rc = try_recv(c, ret_items, max, ret_count);
 
-	lade_witness_tell(&c->witness, ITEM_RECEIVED, ret_items, *ret_count);
+	lade_witness_tell(&witness, ITEM_RECEIVED, ret_items, *ret_count);
 	return rc;
 }
 
@@ -765,9 +770,11 @@ static int send_arm(struct lade_case *c, struct lade_selecting *s, int index)
 {
 	struct lade_shared_channel *channel = c->object;
 	struct wait *w = begin_case(c, s, index);
+	struct case_room *own = (void *)c->room;
 	struct lade_link woken;
 	int rc = 0;
 
+	own->hash = lade_witness_hash(&own->witness, c->slot);
 	lade_list_init(&woken);
 	lock_both(channel);
 	if (channel->closed) {
@@ -817,7 +824,7 @@ static void send_chosen(struct lade_case *c)
 {
 	const struct case_room *room = (void *)c->room;
 
-	lade_witness_tell(&room->witness, ITEM_SENT, c->slot, 1);
+	lade_witness_told(&room->witness, ITEM_SENT, room->hash);
 }
 
 static void recv_chosen(struct lade_case *c)

@@ -8,6 +8,7 @@
 #include <lade/select.h>
 #include <lade/shared_channel.h>
 
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -839,6 +840,63 @@ static void committing_to_a_place_that_was_not_reserved_ends_the_process(void)
 	run_with(&(struct lade_loop_config){ .backend = "virtual" }, commit_unreserved);
 }
 
+/* Who receives the last item frees the channel, while the send is on its way out. */
+
+static _Atomic(channel_ptr) offered;
+#define OFFERS RUN_MANY(20000)
+
+static void *send_to_offered(void *unused)
+{
+	const long rounds = OFFERS;
+
+	for (long i = 0; i < rounds; i++) {
+		channel_ptr ch;
+
+		while (!(ch = atomic_exchange(&offered, NULL)))
+			sched_yield();
+		CHECK_EQ(number_shared_try_send(ch, i), 0);
+	}
+	return unused;
+}
+
+static void who_receives_the_last_item_may_free_the_channel(void)
+{
+	const long rounds = OFFERS;
+	pthread_t thread;
+
+	NEED_EQ(pthread_create(&thread, NULL, send_to_offered, NULL), 0);
+	for (long i = 0; i < rounds; i++) {
+		channel_ptr ch = channel_of(1);
+		long number = -1;
+
+		atomic_store(&offered, ch);
+		while (number_shared_try_recv(ch, &number) < 0)
+			sched_yield();
+		CHECK_EQ(number, i);
+		number_shared_channel_free(ch);
+	}
+	pthread_join(thread, NULL);
+}
+
+static struct lade_shared_channel *asked;
+static uint32_t left_in_it;
+
+static void ask_how_many(void *item)
+{
+	(void)item;
+	left_in_it = lade_shared_channel_len(asked);
+}
+
+static void what_drops_the_items_of_a_freed_channel_may_ask_it(void)
+{
+	uint32_t n;
+
+	NEED_EQ(lade_shared_channel_new(1, 4, ask_how_many, &asked), 0);
+	NEED_EQ(lade_shared_channel_try_send(asked, "ab", 2, &n), 0);
+	lade_shared_channel_free(asked);
+	CHECK_EQ(left_in_it, 1); /* at the last */
+}
+
 static void free_awaited(void)
 {
 	channel_ptr ch = channel_of(1);
@@ -900,6 +958,8 @@ int main(void)
 		 "a shared channel's place is filled that was not reserved");
 	TAP_DIES(freeing_a_channel_on_which_a_select_waits_ends_the_process,
 		 "src/sync/shared_test.c");
+	TAP(who_receives_the_last_item_may_free_the_channel);
+	TAP(what_drops_the_items_of_a_freed_channel_may_ask_it);
 	TAP_DIES(freeing_a_channel_on_which_a_task_waits_ends_the_process,
 		 "a shared channel is freed on which a task waits, at number_shared_recv");
 	return tap_done();
