@@ -86,6 +86,12 @@ static const char full[] =
 	"      timeout: 300ms\n"
 	"      retries: 0\n"
 	"      on_error: keep\n"
+	"  - http:\n"
+	"      post: \"http://scores/\"\n"
+	"      body: json .weather\n"
+	"      batch: true\n"
+	"      match: .id\n"
+	"      into: .score\n"
 	"  - transform:\n"
 	"      fields: { delay: \"integer .delay\" }\n"
 	"      query: select i, m as value from batch where delay > 15\n"
@@ -333,6 +339,36 @@ static void an_address_is_checked(void)
 	check_complaint(HEAD HTTP "\"http://w/\", headers: { A: \"b\\r\\nc\" } }\n", "5:55",
 			"line break");
 	check_complaint(HEAD HTTP "\"http://w/\", headers: { Content-Length: 5 } }\n", "5:68",
+			"is set by lade");
+}
+
+#define POST "steps:\n  - http: { into: .w, post: \"http://w/\""
+static void what_a_post_can_have_is_checked(void)
+{
+	static const char head[] = HEAD "steps:\n  - http: { into: .w, ";
+	char text[400];
+
+	check_fine(HEAD POST ", body: \"json .a\", cache: { ttl: 1s } }\n");
+	check_fine(HEAD POST ", batch: true, match: .a.id }\n");
+	CHECK(config->steps[0].batch);
+	CHECK_STR(config->steps[0].match, ".a.id");
+	check_complaint(HEAD "steps:\n  - http: { into: .w }\n", "5:11",
+			"exactly one of get and post, with the address; found none");
+	check_complaint(HEAD POST ", get: \"http://w/\" }\n", "5:11", "found both");
+	snprintf(text, sizeof(text), "%sget: \"http://w/\", body: .a }\n", head);
+	check_complaint(text, "5:47", "body needs post");
+	snprintf(text, sizeof(text), "%sget: \"http://w/\", batch: true }\n", head);
+	check_complaint(text, "5:48", "batch needs post");
+	check_complaint(HEAD POST ", match: .id }\n", "5:49", "match needs batch: true");
+	check_complaint(HEAD POST ", batch: true, match: id }\n", "5:62", "begins with a dot");
+	check_complaint(HEAD POST ", body: \"int .a\" }\n", "5:48", "expected a type");
+	check_complaint(HEAD POST ", body: \"@key\" }\n", "5:48", "no such thing");
+	snprintf(text, sizeof(text), "%spost: \"http://w/{.a}\", batch: true }\n", head);
+	check_complaint(text, "5:29", "one request for a whole batch has one address");
+	check_complaint(HEAD POST ", batch: true, cache: { ttl: 1s, stale_while_revalidate: 1s }"
+				  " }\n",
+			"5:97", "leave out stale_while_revalidate");
+	check_complaint(HEAD POST ", headers: { Idempotency-Key: x } }\n", "5:70",
 			"is set by lade");
 }
 
@@ -590,6 +626,7 @@ int main(void)
 	TAP(a_step_is_checked_as_far_as_can_be_seen);
 	TAP(two_steps_do_not_set_the_same_value);
 	TAP(an_address_is_checked);
+	TAP(what_a_post_can_have_is_checked);
 	TAP(a_sqlite_sink_is_checked);
 	TAP(sinks_and_sources_do_not_share_a_file);
 	TAP(exactly_once_is_refused_where_it_could_not_be_kept);
