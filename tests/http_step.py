@@ -440,7 +440,8 @@ def rows(f):
 def kills():
     for how in ("post", "batch"):
         service, rng, killed, said = Service(), random.Random(5), 0, ""
-        with Folder(numbered(2000), address_of(service, how, "slow"), ONCE, batch_of=20) as f:
+        with Folder(numbered(2000), address_of(service, how, "slow"), ONCE,
+                    batch_of=20 if how == "post" else 5) as f:
             for _ in range(60):
                 p = f.start()
                 try:

@@ -131,7 +131,7 @@ static void a_full_file_means_what_it_says(void)
 	CHECK_EQ(config->source.message_bytes_max, 65536);
 	CHECK_EQ(config->batch.messages_max, 100);
 	CHECK_EQ(config->batch.linger_ns, 20000000);
-	CHECK_EQ(config->n_steps, 3);
+	CHECK_EQ(config->n_steps, 4);
 	CHECK_EQ(sql->kind, LADE_STEP_SQL);
 	CHECK_STR(sql->name, "airports");
 	CHECK_EQ(sql->keys.n, 2);
@@ -146,7 +146,9 @@ static void a_full_file_means_what_it_says(void)
 	CHECK_EQ(http->concurrency, 32);
 	CHECK_EQ(http->on_error, LADE_ERROR_KEEP);
 	CHECK(!http->cache.on);
-	CHECK_EQ(config->steps[2].timeout_ns, 5000000000);
+	CHECK_STR(config->steps[2].post, "http://scores/");
+	CHECK_STR(config->steps[2].match, ".id");
+	CHECK_EQ(config->steps[3].timeout_ns, 5000000000);
 	CHECK_EQ(config->n_sinks, 2);
 	CHECK_EQ(sqlite->key.n, 2);
 	CHECK_STR(sqlite->key.at[1].text, "id");

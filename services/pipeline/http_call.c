@@ -23,8 +23,8 @@
 
 /* Faults */
 
-/* One number below any errno. The class is -EAGAIN, -EBADMSG or -EIO; the detail a status, NOT_JSON,
- * NOT_RIGHT, or FAILED plus an errno. */
+/* One number below any errno. The class is -EAGAIN, -EBADMSG or -EIO; the detail a status,
+ * NOT_JSON, NOT_RIGHT, or FAILED plus an errno. */
 #define FAULT_BASE 1000000
 #define FAULT_CLASS 10000
 #define NOT_JSON 0

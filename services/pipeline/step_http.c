@@ -2,19 +2,17 @@
 /* step_http.c - enrichment over HTTP: a GET or a POST per message, or one POST for a batch.
  *
  * DESIGN
- * A GET goes through a cache, also where none was asked for: then nothing is kept, but messages that
- * want the same at the same time share one request. A POST does so only where a cache was asked
- * for: two equal ones may be two payments. The key is the address and the body; the method and
- * the headers are the step's, so it is all that the service sees. A load retries, each try with
- * its own time-out; it belongs to the cache, so a batch that gives up does not lose what was
- * paid for.
+ * A GET goes through a cache, also where none was asked for: then nothing is kept, but messages
+ * that want the same at the same time share one request. A POST does so only where a cache was
+ * asked for: two equal ones may be two payments. The key is the address and the body; the method
+ * and the headers are the step's, so it is all that the service sees. A load retries, each try
+ * with its own time-out; it belongs to the cache, so a batch that gives up does not lose what
+ * was paid for.
  *
  * LIMITS  `concurrency` requests at once over all batches; a reply of 16 MiB. What is longer than a
  * cache's key is asked for by itself. */
 
-#include "services/pipeline/http_batch.h"
-#include "services/pipeline/http_call.h"
-#include "services/pipeline/url.h"
+#include "services/pipeline/step_http.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -22,42 +20,18 @@
 
 #define BODY_DEFAULT "json ."
 
-struct http {
-	struct lade_pipe_stage *stage;
-	struct lade_pipe_caller caller;
-	struct lade_pipe_url url;
-	struct lade_pipe_ref body;	/* of a POST */
-	unsigned slot;			/* where the answer goes */
-	struct lade_cache *cache;	/* NULL: each message asks for itself */
-	struct lade_pipe_many many;	/* of a batch */
-};
-
-/* A message and what it asks for. */
-struct want {
-	const char *request;	/* the address and a NUL, and the body behind it */
-	size_t len;		/* of both */
-	uint32_t at;		/* the message */
-	const char *key;	/* Idempotency-Key of a message that asks for itself */
-	struct wanted *shared;
-};
-
 /* One request of a batch, and what came of it. */
 struct wanted {
-	const struct want *want;
+	const struct lade_http_want *want;
 	int rc;
 	struct lade_cached got;		/* out of the cache */
 	struct lade_pipe_answer *own;	/* asked for by itself */
 };
 
-static const char *body_of(const char *request)
-{
-	return request + strlen(request) + 1;
-}
-
 /* Asking for one */
 
 /* @key NULL: it is made from what is asked for. */
-static int ask_one(struct http *h, const char *asked, size_t len, const char *key,
+static int ask_one(struct lade_http_step *h, const char *asked, size_t len, const char *key,
 		   struct lade_pipe_answer **ret, size_t *ret_bytes)
 {
 	const struct lade_cache_key whole = { asked, len };
@@ -67,7 +41,7 @@ static int ask_one(struct http *h, const char *asked, size_t len, const char *ke
 	int rc;
 
 	if (h->stage->config->post) {
-		request.body = body_of(asked);
+		request.body = lade_http_body_of(asked);
 		request.body_len = len - (size_t)(request.body - asked);
 		if (!key)
 			lade_pipe_request_key(&h->caller, &whole, 1, made);
@@ -84,7 +58,8 @@ static int ask_one(struct http *h, const char *asked, size_t len, const char *ke
 	return rc;
 }
 
-static struct lade_duration ttl_of(const struct http *h, const struct lade_pipe_answer *answer)
+struct lade_duration lade_http_step_ttl(const struct lade_http_step *h,
+					const struct lade_pipe_answer *answer)
 {
 	const struct lade_pipe_step_cache *c = &h->stage->config->cache;
 
@@ -99,13 +74,13 @@ static int load_one(void *arg, const struct lade_cache_key *key, struct lade_cac
 	if (rc < 0)
 		return rc;
 	load->value = answer;
-	load->ttl = ttl_of(arg, answer);
+	load->ttl = lade_http_step_ttl(arg, answer);
 	return 0;
 }
 
-static int fetch_wanted(struct http *h, struct wanted *w)
+static int fetch_wanted(struct lade_http_step *h, struct wanted *w)
 {
-	const struct want *want = w->want;
+	const struct lade_http_want *want = w->want;
 	size_t bytes;
 
 	w->rc = h->cache ? lade_cache_get(h->cache, want->request, want->len, &w->got) : -EMSGSIZE;
@@ -113,12 +88,12 @@ static int fetch_wanted(struct http *h, struct wanted *w)
 		w->rc = ask_one(h, want->request, want->len, want->key, &w->own, &bytes);
 	return w->rc == -ECANCELED ? w->rc : 0;
 }
-LADE_TASK_VOID(fetch_wanted, (struct http *, h), (struct wanted *, w))
+LADE_TASK_VOID(fetch_wanted, (struct lade_http_step *, h), (struct wanted *, w))
 
 /* What a batch asks for */
 
-static int render(struct http *h, struct lade_pipe_batch *b, uint32_t at, const char **ret,
-		  size_t *ret_len, struct lade_json_error *error)
+static int render(struct lade_http_step *h, struct lade_pipe_batch *b, uint32_t at,
+		  const char **ret, size_t *ret_len, struct lade_json_error *error)
 {
 	struct lade_datum values[LADE_URL_HOLES_MAX];
 	unsigned k = 0;
@@ -132,7 +107,7 @@ static int render(struct http *h, struct lade_pipe_batch *b, uint32_t at, const 
 	return rc == 0 ? lade_pipe_url_render(&h->url, values, &b->arena, ret, ret_len, error) : rc;
 }
 
-static int write_body(struct http *h, struct lade_pipe_batch *b, uint32_t at,
+static int write_body(struct lade_http_step *h, struct lade_pipe_batch *b, uint32_t at,
 		      struct lade_json_out *out, struct lade_json_error *error)
 {
 	struct lade_datum value;
@@ -149,8 +124,9 @@ static int write_body(struct http *h, struct lade_pipe_batch *b, uint32_t at,
 }
 
 /* The address, and the body of a POST behind it. */
-static int write_request(struct http *h, struct lade_pipe_batch *b, struct want *w,
-			 struct lade_json_out *out, struct lade_json_error *error)
+static int write_request(struct lade_http_step *h, struct lade_pipe_batch *b,
+			 struct lade_http_want *w, struct lade_json_out *out,
+			 struct lade_json_error *error)
 {
 	const char *url;
 	size_t len;
@@ -173,7 +149,7 @@ static int write_request(struct http *h, struct lade_pipe_batch *b, struct want 
 }
 
 /* The Idempotency-Key: the message's own, or where equal ones share a request, the request's. */
-static int name_want(struct http *h, struct lade_pipe_batch *b, struct want *w)
+static int name_want(struct lade_http_step *h, struct lade_pipe_batch *b, struct lade_http_want *w)
 {
 	const struct lade_cache_key whole = { w->request, w->len };
 	char key[LADE_CALL_KEY_ROOM];
@@ -186,7 +162,8 @@ static int name_want(struct http *h, struct lade_pipe_batch *b, struct want *w)
 	return w->key ? 0 : -ENOMEM;
 }
 
-static int name_wants(struct http *h, struct lade_pipe_batch *b, struct want *wants, uint32_t n)
+int lade_http_step_name(struct lade_http_step *h, struct lade_pipe_batch *b,
+			struct lade_http_want *wants, uint32_t n)
 {
 	int rc = 0;
 
@@ -196,8 +173,8 @@ static int name_wants(struct http *h, struct lade_pipe_batch *b, struct want *wa
 }
 
 /* What each message asks for; one that cannot ask is rejected. */
-static int gather(struct http *h, struct lade_pipe_batch *b, const uint32_t *index, uint32_t n,
-		  struct want *wants, uint32_t *ret_n)
+static int gather(struct lade_http_step *h, struct lade_pipe_batch *b, const uint32_t *index,
+		  uint32_t n, struct lade_http_want *wants, uint32_t *ret_n)
 {
 	struct lade_json_error error;
 	struct lade_json_out out;
@@ -225,7 +202,7 @@ static int gather(struct http *h, struct lade_pipe_batch *b, const uint32_t *ind
 
 /* What came of it */
 
-static int take_value(struct http *h, struct lade_pipe_batch *b, uint32_t at,
+int lade_http_step_take(struct lade_http_step *h, struct lade_pipe_batch *b, uint32_t at,
 		      const struct lade_pipe_answer *answer)
 {
 	const struct lade_pipe_step *c = h->stage->config;
@@ -246,7 +223,7 @@ static int take_value(struct http *h, struct lade_pipe_batch *b, uint32_t at,
 }
 
 /* A message whose request failed: what on_error says. */
-static int take_failure(struct http *h, struct lade_pipe_batch *b, uint32_t at, int class,
+int lade_http_step_fail(struct lade_http_step *h, struct lade_pipe_batch *b, uint32_t at, int class,
 			const char *why)
 {
 	const struct lade_pipe_step *c = h->stage->config;
@@ -268,14 +245,14 @@ static int take_failure(struct http *h, struct lade_pipe_batch *b, uint32_t at, 
 
 static int by_request(const void *a, const void *b)
 {
-	const struct want *x = a, *y = b;
+	const struct lade_http_want *x = a, *y = b;
 	int order = memcmp(x->request, y->request, x->len < y->len ? x->len : y->len);
 
 	return order ? order : x->len < y->len ? -1 : x->len > y->len;
 }
 
-static int fetch_all(struct http *h, struct want *wants, uint32_t n, struct wanted *shared,
-		     uint32_t *ret_n)
+static int fetch_all(struct lade_http_step *h, struct lade_http_want *wants, uint32_t n,
+		     struct wanted *shared, uint32_t *ret_n)
 {
 	uint32_t k = 0;
 	int rc = 0;
@@ -305,18 +282,20 @@ static void release(struct wanted *shared, uint32_t n)
 	}
 }
 
-static int take_shared(struct http *h, struct lade_pipe_batch *b, const struct want *want)
+static int take_shared(struct lade_http_step *h, struct lade_pipe_batch *b,
+		       const struct lade_http_want *want)
 {
 	const struct wanted *w = want->shared;
 	char why[256];
 
 	if (w->rc == 0)
-		return take_value(h, b, want->at, w->own ? w->own : w->got.value);
+		return lade_http_step_take(h, b, want->at, w->own ? w->own : w->got.value);
 	lade_pipe_fault_text(w->rc, want->request, why, sizeof(why));
-	return take_failure(h, b, want->at, lade_pipe_fault_class(w->rc), why);
+	return lade_http_step_fail(h, b, want->at, lade_pipe_fault_class(w->rc), why);
 }
 
-static int ask_each(struct http *h, struct lade_pipe_batch *b, struct want *wants, uint32_t n)
+static int ask_each(struct lade_http_step *h, struct lade_pipe_batch *b,
+		    struct lade_http_want *wants, uint32_t n)
 {
 	struct wanted *shared = lade_arena_alloc(&b->arena, (n + 1) * sizeof(*shared));
 	uint32_t k = 0;
@@ -326,7 +305,7 @@ static int ask_each(struct http *h, struct lade_pipe_batch *b, struct want *want
 		return -ENOMEM;
 	if (h->cache)
 		qsort(wants, n, sizeof(*wants), by_request);
-	rc = h->cache ? 0 : name_wants(h, b, wants, n);
+	rc = h->cache ? 0 : lade_http_step_name(h, b, wants, n);
 	if (rc == 0)
 		rc = fetch_all(h, wants, n, shared, &k);
 	if (rc == 0) {
@@ -340,162 +319,11 @@ static int ask_each(struct http *h, struct lade_pipe_batch *b, struct want *want
 	return rc;
 }
 
-/* One request for all */
-
-/* The failure of a request for many. What passes is the whole call's: the engine halves it when it
- * has failed too often. What blames a message is halved at once. */
-static int fail_many(struct http *h, struct lade_pipe_batch *b, const struct want *wants,
-		     uint32_t n, int rc, const char *why)
-{
-	bool retry = h->stage->config->on_error == LADE_ERROR_RETRY;
-
-	if (rc == -EBADMSG || (retry && (rc == -EAGAIN || rc == -EIO))) {
-		snprintf(h->stage->trouble, sizeof(h->stage->trouble), "%s", why);
-		return rc;
-	}
-	if (rc != -EAGAIN && rc != -EIO)
-		return rc;
-	for (uint32_t j = 0; j < n; j++)
-		(void)take_failure(h, b, wants[j].at, rc, why);
-	return 0;
-}
-
-static void to_body(const char *request, size_t len, const char *key, struct lade_pipe_body *ret)
-{
-	ret->text = body_of(request);
-	ret->len = len - (size_t)(ret->text - request);
-	ret->key = key;
-}
-
-static int ask_many(struct http *h, struct lade_pipe_batch *b, struct want *wants, uint32_t n)
-{
-	struct lade_pipe_body *bodies = lade_arena_alloc(&b->arena, n * sizeof(*bodies));
-	struct lade_pipe_answer **answers = lade_arena_alloc(&b->arena, n * sizeof(*answers));
-	size_t *bytes = lade_arena_alloc(&b->arena, n * sizeof(*bytes));
-	char why[LADE_CALL_WHY_ROOM] = "";
-	int rc;
-
-	rc = bodies && answers && bytes ? name_wants(h, b, wants, n) : -ENOMEM;
-	if (rc < 0)
-		return rc;
-	for (uint32_t j = 0; j < n; j++)
-		to_body(wants[j].request, wants[j].len, wants[j].key, &bodies[j]);
-	rc = lade_pipe_many_ask(&h->many, bodies, n, answers, bytes, why);
-	if (rc < 0)
-		return fail_many(h, b, wants, n, rc, why);
-	for (uint32_t j = 0; j < n; j++) {
-		if (rc == 0)
-			rc = take_value(h, b, wants[j].at, answers[j]);
-		free(answers[j]);
-	}
-	return rc;
-}
-
-/* All of a load have failed as one: each waiter learns how, and nobody later. */
-static int load_failures(int rc, const char *why, struct lade_cache_load *loads, size_t n)
-{
-	if (rc != -EBADMSG && rc != -EAGAIN && rc != -EIO)
-		return rc;
-	for (size_t i = 0; i < n; i++) {
-		struct lade_pipe_answer *answer =
-			lade_pipe_answer_new(why, strlen(why), &loads[i].bytes);
-
-		loads[i].rc = answer ? 0 : -ENOMEM;
-		loads[i].value = answer;
-		loads[i].ttl = lade_ns(0);
-		if (answer) {
-			answer->rc = rc;
-			answer->alone = n == 1;
-		}
-	}
-	return 0;
-}
-
-static int name_keys(struct http *h, const struct lade_cache_key *keys, size_t n,
-		     struct lade_pipe_body *bodies, char (*names)[LADE_CALL_KEY_ROOM])
-{
-	if (!bodies || !names)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		lade_pipe_request_key(&h->caller, &keys[i], 1, names[i]);
-		to_body(keys[i].bytes, keys[i].len, names[i], &bodies[i]);
-	}
-	return 0;
-}
-
-static int load_many(void *arg, const struct lade_cache_key *keys, struct lade_cache_load *loads,
-		     size_t n)
-{
-	struct http *h = arg;
-	struct lade_pipe_body *bodies = calloc(n, sizeof(*bodies));
-	struct lade_pipe_answer **answers = calloc(n, sizeof(*answers));
-	char(*names)[LADE_CALL_KEY_ROOM] = calloc(n, sizeof(*names));
-	size_t *bytes = calloc(n, sizeof(*bytes));
-	char why[LADE_CALL_WHY_ROOM] = "";
-	int rc = answers && bytes ? name_keys(h, keys, n, bodies, names) : -ENOMEM;
-
-	if (rc == 0)
-		rc = lade_pipe_many_ask(&h->many, bodies, n, answers, bytes, why);
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		loads[i].value = answers[i];
-		loads[i].bytes = bytes[i];
-		loads[i].ttl = ttl_of(h, answers[i]);
-		loads[i].rc = 0;
-	}
-	free(bodies);
-	free(answers);
-	free(names);
-	free(bytes);
-	return rc < 0 ? load_failures(rc, why, loads, n) : 0;
-}
-
-/* What the cache has for one message of a batch.  *ret_others: it failed, but not by itself. */
-static int take_cached(struct http *h, struct lade_pipe_batch *b, struct want *want,
-		       const struct lade_cached *got, bool *ret_others)
-{
-	const struct lade_pipe_answer *answer = got->value;
-	char why[256];
-
-	if (got->rc == -EMSGSIZE)
-		return ask_many(h, b, want, 1);
-	if (got->rc < 0) {
-		lade_pipe_fault_text(got->rc, want->request, why, sizeof(why));
-		return fail_many(h, b, want, 1, lade_pipe_fault_class(got->rc), why);
-	}
-	if (answer->rc == 0)
-		return take_value(h, b, want->at, answer);
-	*ret_others = !answer->alone;
-	return fail_many(h, b, want, 1, answer->rc, answer->text);
-}
-
-static int ask_cache(struct http *h, struct lade_pipe_batch *b, struct want *wants, uint32_t n)
-{
-	struct lade_cache_key *keys = lade_arena_alloc(&b->arena, n * sizeof(*keys));
-	struct lade_cached *got = lade_arena_alloc(&b->arena, n * sizeof(*got));
-	bool others = false;
-	int rc = keys && got ? 0 : -ENOMEM;
-
-	for (uint32_t j = 0; rc == 0 && j < n; j++)
-		keys[j] = (struct lade_cache_key){ wants[j].request, wants[j].len };
-	if (rc == 0)
-		rc = lade_cache_get_many(h->cache, keys, n, got);
-	if (rc < 0)
-		return rc;
-	for (uint32_t j = 0; j < n; j++) {
-		if (rc == 0)
-			rc = take_cached(h, b, &wants[j], &got[j], &others);
-		if (got[j].rc == 0)
-			lade_cache_release(&got[j]);
-	}
-	/* It waited for a request that others were in as well: their fault is not its own. */
-	return rc == -EBADMSG && others && n == 1 ? ask_many(h, b, wants, n) : rc;
-}
-
 static int http_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
 			const uint32_t *index, uint32_t n)
 {
-	struct http *h = stage->self;
-	struct want *wants = lade_arena_alloc(&b->arena, (n + 1) * sizeof(*wants));
+	struct lade_http_step *h = stage->self;
+	struct lade_http_want *wants = lade_arena_alloc(&b->arena, (n + 1) * sizeof(*wants));
 	uint32_t m = 0;
 	int rc = wants ? gather(h, b, index, n, wants, &m) : -ENOMEM;
 
@@ -505,7 +333,8 @@ static int http_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b
 	if (!stage->config->batch)
 		rc = ask_each(h, b, wants, m);
 	else
-		rc = h->cache ? ask_cache(h, b, wants, m) : ask_many(h, b, wants, m);
+		rc = h->cache ? lade_http_step_ask_cache(h, b, wants, m)
+			      : lade_http_step_ask_many(h, b, wants, m);
 	return rc == -ESHUTDOWN ? -ECANCELED : rc;
 }
 
@@ -517,7 +346,7 @@ static int config_fail(struct lade_pipe_stage *stage, const char *what, const ch
 			      stage->config->name, what, reason);
 }
 
-static int open_url(struct http *h, struct lade_pipe_shape *in)
+static int open_url(struct lade_http_step *h, struct lade_pipe_shape *in)
 {
 	const struct lade_pipe_step *c = h->stage->config;
 	const char *address = c->post ? c->post : c->get;
@@ -539,7 +368,7 @@ static int open_url(struct http *h, struct lade_pipe_shape *in)
 	return rc < 0 ? config_fail(h->stage, address, error.reason) : 0;
 }
 
-static int open_post(struct http *h, struct lade_pipe_shape *in)
+static int open_post(struct lade_http_step *h, struct lade_pipe_shape *in)
 {
 	const struct lade_pipe_step *c = h->stage->config;
 	const char *body = c->body ? c->body : BODY_DEFAULT;
@@ -555,12 +384,12 @@ static int open_post(struct http *h, struct lade_pipe_shape *in)
 	return rc == -EINVAL ? config_fail(h->stage, c->match, error.reason) : rc;
 }
 
-static int open_cache(struct http *h)
+static int open_cache(struct lade_http_step *h)
 {
 	const struct lade_pipe_step *c = h->stage->config;
 	const struct lade_cache_config config = {
 		.load = c->batch ? NULL : load_one,
-		.load_many = c->batch ? load_many : NULL,
+		.load_many = c->batch ? lade_http_step_load_many : NULL,
 		.arg = h,
 		.drop = free,
 		.max_bytes = (size_t)c->cache.bytes_max,
@@ -581,7 +410,7 @@ static int open_cache(struct http *h)
 
 static int http_open(struct lade_pipe_stage *stage, struct lade_pipe_shape *in)
 {
-	struct http *h = calloc(1, sizeof(*h));
+	struct lade_http_step *h = calloc(1, sizeof(*h));
 	struct lade_json_error error;
 	int rc;
 
@@ -603,7 +432,7 @@ static int http_open(struct lade_pipe_stage *stage, struct lade_pipe_shape *in)
 
 static void http_close(struct lade_pipe_stage *stage)
 {
-	struct http *h = stage->self;
+	struct lade_http_step *h = stage->self;
 
 	if (!h)
 		return;

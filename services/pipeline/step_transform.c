@@ -8,7 +8,6 @@
  * the batch has new messages behind it, of a shape of their own; those that were rejected before
  * keep their fates and go to the dead letter with the batch. */
 
-#include "base/hash.h"
 #include "services/pipeline/engine.h"
 
 #include <lade/sqlite.h>
@@ -238,7 +237,8 @@ static uint64_t branch_of(const struct lade_pipe_message *from, uint32_t number)
 {
 	if (number == 0)
 		return from->branch;
-	return from->branch ? lade_hash_u64(from->branch + number) : number;
+	/* Behind a second transform: a number that no row of the first has. */
+	return from->branch ? (from->branch * UINT64_C(0x9e3779b97f4a7c15)) ^ number : number;
 }
 
 static int take_answer(struct transform *t, struct lade_pipe_batch *b, const struct rows *rows,
