@@ -224,7 +224,7 @@ static void count_byte(struct body *b, char c)
 		return;
 	}
 	b->quoted = c == '"';
-	if (b->depth == 1 && (c == ',' || (b->elements == 0 && c > ' ' && c != ']')))
+	if (b->depth == 1 && (c == ',' || b->elements == 0) && c > ' ' && c != ']')
 		b->elements++;
 	if (c == '[' || c == '{')
 		b->depth++;
