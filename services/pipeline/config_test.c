@@ -374,6 +374,21 @@ static void what_a_post_can_have_is_checked(void)
 			"is set by lade");
 }
 
+#define ASKED \
+	"pipeline: p\nsource: { file: in.ndjson }\ndelivery: exactly_once\n" \
+	"sink: { sqlite: { table: t, path: o.db } }\n"
+static void what_is_asked_for_more_than_once_is_said(void)
+{
+	check_fine(ASKED HTTP "\"http://w/\" }\n");
+	CHECK(strstr(lade_pipe_config_problems(config, true), "may be made more than once\n"));
+	check_fine(ASKED POST " }\n");
+	CHECK(strstr(lade_pipe_config_problems(config, true),
+		     "more than once, with the same Idempotency-Key"));
+	check_fine(ASKED POST ", batch: true }\n");
+	CHECK(strstr(lade_pipe_config_problems(config, true),
+		     "a batch of the same messages with the same Idempotency-Key"));
+}
+
 #define LITE "sink:\n  - sqlite: { table: t, "
 
 static void a_sqlite_sink_is_checked(void)
@@ -629,6 +644,7 @@ int main(void)
 	TAP(two_steps_do_not_set_the_same_value);
 	TAP(an_address_is_checked);
 	TAP(what_a_post_can_have_is_checked);
+	TAP(what_is_asked_for_more_than_once_is_said);
 	TAP(a_sqlite_sink_is_checked);
 	TAP(sinks_and_sources_do_not_share_a_file);
 	TAP(exactly_once_is_refused_where_it_could_not_be_kept);
