@@ -82,7 +82,7 @@ class Service:
             time.sleep(0.03)
         if kind == "poison" and '"bad"' in body:
             return self.send(c, 422, "{}")
-        if kind == "poison409" and '"bad"' in body:
+        if kind == "falls" and '"bad"' in body:
             return self.send(c, 500, "{}")
         if kind.isdigit():
             return self.send(c, int(kind), "{}")
@@ -347,7 +347,7 @@ def poisoned():
                       else [f"status {status}: {said}; {bad}; {len(out)} lines; {dead[:2]}"])
     service = Service()
     messages = [{"id": i, "n": i, "what": "bad" if i == 7 else "fine"} for i in range(20)]
-    with Folder(messages, [f'post: "{service.address}/poison409"', "batch: true"]) as f:
+    with Folder(messages, [f'post: "{service.address}/falls"', "batch: true"]) as f:
         status, said, out, dead = f.run()
         tap.point("one message that a service falls over is found, and the others pass",
                   [] if status == 0 and [json.loads(x["value"])["id"] for x in dead] == [7]
