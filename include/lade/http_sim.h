@@ -12,9 +12,10 @@
  *
  * with one tab between two of them: the beginning of an address, of which the longest that fits
  * counts; a status, or `reset` (the connection breaks), `never` (no answer comes), `half` (the
- * connection breaks in the middle of the body) or `drip` (status 200, the body byte by byte, its
- * delay before each); the delay in milliseconds of the simulation; the body. A line that begins
- * with # is a remark. What no line fits is answered by 404.
+ * connection breaks in the middle of the body), `drip` (status 200, the body byte by byte, its
+ * delay before each) or `each` (status 200, an array with the body as often as the request's body,
+ * an array, has elements); the delay in milliseconds of the simulation; the body. A line that
+ * begins with # is a remark. What no line fits is answered by 404.
  *
  * Example:
  *	int serve_places(struct lade_scope *world, struct lade_http_sim **ret)

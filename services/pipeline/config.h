@@ -82,7 +82,11 @@ struct lade_pipe_step {
 	const char *db;			/* sql: a name of the map of databases */
 	struct lade_pipe_map keys;	/* sql: keys; transform: fields; http: headers */
 	const char *query;		/* sql, transform */
-	const char *get;		/* http: the address with holes */
+	const char *get;		/* http: the address with holes, or NULL: */
+	const char *post;		/* http: the same of a POST */
+	const char *body;		/* http: a reference to what is sent; NULL: the message */
+	bool batch;			/* http: one request for a whole batch */
+	const char *match;		/* http: where answers of a batch say whose they are */
 	const char *into;		/* sql, http: the path that gets the answer */
 	int64_t timeout_ns;
 	int64_t concurrency;		/* http: requests at once, over all batches */
@@ -148,6 +152,9 @@ struct lade_pipe_config {
  *
  * Returns NULL when memory is out.  Free it with lade_pipe_config_free(). */
 struct lade_pipe_config *lade_pipe_config_new(void);
+
+/* lade_pipe_read_once - whether what is read is gone: stdin, a FIFO, a terminal. */
+bool lade_pipe_read_once(const struct lade_pipe_config *config);
 
 /* lade_pipe_config_free - frees a configuration, or does nothing for NULL.
  *

@@ -282,23 +282,95 @@ static void check_headers(struct checking *c, const struct lade_pipe_map *header
 	}
 }
 
-static void check_get(struct checking *c, int i)
+/* The entry for a key of a step, so that what is said names its place. */
+static struct lade_pipe_entry entry_of(const struct checking *c, int i, const char *path,
+				       const char *text)
 {
-	const char *get = c->config->steps[i].get;
-	const struct lade_yaml_node *node = lade_pipe_config_node(c->config, "steps", i,
-								  "http.get");
-	struct lade_pipe_entry e = { "get", get, node->shown, node->line, node->col };
+	const struct lade_yaml_node *node = lade_pipe_config_node(c->config, "steps", i, path);
+
+	return (struct lade_pipe_entry){ strchr(path, '.') + 1, text, node->shown, node->line,
+					 node->col };
+}
+
+static void check_address(struct checking *c, int i)
+{
+	const struct lade_pipe_step *step = &c->config->steps[i];
+	const char *address = step->post ? step->post : step->get;
+	struct lade_pipe_entry e = entry_of(c, i, step->post ? "http.post" : "http.get", address);
 	struct lade_json_error error;
 	struct lade_pipe_url url;
-	int rc = lade_pipe_url_parse(get, strlen(get), c->paths, &url, &error);
+	int rc = lade_pipe_url_parse(address, strlen(address), c->paths, &url, &error);
 
 	if (rc == -ENOMEM)
 		c->config->problems.out_of_memory = true;
 	else if (rc < 0)
 		refuse_text(c, &e, error.at, error.reason);
+	else if (step->batch && url.holes)
+		refuse_entry(c, &e, "one request for a whole batch has one address: leave out the"
+			     " { }, or batch");
 	for (unsigned k = 0; rc == 0 && k < url.n; k++)
 		if (!url.parts[k].text && !known(c->config, (int)url.parts[k].ref.kind))
 			refuse_entry(c, &e, "the messages of this source have no such @name");
+}
+
+static void check_match(struct checking *c, int i)
+{
+	const struct lade_pipe_step *step = &c->config->steps[i];
+	struct lade_pipe_entry e = entry_of(c, i, "http.match", step->match);
+	struct lade_json_paths *paths = lade_json_paths_new();
+	struct lade_json_error error;
+	unsigned slot;
+	int rc = paths ? lade_json_paths_add(paths, step->match, strlen(step->match), &slot, &error)
+		       : -ENOMEM;
+
+	if (rc == -ENOMEM)
+		c->config->problems.out_of_memory = true;
+	else if (rc < 0)
+		refuse_text(c, &e, error.at, error.reason);
+	lade_json_paths_free(paths);
+}
+
+static void check_body(struct checking *c, int i)
+{
+	struct lade_pipe_entry e = entry_of(c, i, "http.body", c->config->steps[i].body);
+
+	check_ref(c, &e);
+}
+
+/* What goes with a POST only, and what with a batch only. */
+static void check_post(struct checking *c, int i)
+{
+	const struct lade_pipe_step *step = &c->config->steps[i];
+
+	if (step->body && !step->post)
+		refuse(c, "steps", i, "http.body", "body needs post: a GET sends none");
+	else if (step->body)
+		check_body(c, i);
+	if (step->batch && !step->post)
+		refuse(c, "steps", i, "http.batch", "batch needs post: one POST of an array of"
+		       " bodies");
+	if (step->match && !step->batch)
+		refuse(c, "steps", i, "http.match", "match needs batch: true: a single request has"
+		       " a single answer");
+	else if (step->match)
+		check_match(c, i);
+	if (step->batch && step->cache.stale_ns)
+		refuse(c, "steps", i, "http.cache.stale_while_revalidate", "with batch answers are"
+		       " not fetched anew one by one: leave out stale_while_revalidate");
+}
+
+static void check_http(struct checking *c, int i)
+{
+	const struct lade_pipe_step *step = &c->config->steps[i];
+
+	if (!step->get == !step->post)
+		refuse(c, "steps", i, "http", "give exactly one of get and post, with the address;"
+		       " found %s", step->get ? "both" : "none");
+	else
+		check_address(c, i);
+	check_post(c, i);
+	check_headers(c, &step->keys);
+	check_into(c, i, "http.into");
 }
 
 static int default_name(struct checking *c, int i)
@@ -349,9 +421,7 @@ static void check_step(struct checking *c, int i)
 		check_into(c, i, "sql.into");
 		break;
 	case LADE_STEP_HTTP:
-		check_get(c, i);
-		check_headers(c, &step->keys);
-		check_into(c, i, "http.into");
+		check_http(c, i);
 		break;
 	default:
 		check_columns(c, &step->keys);
@@ -529,8 +599,7 @@ static void check_csv(struct checking *c)
 		       " not csv: source: { format: csv }");
 }
 
-/* What was read of it is gone: stdin, a FIFO, a terminal. */
-static bool cannot_be_read_again(const struct lade_pipe_config *config)
+bool lade_pipe_read_once(const struct lade_pipe_config *config)
 {
 	struct stat st;
 
@@ -543,7 +612,7 @@ static void check_exactly_once(struct checking *c)
 {
 	const struct lade_pipe_config *config = c->config;
 
-	if (cannot_be_read_again(config))
+	if (lade_pipe_read_once(config))
 		refuse(c, NULL, 0, "delivery", "exactly_once: %s cannot be read again after a"
 		       " crash, so nothing can be promised; read a file, or choose at_least_once",
 		       config->source.kind == LADE_SOURCE_FILE ? config->source.path
@@ -567,8 +636,11 @@ static void check_exactly_once(struct checking *c)
 	for (int i = 0; i < config->n_steps; i++)
 		if (config->steps[i].kind == LADE_STEP_HTTP)
 			note(c, "steps", i, "http",
-			     "exactly_once covers what is written; this request"
-			     " may be made more than once");
+			     "exactly_once covers what is written; this request may be made more"
+			     " than once%s", !config->steps[i].post ? ""
+			     : config->steps[i].batch ? ", a batch of the same messages with the"
+							" same Idempotency-Key"
+						      : ", with the same Idempotency-Key");
 }
 
 static void check_limits(struct checking *c)
@@ -613,7 +685,7 @@ static void check_all(struct checking *c)
 	check_limits(c);
 	if (config->delivery == LADE_EXACTLY_ONCE)
 		check_exactly_once(c);
-	else if (cannot_be_read_again(config))
+	else if (lade_pipe_read_once(config))
 		note(c, NULL, 0, config->source.kind == LADE_SOURCE_FILE ? "source.file"
 									  : "source.stdin",
 		     "%s cannot be read again: after a crash what was read and not yet written is"

@@ -86,6 +86,12 @@ static const char full[] =
 	"      timeout: 300ms\n"
 	"      retries: 0\n"
 	"      on_error: keep\n"
+	"  - http:\n"
+	"      post: \"http://scores/\"\n"
+	"      body: json .weather\n"
+	"      batch: true\n"
+	"      match: .id\n"
+	"      into: .score\n"
 	"  - transform:\n"
 	"      fields: { delay: \"integer .delay\" }\n"
 	"      query: select i, m as value from batch where delay > 15\n"
@@ -125,7 +131,7 @@ static void a_full_file_means_what_it_says(void)
 	CHECK_EQ(config->source.message_bytes_max, 65536);
 	CHECK_EQ(config->batch.messages_max, 100);
 	CHECK_EQ(config->batch.linger_ns, 20000000);
-	CHECK_EQ(config->n_steps, 3);
+	CHECK_EQ(config->n_steps, 4);
 	CHECK_EQ(sql->kind, LADE_STEP_SQL);
 	CHECK_STR(sql->name, "airports");
 	CHECK_EQ(sql->keys.n, 2);
@@ -140,7 +146,9 @@ static void a_full_file_means_what_it_says(void)
 	CHECK_EQ(http->concurrency, 32);
 	CHECK_EQ(http->on_error, LADE_ERROR_KEEP);
 	CHECK(!http->cache.on);
-	CHECK_EQ(config->steps[2].timeout_ns, 5000000000);
+	CHECK_STR(config->steps[2].post, "http://scores/");
+	CHECK_STR(config->steps[2].match, ".id");
+	CHECK_EQ(config->steps[3].timeout_ns, 5000000000);
 	CHECK_EQ(config->n_sinks, 2);
 	CHECK_EQ(sqlite->key.n, 2);
 	CHECK_STR(sqlite->key.at[1].text, "id");
@@ -334,6 +342,51 @@ static void an_address_is_checked(void)
 			"line break");
 	check_complaint(HEAD HTTP "\"http://w/\", headers: { Content-Length: 5 } }\n", "5:68",
 			"is set by lade");
+}
+
+#define POST "steps:\n  - http: { into: .w, post: \"http://w/\""
+static void what_a_post_can_have_is_checked(void)
+{
+	static const char head[] = HEAD "steps:\n  - http: { into: .w, ";
+	char text[400];
+
+	check_fine(HEAD POST ", body: \"json .a\", cache: { ttl: 1s } }\n");
+	check_fine(HEAD POST ", batch: true, match: .a.id }\n");
+	CHECK(config->steps[0].batch);
+	CHECK_STR(config->steps[0].match, ".a.id");
+	check_complaint(HEAD "steps:\n  - http: { into: .w }\n", "5:11",
+			"exactly one of get and post, with the address; found none");
+	check_complaint(HEAD POST ", get: \"http://w/\" }\n", "5:11", "found both");
+	snprintf(text, sizeof(text), "%sget: \"http://w/\", body: .a }\n", head);
+	check_complaint(text, "5:47", "body needs post");
+	snprintf(text, sizeof(text), "%sget: \"http://w/\", batch: true }\n", head);
+	check_complaint(text, "5:48", "batch needs post");
+	check_complaint(HEAD POST ", match: .id }\n", "5:49", "match needs batch: true");
+	check_complaint(HEAD POST ", batch: true, match: id }\n", "5:62", "begins with a dot");
+	check_complaint(HEAD POST ", body: \"int .a\" }\n", "5:48", "expected a type");
+	check_complaint(HEAD POST ", body: \"@key\" }\n", "5:48", "no such thing");
+	snprintf(text, sizeof(text), "%spost: \"http://w/{.a}\", batch: true }\n", head);
+	check_complaint(text, "5:29", "one request for a whole batch has one address");
+	check_complaint(HEAD POST ", batch: true, cache: { ttl: 1s, stale_while_revalidate: 1s }"
+				  " }\n",
+			"5:97", "leave out stale_while_revalidate");
+	check_complaint(HEAD POST ", headers: { Idempotency-Key: x } }\n", "5:70",
+			"is set by lade");
+}
+
+#define ASKED \
+	"pipeline: p\nsource: { file: in.ndjson }\ndelivery: exactly_once\n" \
+	"sink: { sqlite: { table: t, path: o.db } }\n"
+static void what_is_asked_for_more_than_once_is_said(void)
+{
+	check_fine(ASKED HTTP "\"http://w/\" }\n");
+	CHECK(strstr(lade_pipe_config_problems(config, true), "may be made more than once\n"));
+	check_fine(ASKED POST " }\n");
+	CHECK(strstr(lade_pipe_config_problems(config, true),
+		     "more than once, with the same Idempotency-Key"));
+	check_fine(ASKED POST ", batch: true }\n");
+	CHECK(strstr(lade_pipe_config_problems(config, true),
+		     "a batch of the same messages with the same Idempotency-Key"));
 }
 
 #define LITE "sink:\n  - sqlite: { table: t, "
@@ -590,6 +643,8 @@ int main(void)
 	TAP(a_step_is_checked_as_far_as_can_be_seen);
 	TAP(two_steps_do_not_set_the_same_value);
 	TAP(an_address_is_checked);
+	TAP(what_a_post_can_have_is_checked);
+	TAP(what_is_asked_for_more_than_once_is_said);
 	TAP(a_sqlite_sink_is_checked);
 	TAP(sinks_and_sources_do_not_share_a_file);
 	TAP(exactly_once_is_refused_where_it_could_not_be_kept);

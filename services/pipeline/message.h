@@ -42,6 +42,7 @@ struct lade_pipe_message {
 	struct lade_pipe_segment segment;	/* the part of its batch in that lane */
 	int64_t offset;			/* where it begins in its lane */
 	int64_t next_offset;		/* where the next one begins */
+	uint64_t branch;		/* of several that a transform made of one: 0, 1, ... */
 	int64_t line;			/* its line, from 1; 0: not known */
 	int64_t timestamp_us;		/* since 1970; INT64_MIN: none */
 	struct lade_datum key;		/* LADE_ABSENT: none */

@@ -232,6 +232,15 @@ static void reject_value(struct transform *t, struct lade_pipe_batch *b, const s
 		lade_pipe_reject(b, rows->kept[j], name, "value: %s", error->reason);
 }
 
+/* Which of the messages that are made of one this is: the first is it, under another form. */
+static uint64_t branch_of(const struct lade_pipe_message *from, uint32_t number)
+{
+	if (number == 0)
+		return from->branch;
+	/* Behind a second transform: a number that no row of the first has. */
+	return from->branch ? (from->branch * UINT64_C(0x9e3779b97f4a7c15)) ^ number : number;
+}
+
 static int take_answer(struct transform *t, struct lade_pipe_batch *b, const struct rows *rows,
 		       const struct lade_sqlite_result *r)
 {
@@ -254,6 +263,7 @@ static int take_answer(struct transform *t, struct lade_pipe_batch *b, const str
 		with_rows += i != last;
 		if (i != last)
 			first = n;
+		messages[n].branch = branch_of(&b->messages[from], n - first);
 		last = i;
 		if (b->fates[from].verdict == LADE_VERDICT_REJECT)
 			continue;

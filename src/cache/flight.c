@@ -657,7 +657,7 @@ static int cache_load_many(struct batch *b)
 					-ECANCELED;
 	b->node = NULL;
 	batch_end(b, rc);
-	return 0;
+	return rc == -ECANCELED ? rc : 0;
 }
 
 static void cache_load_many_drop(struct batch *b)

@@ -24,7 +24,7 @@
 #define LINES_MAX 1024
 #define HEAD_MAX 16384
 
-enum manner { ANSWERS, RESETS, NEVER, HALF, DRIPS };
+enum manner { ANSWERS, RESETS, NEVER, HALF, DRIPS, EACH };
 
 /* A line of the table. */
 struct reply {
@@ -62,7 +62,7 @@ struct lade_http_sim {
 
 static bool take_status(const char *word, struct reply *r)
 {
-	static const char *const words[] = { "", "reset", "never", "half", "drip" };
+	static const char *const words[] = { "", "reset", "never", "half", "drip", "each" };
 	char *end;
 
 	r->manner = ANSWERS;
@@ -70,7 +70,7 @@ static bool take_status(const char *word, struct reply *r)
 	if (end != word)
 		return !*end && r->status >= 200 && r->status < 600;
 	r->status = 200;
-	for (int i = 1; i < 5; i++)
+	for (int i = 1; i < 6; i++)
 		if (strcmp(word, words[i]) == 0)
 			r->manner = (enum manner)i;
 	return r->manner != ANSWERS;
@@ -155,11 +155,27 @@ static int send_text(int fd, const char *text, size_t len)
 	return lade_write_all(fd, text, len, &done);
 }
 
-static int send_body(int fd, const struct reply *r)
+/* EACH: the array of @elements bodies. */
+static int send_array(int fd, const struct reply *r, size_t elements)
+{
+	int rc = send_text(fd, "[", 1);
+
+	for (size_t i = 0; rc == 0 && i < elements; i++) {
+		if (i)
+			rc = send_text(fd, ",", 1);
+		if (rc == 0)
+			rc = send_text(fd, r->body, strlen(r->body));
+	}
+	return rc == 0 ? send_text(fd, "]", 1) : rc;
+}
+
+static int send_body(int fd, const struct reply *r, size_t elements)
 {
 	size_t len = strlen(r->body);
 	int rc = 0;
 
+	if (r->manner == EACH)
+		return send_array(fd, r, elements);
 	if (r->manner != DRIPS)
 		return send_text(fd, r->body, r->manner == HALF ? len / 2 : len);
 	for (size_t i = 0; rc == 0 && i < len; i++) {
@@ -170,7 +186,14 @@ static int send_body(int fd, const struct reply *r)
 	return rc;
 }
 
-static int send_reply(int fd, const struct reply *r)
+static size_t body_len(const struct reply *r, size_t elements)
+{
+	size_t len = strlen(r->body);
+
+	return r->manner == EACH ? elements * len + (elements ? elements - 1 : 0) + 2 : len;
+}
+
+static int send_reply(int fd, const struct reply *r, size_t elements)
 {
 	char head[128];
 	int rc = r->manner == DRIPS ? 0 : lade_sleep(lade_ms(r->delay_ms));
@@ -181,13 +204,43 @@ static int send_reply(int fd, const struct reply *r)
 		return lade_sleep(LADE_FOREVER);
 	rc = snprintf(head, sizeof(head),
 		      "HTTP/1.1 %d Simulated\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-		      r->status, strlen(r->body));
+		      r->status, body_len(r, elements));
 	rc = send_text(fd, head, (size_t)rc);
-	return rc == 0 ? send_body(fd, r) : rc;
+	return rc == 0 ? send_body(fd, r, elements) : rc;
+}
+
+/* What of a request's body counts: the elements of an array, by its commas. */
+struct body {
+	size_t got, elements;	/* bytes read; elements of the outermost array */
+	size_t depth;		/* of brackets */
+	bool quoted, escaped;	/* within a string; behind its backslash */
+};
+
+static void count_byte(struct body *b, char c)
+{
+	if (b->quoted) {
+		b->quoted = b->escaped || c != '"';
+		b->escaped = !b->escaped && c == '\\';
+		return;
+	}
+	b->quoted = c == '"';
+	if (b->depth == 1 && (c == ',' || b->elements == 0) && c > ' ' && c != ']')
+		b->elements++;
+	if (c == '[' || c == '{')
+		b->depth++;
+	else if (c == ']' || c == '}')
+		b->depth--;
+}
+
+static void count(struct body *b, const char *bytes, size_t len)
+{
+	b->got += len;
+	for (size_t i = 0; i < len; i++)
+		count_byte(b, bytes[i]);
 }
 
 /* Reads up to the empty line, and what of a body is announced.  Returns 0 or -errno. */
-static int read_request(int fd, char head[HEAD_MAX])
+static int read_request(int fd, char head[HEAD_MAX], struct body *body)
 {
 	size_t len = 0, want = 0;
 	char *end, *field;
@@ -205,13 +258,14 @@ static int read_request(int fd, char head[HEAD_MAX])
 	field = strcasestr(head, "\r\nContent-Length:");
 	if (field && field < end)
 		want = strtoul(field + 17, NULL, 10);
-	for (size_t got = len - (size_t)(end + 4 - head); got < want;) {
-		char ignored[1024];
-		int n = lade_read(fd, ignored, sizeof(ignored));
+	count(body, end + 4, len - (size_t)(end + 4 - head));
+	while (body->got < want) {
+		char bytes[1024];
+		int n = lade_read(fd, bytes, sizeof(bytes));
 
 		if (n <= 0)
 			return n < 0 ? n : -ENODATA;
-		got += (size_t)n;
+		count(body, bytes, (size_t)n);
 	}
 	return 0;
 }
@@ -221,7 +275,8 @@ static int answer(int fd, struct port *at)
 {
 	char head[HEAD_MAX], host[300] = "", *path;
 	const char *field;
-	int rc = read_request(fd, head);
+	struct body body = { 0 };
+	int rc = read_request(fd, head, &body);
 
 	if (rc == 0) {
 		at->sim->requests++;
@@ -232,7 +287,7 @@ static int answer(int fd, struct port *at)
 		path = strchr(head, ' ');
 		path = path ? path + 1 : head;
 		path[strcspn(path, " \r\n")] = 0;
-		rc = send_reply(fd, reply_to(at, host, path));
+		rc = send_reply(fd, reply_to(at, host, path), body.elements);
 	}
 	lade_close(fd);
 	return rc;

@@ -21,6 +21,7 @@ static const char table[] = "# who answers\n"
 			    "http://service/never\tnever\n"
 			    "http://service/half\thalf\t5\thello\n"
 			    "http://service/drip\tdrip\t50\thello\n"
+			    "http://service/each\teach\t5\t{\"a\": 1}\n"
 			    "http://other:8080/hello\t200\t5\tfrom elsewhere\n";
 
 static struct lade_http *http;
@@ -90,6 +91,39 @@ static void the_longest_address_that_fits_answers(void)
 
 		snprintf(text, sizeof(text), "%d", seed);
 		simulate(text, "cut=900", ask_all);
+	}
+}
+
+static void check_array(const char *body, const char *answer)
+{
+	struct lade_http_reply r;
+
+	CHECK_EQ(lade_http_fetch(http,
+				 &(struct lade_http_request){ .url = "http://service/each",
+							      .body = body,
+							      .body_len = strlen(body) },
+				 &r),
+		 0);
+	CHECK_STR(r.body, answer);
+	lade_http_reply_done(&r);
+}
+
+static void ask_for_arrays(void)
+{
+	check_array("[]", "[]");
+	check_array("[ ]", "[]");
+	check_array("[1]", "[{\"a\": 1}]");
+	check_array("[{\"x\": [1, 2], \"y\": 3}, \"a,\\\",]\"]", "[{\"a\": 1},{\"a\": 1}]");
+	check_array("[[], [], {}]", "[{\"a\": 1},{\"a\": 1},{\"a\": 1}]");
+}
+
+static void an_array_has_an_answer_for_each_element(void)
+{
+	for (int seed = 1; seed <= 20; seed++) {
+		char text[8];
+
+		snprintf(text, sizeof(text), "%d", seed);
+		simulate(text, "cut=900", ask_for_arrays);
 	}
 }
 
@@ -392,6 +426,7 @@ static void a_table_has_1024_lines_at_most(void)
 int main(void)
 {
 	TAP(the_longest_address_that_fits_answers);
+	TAP(an_array_has_an_answer_for_each_element);
 	TAP(how_far_an_exchange_got_is_told_as_the_real_client_tells_it);
 	TAP(a_name_that_is_not_found_is_enoent);
 	TAP(a_request_of_more_than_64_mib_is_emsgsize);
