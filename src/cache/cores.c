@@ -81,7 +81,7 @@ void lade_cache_astray(const char *site)
 		    site);
 }
 
-/* The seat of the loop whose thread this is, between two tasks' turns: a value may be dropped there,
+/* The seat of the loop whose thread this is, between turns of tasks: a value may be dropped there,
  * and what drops it may look into the cache. */
 static struct seat *seat_of_thread(struct lade_cache *c)
 {
