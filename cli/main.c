@@ -43,12 +43,11 @@ int cli_printed(void)
 
 static int print_version(void)
 {
-	char backend[160];
+	char backend[768];
+	bool none = lade_backend_probe(backend, sizeof(backend)) < 0;
 
-	if (lade_backend_probe(backend, sizeof(backend)) < 0)
-		snprintf(backend, sizeof(backend), "none: neither io_uring nor epoll can be had");
-	printf("lade %s\ncommit %s\nback end %s\nbuilt with %s\n", LADE_VERSION, LADE_COMMIT,
-	       backend, LADE_BUILT_WITH);
+	printf("lade %s\ncommit %s\nback end %s%s\nbuilt with %s\n", LADE_VERSION, LADE_COMMIT,
+	       none ? "none: " : "", backend, LADE_BUILT_WITH);
 	return cli_printed();
 }
 

@@ -165,6 +165,29 @@ static int run_pipeline(const struct lade_pipe_config *config, bool quiet, int *
 }
 LADE_TASK(run_pipeline, int, (const struct lade_pipe_config *, config), (bool, quiet))
 
+/* A simulated run reads like a real one; after it no file is there. */
+static void say_simulated(void)
+{
+	const char *backend = getenv("LADE_BACKEND"), *seed = getenv("LADE_SEED");
+	const char *folder = getenv("LADE_SIM_SAVE");
+
+	if (!backend || strcmp(backend, "sim") != 0)
+		return;
+	fprintf(stderr, "simulation, seed %s: ", seed && *seed ? seed : "1");
+	if (folder && *folder)
+		fprintf(stderr, "what was written is in %s\n", folder);
+	else
+		fputs("no file was written; LADE_SIM_SAVE=FOLDER keeps what would be\n", stderr);
+}
+
+/* What lade_main() said, and how the task has ended, as an exit status of this command. */
+static int status_of(int rc, int how)
+{
+	if (rc == 0 || rc == CLI_CONFIG)
+		return rc == 0 ? how : CLI_CONFIG;
+	return rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
+}
+
 static int run_loaded(struct lade_pipe_config *config, bool quiet)
 {
 	int how = LADE_EXIT_FAILED, rc;
@@ -176,7 +199,9 @@ static int run_loaded(struct lade_pipe_config *config, bool quiet)
 	/* The pipeline gives up by itself; the hard end is for one that does not. */
 	lade_main_grace(lade_ns(config->shutdown_timeout_ns + GRACE_MORE_NS));
 	rc = lade_main(&task);
-	return rc == 0 ? how : rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
+	if (rc == 0 && how != CLI_CONFIG && !quiet)
+		say_simulated();
+	return status_of(rc, how);
 }
 
 int cli_run(int argc, char **argv)
@@ -217,11 +242,12 @@ LADE_TASK(connect_pipeline, int, (const struct lade_pipe_config *, config))
 
 static int connect_loaded(struct lade_pipe_config *config)
 {
-	int how = LADE_EXIT_FAILED;
+	int how = LADE_EXIT_FAILED, rc;
 	struct connect_pipeline_task task = connect_pipeline_task(config);
 
 	task.ret = &how;
-	return lade_main(&task) == 0 ? how : LADE_EXIT_FAILED;
+	rc = lade_main(&task);
+	return status_of(rc, how);
 }
 
 static int print_keys(void)
@@ -299,7 +325,7 @@ static int try_loaded(struct lade_pipe_config *config, uint32_t n)
 	rc = lade_main(&task);
 	if (cli_printed() != 0)
 		return LADE_EXIT_FAILED;
-	return rc == 0 ? how : rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
+	return status_of(rc, how);
 }
 
 /* A number of messages; 0: it is none. */
