@@ -245,7 +245,8 @@ static void what_is_missing_is_named_with_its_meaning(void)
 {
 	static const struct mistake mistakes[] = {
 		{ "pipeline: p\nsource: { stdin: }\n", "1:1", "sink is missing: Where" },
-		{ "source: { stdin: }\nsink: { stdout: }\n", "1:1", "pipeline is missing: write pipeline: NAME" },
+		{ "source: { stdin: }\nsink: { stdout: }\n", "1:1",
+		  "pipeline is missing: write pipeline: NAME" },
 		{ "pipeline: p\nsink: { stdout: }\n", "1:1", "source is missing" },
 		{ "pipeline: p\nsource: { }\nsink: { stdout: }\n", "2:9",
 		  "expected exactly one of file, stdin here, found none" },
