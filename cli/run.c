@@ -76,6 +76,10 @@ static int load(const char *path, struct lade_pipe_config **ret)
 		fprintf(stderr, "lade: out of memory\n");
 		return LADE_EXIT_FAILED;
 	}
+	if (!*path) {
+		fprintf(stderr, "lade: the name of the pipeline is empty\n");
+		return CLI_CONFIG;
+	}
 	rc = lade_pipe_config_load(config, path);
 	if (rc == 0)
 		return 0;
@@ -219,7 +223,7 @@ int cli_run(int argc, char **argv)
 		if (strcmp(argv[i], "--quiet") == 0)
 			quiet = true;
 		else if (argv[i][0] == '-' || path)
-			return cli_usage("run", "unknown argument '%s'", argv[i]);
+			return cli_unknown("run", "--quiet|--help", argv[i]);
 		else
 			path = argv[i];
 	}
@@ -292,7 +296,7 @@ int cli_check(int argc, char **argv)
 		if (strcmp(argv[i], "--connect") == 0)
 			connect = true;
 		else if (argv[i][0] == '-' || path)
-			return cli_usage("check", "unknown argument '%s'", argv[i]);
+			return cli_unknown("check", "--connect|--keys|--help", argv[i]);
 		else
 			path = argv[i];
 	}
@@ -355,7 +359,7 @@ int cli_try(int argc, char **argv)
 				return cli_usage("try", "-n wants a number from 1 to %d",
 						 TRY_COUNT_MAX);
 		} else if (argv[i][0] == '-' || path) {
-			return cli_usage("try", "unknown argument '%s'", argv[i]);
+			return cli_unknown("try", "-n|--help", argv[i]);
 		} else {
 			path = argv[i];
 		}
@@ -386,7 +390,7 @@ int cli_show(int argc, char **argv)
 		if (strcmp(argv[i], "--effective") == 0)
 			effective = true;
 		else if (argv[i][0] == '-' || path)
-			return cli_usage("show", "unknown argument '%s'", argv[i]);
+			return cli_unknown("show", "--effective|--help", argv[i]);
 		else
 			path = argv[i];
 	}

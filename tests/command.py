@@ -29,6 +29,15 @@ tap.point("lade alone says what there is, and fails", outcome(2, ["usage: lade"]
 tap.point("lade with an unknown argument names it", outcome(2, ["'--nope'"], "--nope"))
 tap.point("lade with a verb that is not there says so",
           outcome(2, ["no verb 'serve'", "usage: lade"], "serve"))
+tap.point("lade help is lade --help", outcome(0, ["usage: lade", "--version"], "help"))
+tap.point("a misspelt option gets a guess", [
+    *outcome(2, ["did you mean --version?"], "--verson"),
+    *outcome(2, ["did you mean --quiet?"], "run", "--quite", "x"),
+    *outcome(2, ["did you mean --connect?"], "check", "--conect", "x")])
+tap.point("an empty name, and a folder in one that is missing, are named as such", [
+    *outcome(78, ["the name of the pipeline is empty"], "check", ""),
+    *outcome(1, ["there is no folder /nonexistent/a; make it first"], "new",
+             "/nonexistent/a/b/")])
 with open("/dev/full", "w") as full:
     tap.point("lade --version on a full disk fails", outcome(1, [], "--version", stdout=full))
 PIPELINE = """config: 1
