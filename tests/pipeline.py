@@ -208,9 +208,15 @@ def again_does_nothing():
     with tempfile.TemporaryDirectory() as d:
         config = once(d, 2000)
         complaints = []
-        for _ in range(2):
+        size = os.path.getsize(f"{d}/in.ndjson")
+        for new in (True, False):
             r = lade("run", config)
             complaints += [r.stderr] if r.returncode else []
+            said = ("2000 messages in" in r.stderr, "nothing new:" in r.stderr)
+            if said != (new, not new):
+                complaints.append(f"new: {new}, but said {r.stderr}")
+        if f"in.ndjson was finished at byte {size}\n" not in r.stderr:
+            complaints.append(f"not that it was finished: {r.stderr}")
         if rows(f"{d}/out.db", "select id, twice from t order by id") != expected_once(2000):
             complaints.append("the table differs")
         with open(f"{d}/in.ndjson", "a", encoding="utf-8") as f:
@@ -222,7 +228,7 @@ def again_does_nothing():
         r = lade("run", config)
         if r.returncode != 1 or "cut" not in r.stderr + "replaced":
             complaints.append(f"a cut file: status {r.returncode}: {r.stderr}")
-        tap.point("a second run does nothing, an appended line is read, a cut file is refused",
+        tap.point("a second run does nothing and says so, an appended line is read, a cut file is refused",
                   complaints)
 
 

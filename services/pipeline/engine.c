@@ -861,7 +861,9 @@ int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live, b
 	e->quiet = quiet;
 	rc = lade_pipe_engine_run(e);
 	clear_live(e);
-	if (!quiet && e->stats.started_ns)
+	if (!quiet && *e->nothing_new)
+		fprintf(log, "%s: %s\n", config->name, e->nothing_new);
+	else if (!quiet && e->stats.started_ns)
 		lade_pipe_summary(e, log);
 	if (*e->why)
 		fprintf(log, "%s: %s\n", config->name, e->why);
