@@ -37,7 +37,8 @@ static const char run_help[] =
 	"event, and LADE_SIM sets how the simulation behaves: docs/explorer.md.\n";
 
 static const char check_help[] =
-	"usage: lade check [--connect] [--keys] PIPELINE.yaml\n"
+	"usage: lade check [--connect] PIPELINE.yaml\n"
+	"       lade check --keys\n"
 	"\n"
 	"Says whether a pipeline can run. A mistake in it comes with file, line and column, and\n"
 	"what to do. --connect also opens its databases and files, and prepares its queries; it\n"

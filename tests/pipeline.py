@@ -228,8 +228,8 @@ def again_does_nothing():
         r = lade("run", config)
         if r.returncode != 1 or "cut" not in r.stderr + "replaced":
             complaints.append(f"a cut file: status {r.returncode}: {r.stderr}")
-        tap.point("a second run does nothing and says so, an appended line is read, a cut file is refused",
-                  complaints)
+        tap.point("a second run does nothing and says so, an appended line is read, a cut file is "
+                  "refused", complaints)
 
 
 BAD = """config: 1
