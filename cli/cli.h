@@ -37,6 +37,12 @@ extern const char *cli_name;
  * Returns CLI_USAGE. */
 __attribute__((format(printf, 2, 3))) int cli_usage(const char *verb, const char *format, ...);
 
+/* cli_unknown - says that a verb has no such argument, and which of its @options, as
+ * "--quiet|--help", is like it.
+ *
+ * Returns CLI_USAGE. */
+int cli_unknown(const char *verb, const char *options, const char *argument);
+
 /* cli_printed - flushes stdout.  Returns 0, or 1 when not all could be written. */
 int cli_printed(void);
 

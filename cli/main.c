@@ -36,6 +36,17 @@ int cli_usage(const char *verb, const char *format, ...)
 	return CLI_USAGE;
 }
 
+int cli_unknown(const char *verb, const char *options, const char *argument)
+{
+	const char *near = NULL;
+	size_t len = *argument == '-' ? lade_pipe_word_near(options, argument, &near) : 0;
+
+	if (len)
+		return cli_usage(verb, "unknown argument '%s'; did you mean %.*s?", argument,
+				 (int)len, near);
+	return cli_usage(verb, "unknown argument '%s'", argument);
+}
+
 int cli_printed(void)
 {
 	return fflush(stdout) != 0 || ferror(stdout);
@@ -43,12 +54,11 @@ int cli_printed(void)
 
 static int print_version(void)
 {
-	char backend[160];
+	char backend[768];
+	bool none = lade_backend_probe(backend, sizeof(backend)) < 0;
 
-	if (lade_backend_probe(backend, sizeof(backend)) < 0)
-		snprintf(backend, sizeof(backend), "none: neither io_uring nor epoll can be had");
-	printf("lade %s\ncommit %s\nback end %s\nbuilt with %s\n", LADE_VERSION, LADE_COMMIT,
-	       backend, LADE_BUILT_WITH);
+	printf("lade %s\ncommit %s\nback end %s%s\nbuilt with %s\n", LADE_VERSION, LADE_COMMIT,
+	       none ? "none: " : "", backend, LADE_BUILT_WITH);
 	return cli_printed();
 }
 
@@ -66,15 +76,15 @@ static void usage(FILE *out)
 static void unknown(const char *verb)
 {
 	const char *near = NULL;
-	size_t len = lade_pipe_word_near("run|check|try|show|new", verb, &near);
+	const char *words = *verb == '-' ? "--version|--help" : "run|check|try|show|new|help";
+	const char *what = *verb == '-' ? "argument" : "verb";
+	size_t len = lade_pipe_word_near(words, verb, &near);
 
-	if (*verb == '-')
-		fprintf(stderr, "lade: unknown argument '%s'\n", verb);
-	else if (!len)
-		fprintf(stderr, "lade: there is no verb '%s'\n", verb);
+	if (len)
+		fprintf(stderr, "lade: unknown %s '%s'; did you mean %.*s?\n", what, verb,
+			(int)len, near);
 	else
-		fprintf(stderr, "lade: unknown verb '%s'; did you mean %.*s?\n", verb, (int)len,
-			near);
+		fprintf(stderr, "lade: there is no %s '%s'\n", what, verb);
 }
 
 /* A standard descriptor that the caller has closed would be the next file's that is opened: stdin
@@ -95,7 +105,7 @@ int main(int argc, char **argv)
 		cli_name = argv[0];
 	if (verb && strcmp(verb, "--version") == 0)
 		return print_version();
-	if (verb && (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0)) {
+	if (verb && lade_pipe_word_number("--help|-h|help", verb) >= 0) {
 		usage(stdout);
 		return cli_printed();
 	}

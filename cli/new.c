@@ -108,6 +108,26 @@ static int make(const char *dir, const char *name, int (*write)(FILE *))
 	return bad;
 }
 
+/* Says why there is no such folder; of one that is to be in another, that the other is missing. */
+static int cannot_make(const char *dir)
+{
+	int rc = errno;
+	size_t len = strlen(dir);
+
+	while (len > 0 && dir[len - 1] == '/')
+		len--;
+	while (len > 0 && dir[len - 1] != '/')
+		len--;
+	while (len > 1 && dir[len - 1] == '/')
+		len--;
+	if (rc == ENOENT && len)
+		fprintf(stderr, "lade new: %s: there is no folder %.*s; make it first\n", dir,
+			(int)len, dir);
+	else
+		fprintf(stderr, "lade new: %s: %s\n", dir, strerror(rc));
+	return 1;
+}
+
 int cli_new(int argc, char **argv)
 {
 	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -122,11 +142,8 @@ int cli_new(int argc, char **argv)
 		fputs(new_help, stderr);
 		return CLI_USAGE;
 	}
-	if (mkdir(dir, 0777) < 0 && errno != EEXIST) {
-		fprintf(stderr, "lade new: %s: %s%s\n", dir, strerror(errno),
-			errno == ENOENT ? "; the folder that it is to be in" : "");
-		return 1;
-	}
+	if (mkdir(dir, 0777) < 0 && errno != EEXIST)
+		return cannot_make(dir);
 	if (is_there(dir, "pipeline.yaml") || is_there(dir, "orders.ndjson"))
 		return 1;
 	if (make(dir, "pipeline.yaml", write_pipeline) || make(dir, "orders.ndjson", write_orders))

@@ -37,7 +37,8 @@ static const char run_help[] =
 	"event, and LADE_SIM sets how the simulation behaves: docs/explorer.md.\n";
 
 static const char check_help[] =
-	"usage: lade check [--connect] [--keys] PIPELINE.yaml\n"
+	"usage: lade check [--connect] PIPELINE.yaml\n"
+	"       lade check --keys\n"
 	"\n"
 	"Says whether a pipeline can run. A mistake in it comes with file, line and column, and\n"
 	"what to do. --connect also opens its databases and files, and prepares its queries; it\n"
@@ -75,6 +76,10 @@ static int load(const char *path, struct lade_pipe_config **ret)
 	if (!config) {
 		fprintf(stderr, "lade: out of memory\n");
 		return LADE_EXIT_FAILED;
+	}
+	if (!*path) {
+		fprintf(stderr, "lade: the name of the pipeline is empty\n");
+		return CLI_CONFIG;
 	}
 	rc = lade_pipe_config_load(config, path);
 	if (rc == 0)
@@ -165,6 +170,29 @@ static int run_pipeline(const struct lade_pipe_config *config, bool quiet, int *
 }
 LADE_TASK(run_pipeline, int, (const struct lade_pipe_config *, config), (bool, quiet))
 
+/* A simulated run reads like a real one; after it no file is there. */
+static void say_simulated(void)
+{
+	const char *backend = getenv("LADE_BACKEND"), *seed = getenv("LADE_SEED");
+	const char *folder = getenv("LADE_SIM_SAVE");
+
+	if (!backend || strcmp(backend, "sim") != 0)
+		return;
+	fprintf(stderr, "simulation, seed %s: ", seed && *seed ? seed : "1");
+	if (folder && *folder)
+		fprintf(stderr, "what was written is in %s\n", folder);
+	else
+		fputs("no file was written; LADE_SIM_SAVE=FOLDER keeps what would be\n", stderr);
+}
+
+/* What lade_main() said, and how the task has ended, as an exit status of this command. */
+static int status_of(int rc, int how)
+{
+	if (rc == 0 || rc == CLI_CONFIG)
+		return rc == 0 ? how : CLI_CONFIG;
+	return rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
+}
+
 static int run_loaded(struct lade_pipe_config *config, bool quiet)
 {
 	int how = LADE_EXIT_FAILED, rc;
@@ -176,7 +204,9 @@ static int run_loaded(struct lade_pipe_config *config, bool quiet)
 	/* The pipeline gives up by itself; the hard end is for one that does not. */
 	lade_main_grace(lade_ns(config->shutdown_timeout_ns + GRACE_MORE_NS));
 	rc = lade_main(&task);
-	return rc == 0 ? how : rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
+	if (rc == 0 && how != CLI_CONFIG && !quiet)
+		say_simulated();
+	return status_of(rc, how);
 }
 
 int cli_run(int argc, char **argv)
@@ -194,7 +224,7 @@ int cli_run(int argc, char **argv)
 		if (strcmp(argv[i], "--quiet") == 0)
 			quiet = true;
 		else if (argv[i][0] == '-' || path)
-			return cli_usage("run", "unknown argument '%s'", argv[i]);
+			return cli_unknown("run", "--quiet|--help", argv[i]);
 		else
 			path = argv[i];
 	}
@@ -217,11 +247,12 @@ LADE_TASK(connect_pipeline, int, (const struct lade_pipe_config *, config))
 
 static int connect_loaded(struct lade_pipe_config *config)
 {
-	int how = LADE_EXIT_FAILED;
+	int how = LADE_EXIT_FAILED, rc;
 	struct connect_pipeline_task task = connect_pipeline_task(config);
 
 	task.ret = &how;
-	return lade_main(&task) == 0 ? how : LADE_EXIT_FAILED;
+	rc = lade_main(&task);
+	return status_of(rc, how);
 }
 
 static int print_keys(void)
@@ -266,7 +297,7 @@ int cli_check(int argc, char **argv)
 		if (strcmp(argv[i], "--connect") == 0)
 			connect = true;
 		else if (argv[i][0] == '-' || path)
-			return cli_usage("check", "unknown argument '%s'", argv[i]);
+			return cli_unknown("check", "--connect|--keys|--help", argv[i]);
 		else
 			path = argv[i];
 	}
@@ -299,7 +330,7 @@ static int try_loaded(struct lade_pipe_config *config, uint32_t n)
 	rc = lade_main(&task);
 	if (cli_printed() != 0)
 		return LADE_EXIT_FAILED;
-	return rc == 0 ? how : rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
+	return status_of(rc, how);
 }
 
 /* A number of messages; 0: it is none. */
@@ -329,7 +360,7 @@ int cli_try(int argc, char **argv)
 				return cli_usage("try", "-n wants a number from 1 to %d",
 						 TRY_COUNT_MAX);
 		} else if (argv[i][0] == '-' || path) {
-			return cli_usage("try", "unknown argument '%s'", argv[i]);
+			return cli_unknown("try", "-n|--help", argv[i]);
 		} else {
 			path = argv[i];
 		}
@@ -360,7 +391,7 @@ int cli_show(int argc, char **argv)
 		if (strcmp(argv[i], "--effective") == 0)
 			effective = true;
 		else if (argv[i][0] == '-' || path)
-			return cli_usage("show", "unknown argument '%s'", argv[i]);
+			return cli_unknown("show", "--effective|--help", argv[i]);
 		else
 			path = argv[i];
 	}

@@ -18,7 +18,9 @@ LADE_API_BEGIN
  * is started for both.
  * SIGPIPE is ignored. A stack overflow ends the process with the task's name. Reports go to stderr.
  * Returns an exit status: 0 if the task ended with 0 or more, 130 if a signal's cancel was its
- * end, else 1 after a line on stderr; 2 if no loop can be had.
+ * end, else 1 after a line on stderr; 2 if no loop can be had, 78 if the
+ * environment asks for what there is not: LADE_BACKEND, LADE_CORES, LADE_SEED, LADE_SIM, and in a
+ * simulation LADE_TRACE and LADE_SIM_SAVE.
  * Suspends: no.  Threads: once in a process, outside any task. */
 #define lade_main(...) lade_main_at(&(__VA_ARGS__)->head, LADE_SITE)
 int lade_main_at(struct lade_task *task, const char *site);
@@ -42,7 +44,8 @@ const char *lade_backend_name(void);
 /* lade_backend_probe - the back end that a loop would get now, and, when the better one is
  * refused, why: "epoll (io_uring: Operation not permitted)".
  *
- * Returns the length of the text written to @text, or -errno.  Suspends: no.  Threads: any. */
+ * Returns the length of the text written to @text, or -errno with why in @text.
+ * Suspends: no.  Threads: any. */
 int lade_backend_probe(char *text, size_t len);
 
 LADE_API_END

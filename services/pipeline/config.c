@@ -137,6 +137,9 @@ static int read_quantity(struct filling *f, const struct value *v, size_t len, i
 	if (rc == -EINVAL)
 		return problem(f, v, "expected %s, found \"%.60s\"", lade_pipe_unit_hint(unit),
 			       v->node->shown);
+	if ((rc < 0 || number != v->row->min) && v->row->min == v->row->max)
+		return problem(f, v, "this lade reads format %lld, found \"%.60s\"",
+			       (long long)v->row->min, v->node->shown);
 	if (rc < 0 || number < v->row->min || number > v->row->max)
 		return problem(f, v, "must be between %s and %s, found \"%.60s\"",
 			       lade_pipe_unit_format(unit, v->row->min, low),
@@ -392,7 +395,12 @@ static void fill_absent(struct filling *f, const struct lade_pipe_row *row,
 	struct value v = { row, &node, row->unset };
 
 	node.shown = row->unset;
-	if (row->flags & LADE_ROW_REQUIRED)
+	if (row->kind == LADE_ROW_TEXT && (row->flags & LADE_ROW_REQUIRED) &&
+	    !strchr(row->key, '.'))
+		lade_pipe_problem(&f->config->problems, around->line, around->col,
+				  "%s is missing: write %s: NAME. %s", row->key, row->key,
+				  row->help);
+	else if (row->flags & LADE_ROW_REQUIRED)
 		lade_pipe_problem(&f->config->problems, around->line, around->col,
 				  "%s is missing: %s", key_of(row), row->help);
 	else if (row->kind == LADE_ROW_SECTION && row->flags == LADE_ROW_NOWHERE)
@@ -422,6 +430,21 @@ static void unknown_key(struct filling *f, const char *prefix, const struct lade
 				  pair->key, key_of(&here));
 }
 
+/* Whether an unknown key of a section is taken for one of its choices: then that is the mistake. */
+static bool has_guessed_choice(const char *prefix, const struct lade_yaml_node *node)
+{
+	for (int i = 0; node && i < node->n; i++) {
+		const char *key = node->pairs[i].key;
+		const struct lade_pipe_row *near = NULL;
+
+		if (key && !lade_pipe_row_find(prefix, key))
+			near = lade_pipe_row_near(prefix, key);
+		if (near && near->kind == LADE_ROW_CHOICE)
+			return true;
+	}
+	return false;
+}
+
 /* Of the choices of a section there must be one. */
 static void check_choice(struct filling *f, const char *prefix, const struct lade_yaml_node *node,
 			 const struct lade_yaml_node *around)
@@ -441,7 +464,7 @@ static void check_choice(struct filling *f, const char *prefix, const struct lad
 			n += snprintf(names + n, sizeof(names) - (size_t)n, "%s%s", n ? ", " : "",
 				      name);
 	}
-	if (n && found != 1)
+	if (n && found != 1 && (found || !has_guessed_choice(prefix, node)))
 		lade_pipe_problem(&f->config->problems, around->line, around->col,
 				  "expected exactly one of %s here, found %s", names,
 				  found ? "several" : "none");

@@ -206,6 +206,13 @@ static void an_unknown_key_gets_its_place_and_a_guess(void)
 	check_mistakes(mistakes, sizeof(mistakes) / sizeof(*mistakes));
 }
 
+static void a_misspelt_choice_is_one_mistake(void)
+{
+	check_complaint(HEAD "steps:\n  - transfrom: { query: select 1 }\n", "5:5",
+			"did you mean transform?");
+	CHECK(!strstr(lade_pipe_config_problems(config, false), "expected exactly one of"));
+}
+
 static void a_wrong_value_gets_its_place_and_what_was_expected(void)
 {
 	static const struct mistake mistakes[] = {
@@ -230,7 +237,7 @@ static void a_wrong_value_gets_its_place_and_what_was_expected(void)
 		{ HEAD "errors: { backoff: 10s..1s }\n", "4:20", "must not be the longer one" },
 		{ HEAD "errors: { backoff: 10..20s }\n", "4:20", "\"10\" has no unit" },
 		{ HEAD "errors: { max_reject_rate: 200% }\n", "4:28", "between 0% and 100%" },
-		{ HEAD "config: 2\n", "4:9", "must be between 1 and 1" },
+		{ HEAD "config: 2\n", "4:9", "this lade reads format 1, found \"2\"" },
 		{ HEAD "databases: [a]\n", "4:12", "expected names with values" },
 		{ HEAD "databases: { a: [b] }\n", "4:17", "a: expected a text, found a list" },
 		{ HEAD "databases: { a: }\n", "4:17", "expected a text, found nothing" },
@@ -246,7 +253,8 @@ static void what_is_missing_is_named_with_its_meaning(void)
 {
 	static const struct mistake mistakes[] = {
 		{ "pipeline: p\nsource: { stdin: }\n", "1:1", "sink is missing: Where" },
-		{ "source: { stdin: }\nsink: { stdout: }\n", "1:1", "pipeline is missing" },
+		{ "source: { stdin: }\nsink: { stdout: }\n", "1:1",
+		  "pipeline is missing: write pipeline: NAME" },
 		{ "pipeline: p\nsink: { stdout: }\n", "1:1", "source is missing" },
 		{ "pipeline: p\nsource: { }\nsink: { stdout: }\n", "2:9",
 		  "expected exactly one of file, stdin here, found none" },
@@ -637,6 +645,7 @@ int main(void)
 	TAP(a_full_file_means_what_it_says);
 	TAP(a_short_file_gets_the_defaults);
 	TAP(an_unknown_key_gets_its_place_and_a_guess);
+	TAP(a_misspelt_choice_is_one_mistake);
 	TAP(a_wrong_value_gets_its_place_and_what_was_expected);
 	TAP(what_is_missing_is_named_with_its_meaning);
 	TAP(what_is_designed_but_not_here_says_so);

@@ -719,6 +719,22 @@ void lade_pipe_close_all(struct lade_pipe_engine *e)
 
 /* Stopping */
 
+/* What the wait is for, and how to end it: else a stop looks like a hang. */
+static void say_stopping(struct lade_pipe_engine *e)
+{
+	int64_t n = lade_pipe_lanes_in_flight(e);
+
+	if (!n)
+		return;
+	clear_live(e);
+	fprintf(e->log,
+		"%s: stopping: %" PRId64 " message%s being finished, at most %g s; a second "
+		"signal gives up at once\n",
+		e->config->name, n, n == 1 ? " is" : "s are",
+		(double)e->config->shutdown_timeout_ns / 1e9);
+	fflush(e->log);
+}
+
 /* After shutdown_timeout what is not finished is given up. */
 static int give_up_in_time(struct lade_pipe_engine *e, struct lade_scope *work)
 {
@@ -726,8 +742,10 @@ static int give_up_in_time(struct lade_pipe_engine *e, struct lade_scope *work)
 
 	e->stopped = rc >= 0;
 	lade_event_set(&e->stop_reading);
-	if (rc >= 0)
+	if (rc >= 0) {
+		say_stopping(e);
 		rc = lade_sleep(lade_ns(e->config->shutdown_timeout_ns));
+	}
 	if (rc >= 0) {
 		e->timed_out = true;
 		lade_cancel(work, lade_ns(0));
@@ -843,7 +861,9 @@ int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live, b
 	e->quiet = quiet;
 	rc = lade_pipe_engine_run(e);
 	clear_live(e);
-	if (!quiet && e->stats.started_ns)
+	if (!quiet && *e->nothing_new)
+		fprintf(log, "%s: %s\n", config->name, e->nothing_new);
+	else if (!quiet && e->stats.started_ns)
 		lade_pipe_summary(e, log);
 	if (*e->why)
 		fprintf(log, "%s: %s\n", config->name, e->why);

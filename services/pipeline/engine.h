@@ -180,6 +180,7 @@ struct lade_pipe_engine {
 	uint32_t recent_at, recent_rejected;
 	enum lade_pipe_exit exit;
 	char why[512];			/* how it ended, if not at the end: what, and what to do */
+	char nothing_new[320];		/* what an earlier run had finished, if all */
 	bool failed;			/* intake has stopped because of why */
 	bool stopped;			/* a signal has ended reading */
 	bool timed_out;			/* shutdown_timeout has passed */
@@ -373,7 +374,8 @@ lade_suspends int lade_pipe_moves(struct lade_pipe_engine *engine,
 				  struct lade_pipe_batch *const *batches, uint32_t n,
 				  struct lade_pipe_move **ret);
 
-/* lade_pipe_settle - says in engine->why how a run has ended that came to @rc. */
+/* lade_pipe_settle - says in engine->why how a run has ended that came to @rc; and, where an
+ * earlier one had finished all there is, that in engine->nothing_new. */
 void lade_pipe_settle(struct lade_pipe_engine *engine, int rc);
 
 #endif

@@ -172,6 +172,25 @@ static void say_unfinished(struct lade_pipe_engine *e, int64_t unfinished)
 			     what_becomes(e));
 }
 
+/* A run that found all its files finished by an earlier one says so, in place of zeros. */
+static void note_nothing_new(struct lade_pipe_engine *e)
+{
+	const struct lade_pipe_lane *first = e->lanes;
+	const char *path = e->config->source.path;
+
+	for (const struct lade_pipe_lane *l = first; l; l = l->next)
+		if (l->stored.next_offset <= 0)
+			return;
+	/* Of several files those that are finished have left the list, but for the last. */
+	if (first && strpbrk(path, "*?["))
+		snprintf(e->nothing_new, sizeof(e->nothing_new),
+			 "nothing new: all files of %.200s were finished", path);
+	else if (first)
+		snprintf(e->nothing_new, sizeof(e->nothing_new),
+			 "nothing new: %.200s was finished at byte %" PRId64, first->name,
+			 first->commit_offset);
+}
+
 void lade_pipe_settle(struct lade_pipe_engine *e, int rc)
 {
 	int64_t unfinished = lade_pipe_lanes_in_flight(e);
@@ -187,4 +206,6 @@ void lade_pipe_settle(struct lade_pipe_engine *e, int rc)
 				     e->lanes ? e->lanes->name : "the source", strerror(-rc));
 	else if (e->stopped || e->timed_out)
 		say_stopped(e);
+	else if (e->stats.in == 0)
+		note_nothing_new(e);
 }

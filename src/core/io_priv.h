@@ -69,6 +69,9 @@ extern const struct lade_backend lade_backend_epoll;
 extern const struct lade_backend lade_backend_uring;
 extern const struct lade_backend lade_backend_sim;
 
+/* lade_backend_is_known - whether there is a back end of that name in this build. */
+bool lade_backend_is_known(const char *name);
+
 /* lade_sim_trace_hash - a hash of every event of a loop on the back end "sim" so far. */
 uint64_t lade_sim_trace_hash(const struct lade_loop *loop);
 

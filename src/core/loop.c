@@ -121,6 +121,14 @@ static const struct lade_backend *const backends[] = {
 	&lade_backend_epoll, &lade_backend_virtual, &lade_backend_sim
 };
 
+bool lade_backend_is_known(const char *name)
+{
+	for (size_t i = 0; i < sizeof(backends) / sizeof(*backends); i++)
+		if (strcmp(name, backends[i]->name) == 0)
+			return true;
+	return false;
+}
+
 /* Opens the wished back end, or the best that this system allows. */
 static int open_backend(struct lade_loop *loop, const char *wish)
 {

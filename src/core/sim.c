@@ -119,11 +119,12 @@ static int sim_open_loop(struct lade_loop *loop)
 {
 	struct sim *sim = lade_calloc(1, sizeof(*sim));
 	const char *trace = getenv("LADE_TRACE");
+	char wrong[64];
 	int rc;
 
 	if (!sim)
 		return -ENOMEM;
-	rc = sim_read_config(&sim->config);
+	rc = sim_read_config(&sim->config, wrong);
 	if (rc == 0 && trace && *trace) {
 		sim->trace_fd = open(trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 		rc = sim->trace_fd < 0 ? -errno : 0;

@@ -4,6 +4,7 @@
 #include "core/sim_priv.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,12 +29,12 @@ static const struct setting settings[] = {
 	SETTING("no_name", no_name, 1),
 };
 
+static const char *const orders[] = { "in-order", "random", "preempt", "pct" };
+
 static int set_order(struct sim_config *config, const char *name)
 {
-	static const char *const names[] = { "in-order", "random", "preempt", "pct" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		if (strcmp(name, names[i]) == 0) {
+	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++) {
+		if (strcmp(name, orders[i]) == 0) {
 			config->order = (enum sim_order)i;
 			return 0;
 		}
@@ -63,11 +64,12 @@ static int set_number(struct sim_config *config, const char *name, const char *v
 }
 
 /* Reads "name=value,name=value".  Returns 0, or -EINVAL. */
-static int read_settings(struct sim_config *config, const char *text)
+static int read_settings(struct sim_config *config, const char *text, char wrong[64])
 {
 	char copy[512], *rest = copy, *item;
 	int rc = 0;
 
+	snprintf(wrong, 64, "%s", text);
 	if (strlen(text) >= sizeof(copy))
 		return -EINVAL;
 	strcpy(copy, text);
@@ -76,6 +78,7 @@ static int read_settings(struct sim_config *config, const char *text)
 
 		if (!*item)
 			continue;
+		snprintf(wrong, 64, "%s", item);
 		if (!value)
 			return -EINVAL;
 		*value++ = 0;
@@ -85,7 +88,17 @@ static int read_settings(struct sim_config *config, const char *text)
 	return rc;
 }
 
-int sim_read_config(struct sim_config *config)
+void sim_name_settings(char *text, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders) && n < len; i++)
+		n += (size_t)snprintf(text + n, len - n, "%s%s", i ? "|" : "order=", orders[i]);
+	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings) && n < len; i++)
+		n += (size_t)snprintf(text + n, len - n, ", %s=N", settings[i].name);
+}
+
+int sim_read_config(struct sim_config *config, char wrong[64])
 {
 	const char *seed = getenv("LADE_SEED"), *settings_text = getenv("LADE_SIM");
 
@@ -100,5 +113,5 @@ int sim_read_config(struct sim_config *config)
 				       .backlog = SIM_BACKLOG_MAX,
 				       .cut = 200,
 				       .late = 200 };
-	return settings_text ? read_settings(config, settings_text) : 0;
+	return settings_text ? read_settings(config, settings_text, wrong) : 0;
 }

@@ -250,19 +250,33 @@ int sim_file_remove(struct sim *sim, const char *path)
 	return 0;
 }
 
-/* What was written goes into a folder of the real system, each file under its whole name with the
- * slashes made percent signs, as editors name their copies. */
+/* The name of the real file that keeps a simulated one.  Returns 0, or -ENAMETOOLONG. */
+static int name_copy(const struct sim_inode *i, const char *folder, char ret[PATH_MAX])
+{
+	char here[PATH_MAX] = "";
+	int len, folder_len = (int)strlen(folder);
+
+	if (*i->name != '/' && !getcwd(here, sizeof(here)))
+		return -ENAMETOOLONG;
+	len = snprintf(ret, PATH_MAX, "%s/%s%s%s", folder, here, *here ? "/" : "", i->name);
+	if (len >= PATH_MAX)
+		return -ENAMETOOLONG;
+	for (char *c = ret + folder_len + 1; *c; c++)
+		if (*c == '/')
+			*c = '%';
+	return 0;
+}
+
+/* What was written goes into a folder of the real system, each file under its whole name, from the
+ * root on, with the slashes made percent signs, as editors name their copies. */
 static void save(const struct sim_inode *i, const char *folder)
 {
 	char path[PATH_MAX];
-	int len = snprintf(path, sizeof(path), "%s/", folder), fd;
 	ssize_t n = 0;
+	int fd;
 
-	if (len < 0 || (size_t)len + strlen(i->name) >= sizeof(path))
+	if (name_copy(i, folder, path) < 0)
 		return;
-	for (const char *c = i->name; *c; c++)
-		path[len++] = *c == '/' ? '%' : *c;
-	path[len] = 0;
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return;

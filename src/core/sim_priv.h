@@ -119,8 +119,11 @@ int sim_after(struct sim *sim, struct lade_io *io, int64_t max_ns, int (*effect)
 struct sim_fd *sim_fd_of(struct sim *sim, int fd);
 int sim_fd_new(struct sim *sim, enum sim_kind kind, struct sim_fd **ret);
 
-/* sim_config.c: 0, or -EINVAL for a setting that is none */
-int sim_read_config(struct sim_config *config);
+/* sim_read_config - what LADE_SEED and LADE_SIM say.  Returns 0, or -EINVAL with the beginning of
+ * the setting that is none in @wrong.
+ * sim_name_settings - writes the names of all settings. */
+int sim_read_config(struct sim_config *config, char wrong[64]);
+void sim_name_settings(char *text, size_t len);
 
 /* sim_sys.c */
 extern const struct lade_sys sim_sys;

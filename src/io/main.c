@@ -8,6 +8,7 @@
  * and can do no more than say whose it was. */
 
 #include "core/io_priv.h"
+#include "core/settings.h"
 #include "io/watcher.h"
 
 #include <lade/main.h>
@@ -21,6 +22,8 @@
 
 #define EXIT_SIGNAL 130
 #define EXIT_NO_LOOP 2
+#define EXIT_SETTINGS 78
+#define TROUBLE_BYTES 768 /* of a setting that is none, with all there are */
 
 /* The loop that signals speak to: one process has one main. */
 static struct lade_loop *_Atomic main_loop;
@@ -128,11 +131,16 @@ void lade_main_hold(struct lade_duration longest)
 int lade_main_at(struct lade_task *task, const char *site)
 {
 	struct lade_loop_config config = { .report = report };
+	char trouble[TROUBLE_BYTES];
 	struct lade_loop *loop;
 	int rc;
 
 	/* First of all: a signal that comes while the loop is made is heard in its first turn. */
 	install_handlers();
+	if (lade_settings_check(trouble, sizeof(trouble)) < 0) {
+		dprintf(STDERR_FILENO, "lade: %s\n", trouble);
+		return EXIT_SETTINGS;
+	}
 	rc = lade_watcher_start(longest_hold.ns);
 	if (rc < 0)
 		dprintf(STDERR_FILENO, "lade: SIGQUIT will show nothing: %s\n", strerror(-rc));
@@ -165,10 +173,15 @@ int lade_backend_probe(char *text, size_t len)
 {
 	struct lade_loop_config config = { 0 };
 	struct lade_loop *loop;
-	int rc = lade_loop_new(&config, &loop);
+	int rc = lade_settings_check(text, len);
 
 	if (rc < 0)
 		return rc;
+	rc = lade_loop_new(&config, &loop);
+	if (rc < 0) {
+		snprintf(text, len, "%s", strerror(-rc));
+		return rc;
+	}
 	if (loop->refused)
 		rc = snprintf(text, len, "%s (io_uring: %s)", loop->backend->name,
 			      strerror(-loop->refused));

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -600,14 +601,20 @@ static void write_a_file(void)
 
 static void what_was_written_can_be_kept(void)
 {
-	char folder[] = "/tmp/lade-sim-XXXXXX", path[64], text[8] = "";
+	char folder[] = "/tmp/lade-sim-XXXXXX", path[PATH_MAX + 64], text[8] = "";
+	char here[PATH_MAX];
 	int fd;
 
 	CHECK(mkdtemp(folder));
 	setenv("LADE_SIM_SAVE", folder, 1);
 	simulate("1", "", write_a_file);
 	unsetenv("LADE_SIM_SAVE");
-	snprintf(path, sizeof(path), "%s/folder%%kept", folder);
+	/* Under its whole name, though it was opened by a relative one. */
+	CHECK(getcwd(here, sizeof(here)));
+	for (char *c = here; *c; c++)
+		if (*c == '/')
+			*c = '%';
+	snprintf(path, sizeof(path), "%s/%s%%folder%%kept", folder, here);
 	fd = open(path, O_RDONLY);
 	CHECK(fd >= 0);
 	CHECK_EQ(read(fd, text, sizeof(text)), 4);
