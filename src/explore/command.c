@@ -193,7 +193,7 @@ int lade_explore_main(int argc, char **argv)
 	}
 	if (s.replays)
 		return failed ? 2 : totals.findings > 0;
-	coverage = totals.points ? totals.covered / (double)totals.points : 100;
+	coverage = totals.points ? totals.covered / (double)totals.points : 0;
 	printf("%ld scenarios, %ld points, %ld runs, %ld findings, coverage %.0f %%\n",
 	       totals.scenarios, totals.points, totals.trials, totals.findings, coverage);
 	if (failed)

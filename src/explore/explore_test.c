@@ -1030,6 +1030,41 @@ LADE_EXPLORE(ends_without_a_value)
 	return rc;
 }
 
+/* Nobody listens in this world. */
+static int refused(void)
+{
+	int fd, rc = lade_connect_to("127.0.0.1:9", &fd);
+
+	if (rc == 0)
+		lade_close(fd);
+	return rc;
+}
+
+LADE_EXPLORE(fails_undisturbed)
+{
+	return refused();
+}
+
+LADE_EXPLORE(fails_on_purpose, .expect = -ECONNREFUSED)
+{
+	return refused();
+}
+
+LADE_EXPLORE(fails_otherwise, .expect = -ENOENT)
+{
+	return refused();
+}
+
+LADE_EXPLORE(should_fail, .expect = -ENOENT)
+{
+	return lade_sleep(lade_ms(1));
+}
+
+LADE_EXPLORE(does_nothing)
+{
+	return 0;
+}
+
 /* Runs the explorer as a program; its output is in @said. */
 static char said[65536];
 
@@ -1395,6 +1430,35 @@ static void a_world_that_cannot_be_made_is_said(void)
 	CHECK(says("Network is down"));
 }
 
+static void a_body_that_fails_undisturbed_is_not_explored_unless_it_is_meant(void)
+{
+	CHECK_EQ(EXPLORE(WORD("fails_undisturbed")), 2);
+	CHECK(says("undisturbed the body ends with -111 (Connection refused): what is explored is "
+		   "a failure"));
+	CHECK(!strstr(said, "100 %"));
+	CHECK_EQ(EXPLORE(WORD("fails_on_purpose")), 0);
+	CHECK(says(" 0 findings, coverage 100 %"));
+	CHECK_EQ(EXPLORE(WORD("fails_otherwise")), 2);
+	CHECK(says("ends with -111, not with -2 (No such file or directory) as .expect says"));
+	CHECK_EQ(EXPLORE(WORD("should_fail")), 2);
+	CHECK(says("ends with 0, not with -2 "));
+}
+
+static void a_body_that_never_suspends_is_not_explored(void)
+{
+	CHECK_EQ(EXPLORE(WORD("does_nothing")), 2);
+	CHECK(says("0 points: the body never suspends"));
+	CHECK(!strstr(said, "100 %"));
+}
+
+static void a_point_that_is_not_there_is_refused(void)
+{
+	CHECK_EQ(EXPLORE(WORD("clean"), WORD("--point"), WORD("99")), 2);
+	CHECK(says("clean: there is no point 99: it has 2, from 0 to 1"));
+	CHECK_EQ(EXPLORE(WORD("clean"), WORD("--point"), WORD("2")), 2);
+	CHECK_EQ(EXPLORE(WORD("clean"), WORD("--point"), WORD("1")), 0);
+}
+
 static void of_more_points_than_the_limit_only_the_first_are_explored_and_that_is_said(void)
 {
 	CHECK_EQ(EXPLORE(WORD("has_many_points"), WORD("--mode"), WORD("before")), 0);
@@ -1548,6 +1612,9 @@ int main(void)
 	TAP(in_a_loop_a_state_that_is_new_is_explored);
 	TAP(two_runs_that_differ_cannot_be_explored);
 	TAP(a_world_that_cannot_be_made_is_said);
+	TAP(a_body_that_fails_undisturbed_is_not_explored_unless_it_is_meant);
+	TAP(a_body_that_never_suspends_is_not_explored);
+	TAP(a_point_that_is_not_there_is_refused);
 	TAP(of_more_points_than_the_limit_only_the_first_are_explored_and_that_is_said);
 	TAP(of_more_effects_than_the_limit_only_the_first_are_compared_and_that_is_said);
 	TAP(of_more_tasks_than_the_limit_the_calls_are_still_cancelled);

@@ -713,7 +713,7 @@ static double cover(const struct outcome *a, const struct tally *tally, FILE *to
 			printf("  never cancelled: %s, in %s%s\n", p->site, p->task,
 			       p->parked ? " (parked or completed)" : " (before)");
 	}
-	return total ? 100.0 * covered / total : 100.0;
+	return total ? 100.0 * covered / total : 0.0;
 }
 
 static void explore_in_here(void)
@@ -812,6 +812,32 @@ static int replay_here(void)
 	return (int)now.tally->findings;
 }
 
+/* Whether there is something to explore in a scenario that runs; says why not. */
+static bool is_worth_it(const struct outcome *a)
+{
+	const struct lade_scenario *s = now.scenario;
+	int rc = a->rc[0], expect = s->options.expect;
+
+	if (expect < 0 && rc != expect)
+		printf("%s (%s): undisturbed the body ends with %d, not with %d (%s) as .expect "
+		       "says\n",
+		       s->name, s->site, rc, expect, strerror(-expect));
+	else if (rc < 0 && rc != expect)
+		printf("%s (%s): undisturbed the body ends with %d (%s): what is explored is a "
+		       "failure; .expect says that it is meant\n",
+		       s->name, s->site, rc, strerror(-rc));
+	else if (!a->points_len)
+		printf("%s (%s): 0 points: the body never suspends, so there is nothing to "
+		       "explore\n",
+		       s->name, s->site);
+	else if (now.settings->point >= (long)a->points_len)
+		printf("%s: there is no point %ld: it has %u, from 0 to %u\n", s->name,
+		       now.settings->point, a->points_len, a->points_len - 1);
+	else
+		return true;
+	return false;
+}
+
 /* Runs the scenario twice undisturbed.  Returns 0; -1, having said why: it cannot be explored. */
 static int record_twice(struct outcome *a)
 {
@@ -830,6 +856,8 @@ static int record_twice(struct outcome *a)
 		       "looks at something besides lade_now() and the simulation\n",
 		       now.scenario->name, now.scenario->site, (unsigned long long)now.seed);
 		print_difference();
+		rc = -1;
+	} else if (!is_worth_it(a)) {
 		rc = -1;
 	}
 	munmap(b, sizeof(*b));
