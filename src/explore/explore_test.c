@@ -12,6 +12,7 @@
 #include <lade/join.h>
 #include <lade/park.h>
 #include <lade/scope.h>
+#include <lade/stream.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -1030,6 +1031,24 @@ LADE_EXPLORE(ends_without_a_value)
 	return rc;
 }
 
+LADE_STREAM(number, long)
+
+LADE_EXPLORE(stops_in_a_stream)
+{
+	static const long numbers[] = { 1, 2, 3 };
+	static bool busy;
+	struct number_stream *in = number_from_array(numbers, 3);
+	int rc = busy ? -EBUSY : lade_sleep(lade_ms(1));
+	long n;
+
+	busy = true;
+	while (rc >= 0 && (rc = number_next(in, &n)) > 0)
+		;
+	busy = rc < 0;
+	number_stream_close(in);
+	return rc;
+}
+
 /* Nobody listens in this world. */
 static int refused(void)
 {
@@ -1110,6 +1129,16 @@ static bool says(const char *text)
 		return true;
 	printf("# expected '%s' in:\n# %.3000s\n", text, said);
 	return false;
+}
+
+/* How often the output has it. */
+static int times_said(const char *text)
+{
+	int n = 0;
+
+	for (const char *at = said; (at = strstr(at, text)); at++)
+		n++;
+	return n;
 }
 
 /* The line that replays the latest finding of the output. */
@@ -1329,6 +1358,35 @@ static void a_finding_shows_what_the_other_tasks_were_doing(void)
 	CHECK(says("    and 5 more\n"));
 }
 
+static void the_places_in_a_finding_are_those_of_the_author(void)
+{
+	CHECK_EQ(EXPLORE(WORD("stops_in_a_stream"), WORD("--mode"), WORD("before")), 1);
+	CHECK(says("  cancelled at    'a stream of an array', in body: before the call\n"));
+	CHECK(says(" calls for 'a stream of an array'\n"));
+	CHECK(says("-- cancel: before at 'a stream of an array'\n"));
+	CHECK(says("  by              a cancel of the whole body\n"));
+	CHECK(says("in stops_in_a_stream at "));
+	CHECK(!strstr(said, "discriminator"));
+	CHECK(!strstr(said, "/build/../"));
+	CHECK(says(program_invocation_name));
+}
+
+static void findings_that_are_left_out_and_the_sum_are_told_once(void)
+{
+	const char *sum;
+
+	CHECK_EQ(EXPLORE(WORD("loses")), 1);
+	CHECK(says("more findings like these (--verbose shows them)"));
+	CHECK_EQ(times_said("coverage 100 %"), 1);
+	CHECK_EQ(EXPLORE(WORD("loses"), WORD("--verbose")), 1);
+	CHECK(!strstr(said, "more findings like these"));
+	sum = strstr(said, "\n1 scenarios, ");
+	CHECK(sum && strstr(sum, " findings, coverage 100 %\n"));
+	CHECK_EQ(EXPLORE(WORD("clean"), WORD("never_remembers")), 0);
+	CHECK(says("clean: 2 points, "));
+	CHECK(says("\n2 scenarios, "));
+}
+
 static void what_ends_slowly_is_found(void)
 {
 	CHECK_EQ(EXPLORE(WORD("ends_slowly")), 1);
@@ -1354,7 +1412,7 @@ static void all_scopes_are_cancelled_and_all_of_it_is_covered(void)
 static void every_allocation_of_the_body_fails_once(void)
 {
 	CHECK_EQ(EXPLORE(WORD("needs_memory"), WORD("--mode"), WORD("no-memory")), 0);
-	CHECK(says("needs_memory: 1 points, 1 runs"));
+	CHECK(says("1 scenarios, 1 points, 1 runs"));
 }
 
 static void what_fails_from_now_on_fails_for_one_task_and_the_others_go_on(void)
@@ -1393,16 +1451,6 @@ static void a_descriptor_that_stays_open_undisturbed_is_a_leak_too(void)
 	CHECK_EQ(EXPLORE(WORD("always_leaks")), 1);
 	CHECK(says("although nothing was cancelled"));
 	CHECK(says(" 1 findings, coverage 100 %"));
-}
-
-/* How often the output has it. */
-static int times_said(const char *text)
-{
-	int n = 0;
-
-	for (const char *at = said; (at = strstr(at, text)); at++)
-		n++;
-	return n;
 }
 
 static void a_finding_is_told_once_of_each_place(void)
@@ -1481,7 +1529,7 @@ static void of_very_many_scopes_the_outermost_are_left_out(void)
 {
 	CHECK_EQ(EXPLORE(WORD("is_deep"), WORD("--mode"), WORD("parked"), WORD("--pairs"),
 			 WORD("0")), 0);
-	CHECK(says("is_deep: 1 points, 15 runs"));
+	CHECK(says("1 scenarios, 1 points, 15 runs"));
 }
 
 static void a_replay_finds_the_same_again(void)
@@ -1596,6 +1644,8 @@ int main(void)
 	TAP(a_crash_is_found_and_named);
 	TAP(an_invariant_that_breaks_is_found);
 	TAP(a_finding_shows_what_the_other_tasks_were_doing);
+	TAP(the_places_in_a_finding_are_those_of_the_author);
+	TAP(findings_that_are_left_out_and_the_sum_are_told_once);
 	TAP(what_ends_slowly_is_found);
 	TAP(a_trial_that_never_ends_is_stopped);
 	TAP(all_scopes_are_cancelled_and_all_of_it_is_covered);
