@@ -122,8 +122,8 @@ static void print_where(const struct injection *i, const struct point *p)
 		break;
 	case FAULT:
 	case FAULT_ON:
-		printf("  failed at       %s, in %s: %s gives %s%s\n", PLACE(p->site), p->task, i->call,
-		       strerror(-i->error), i->when == FAULT_ON ? ", from now on" : "");
+		printf("  failed at       %s, in %s: %s gives %s%s\n", PLACE(p->site), p->task,
+		       i->call, strerror(-i->error), i->when == FAULT_ON ? ", from now on" : "");
 		break;
 	case NO_MEMORY:
 	case WHENS:
