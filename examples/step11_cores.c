@@ -40,11 +40,11 @@ static int app(void)
 
 	for (long from = 0; rc == 0 && from < 100000; from += 1000)
 		rc = part_shared_send(parts, from);
-	if (rc < 0)
-		return rc;
-	part_shared_channel_close(parts);
-	rc = lade_join(lade_on(0, lade_do(count_primes, parts, &a)),
-		       lade_on(1, lade_do(count_primes, parts, &b)));
+	if (rc == 0) {
+		part_shared_channel_close(parts);
+		rc = lade_join(lade_on(0, lade_do(count_primes, parts, &a)),
+			       lade_on(1, lade_do(count_primes, parts, &b)));
+	}
 	if (rc == 0)
 		printf("primes below 100,000: %ld\n", a + b);
 	part_shared_channel_free(parts);

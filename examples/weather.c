@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* weather.c - a slow HTTP service: 20 to 200 ms, sometimes 503, sometimes it hangs; by seed. */
-
 #include <lade/lade.h>
 
 #include <stdio.h>
@@ -11,16 +10,15 @@ static unsigned long seed = 1; /* of all that happens */
 
 static int answer(int fd)
 {
-	char reply[128], body[32];
+	char reply[128];
 	unsigned long luck = (seed = seed * 6364136223846793005UL + 1442695040888963407UL) >> 33;
 	size_t done = 0;
 	int rc = lade_sleep(luck % 100 < 2 ? lade_s(2) : lade_ms(20 + (long)(luck / 100 % 180)));
 
 	if (rc < 0)
 		return rc;
-	snprintf(body, sizeof(body), "{\"wind\":%lu}", luck % 40);
-	snprintf(reply, sizeof(reply), "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n%s",
-		 luck % 100 < 7 ? "503 Busy" : "200 OK", strlen(body), body);
+	snprintf(reply, sizeof(reply), "HTTP/1.1 %s\r\nContent-Length: 11\r\n\r\n{\"wind\":%2lu}",
+		 luck % 100 < 7 ? "503 Busy" : "200 OK", luck % 40);
 	return lade_write_all(fd, reply, strlen(reply), &done);
 }
 
@@ -44,11 +42,13 @@ static int serve(const char *address)
 {
 	int listener, fd, rc = lade_listen(address, &listener);
 
-	if (rc == 0)
-		lade_scope(s, &rc)
-			while ((rc = lade_accept(listener, &fd)) == 0 &&
-			       (rc = lade_spawn(&s, serve_client_task(fd))) == 0)
-				;
+	if (rc < 0)
+		return rc;
+	fprintf(stderr, "port %d; usage: weather [HOST:PORT [SEED]]\n", lade_local_port(listener));
+	lade_scope(s, &rc)
+		while ((rc = lade_accept(listener, &fd)) == 0 &&
+		       (rc = lade_spawn(&s, serve_client_task(fd))) == 0)
+			;
 	return rc;
 }
 LADE_TASK_VOID(serve, (const char *, address))

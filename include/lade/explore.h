@@ -49,6 +49,7 @@ struct lade_exploration {
 	unsigned long seed;	/* of the simulation, 0: 1 */
 	bool once;		/* the body cannot be run a second time */
 	bool asks_again;	/* its requests may be made again: the invariant judges */
+	int expect;		/* -errno with which the body ends undisturbed, on purpose */
 };
 
 /* A scenario; LADE_EXPLORE makes it. */
@@ -79,8 +80,9 @@ void lade_explore_add(struct lade_scenario *scenario);
 
 /* lade_explore_main - explores all scenarios as the arguments say; the library's main() calls it.
  *
- * Returns the exit status: 0: no finding; 1: findings; 2: wrong arguments, or a scenario that is
- * not a function of its seed. */
+ * Returns the exit status: 0: no finding; 1: findings; 2: wrong arguments, or a scenario that
+ * cannot be explored: it is not a function of its seed, fails undisturbed without .expect, or
+ * never suspends. */
 int lade_explore_main(int argc, char **argv);
 
 LADE_API_END

@@ -163,6 +163,15 @@ static bool is_chosen(const struct lade_scenario *scenario, const struct setting
 	return false;
 }
 
+static long count_chosen(const struct settings *s, char **names)
+{
+	long n = 0;
+
+	for (const struct lade_scenario *it = first; it; it = it->next)
+		n += is_chosen(it, s, names);
+	return n;
+}
+
 int lade_explore_main(int argc, char **argv)
 {
 	struct settings s = { .point = -1, .when = -1, .jobs = 1, .pairs = 50 };
@@ -181,19 +190,18 @@ int lade_explore_main(int argc, char **argv)
 			replay);
 		return 2;
 	}
-	for (const struct lade_scenario *it = first; it; it = it->next) {
-		if (!is_chosen(it, &s, argv + optind))
-			continue;
-		totals.scenarios++;
-		failed |= explore_scenario(it, &s, &totals) < 0;
-	}
+	totals.scenarios = count_chosen(&s, argv + optind);
+	s.is_alone = totals.scenarios == 1;
+	for (const struct lade_scenario *it = first; it; it = it->next)
+		if (is_chosen(it, &s, argv + optind))
+			failed |= explore_scenario(it, &s, &totals) < 0;
 	if (!totals.scenarios) {
 		fprintf(stderr, "%s: no such scenario; --list names them\n", argv[0]);
 		return 2;
 	}
 	if (s.replays)
 		return failed ? 2 : totals.findings > 0;
-	coverage = totals.points ? totals.covered / (double)totals.points : 100;
+	coverage = totals.points ? totals.covered / (double)totals.points : 0;
 	printf("%ld scenarios, %ld points, %ld runs, %ld findings, coverage %.0f %%\n",
 	       totals.scenarios, totals.points, totals.trials, totals.findings, coverage);
 	if (failed)

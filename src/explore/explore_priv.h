@@ -24,6 +24,7 @@
 #define TARGETS_MAX 16	 /* enclosing scopes of one point */
 #define CALLS_MAX 200000 /* suspending calls in a trial; then it "never ends" */
 #define TEXT_BYTES 512
+#define PLACE_BYTES 128
 #define OWN_SEMS_MAX 256 /* semaphores that the body makes itself */
 #define SLOW_NS INT64_C(10000000000) /* more than the budgets of cleanups make plausible */
 #define LATER_BITS 6	 /* of a pair: up to 2^6 chances are between its two injections */
@@ -106,7 +107,7 @@ struct injection {
 	uint32_t scope;	     /* index among the enclosing ones, from inside */
 	int error;	     /* of FAULT: the -errno */
 	uint32_t try;	     /* of FAULT: which of the operations that the call tries */
-	const char *where;   /* the scope's place */
+	const char *where;   /* the scope's place, or NULL: it is the whole body */
 	const char *kind;    /* the scope's kind, in words */
 	const char *call;    /* of FAULT: the operation that fails */
 	uint32_t later;	     /* of a pair: so many chances after it the second is made; 0: none */
@@ -119,7 +120,7 @@ struct second {
 	enum when when;
 	enum what what;
 	const char *site;    /* of the call */
-	const char *where;   /* the scope's place */
+	const char *where;   /* the scope's place, or NULL: it is the whole body */
 	const char *kind;    /* the scope's kind, in words */
 };
 
@@ -206,6 +207,7 @@ struct settings {
 	long budget;	       /* trials at most, in each scenario; 0: no limit */
 	long pairs;	       /* trials with two injections, in each scenario */
 	bool verbose;
+	bool is_alone;	       /* one scenario: the last line is its sum, too */
 	const char *coverage_file; /* where the machine-readable coverage goes, or NULL */
 	uint64_t seed;	       /* 0: the scenario's own */
 	bool replays;	       /* one injection only, in this process */
@@ -348,6 +350,11 @@ void explore_report(const struct lade_scenario *scenario, uint64_t seed,
 		    const struct injection *injection, const struct point *point,
 		    const struct outcome *out, int said, const char *text,
 		    const struct effect *paid);
+
+/* explore_place - where a call was made: its file and line; or, of one that the library makes for a
+ * stream, what it is for, in quotes, which are written to @text. */
+const char *explore_place(const char *site, char text[PLACE_BYTES]);
+#define PLACE(site) explore_place(site, (char[PLACE_BYTES]){ 0 })
 
 /* stack.c */
 

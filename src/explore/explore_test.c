@@ -12,6 +12,7 @@
 #include <lade/join.h>
 #include <lade/park.h>
 #include <lade/scope.h>
+#include <lade/stream.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -1083,6 +1084,59 @@ LADE_EXPLORE(ends_without_a_value)
 	return rc;
 }
 
+LADE_STREAM(number, long)
+
+LADE_EXPLORE(stops_in_a_stream)
+{
+	static const long numbers[] = { 1, 2, 3 };
+	static bool busy;
+	struct number_stream *in = number_from_array(numbers, 3);
+	int rc = busy ? -EBUSY : lade_sleep(lade_ms(1));
+	long n;
+
+	busy = true;
+	while (rc >= 0 && (rc = number_next(in, &n)) > 0)
+		;
+	busy = rc < 0;
+	number_stream_close(in);
+	return rc;
+}
+
+/* Nobody listens in this world. */
+static int refused(void)
+{
+	int fd, rc = lade_connect_to("127.0.0.1:9", &fd);
+
+	if (rc == 0)
+		lade_close(fd);
+	return rc;
+}
+
+LADE_EXPLORE(fails_undisturbed)
+{
+	return refused();
+}
+
+LADE_EXPLORE(fails_on_purpose, .expect = -ECONNREFUSED)
+{
+	return refused();
+}
+
+LADE_EXPLORE(fails_otherwise, .expect = -ENOENT)
+{
+	return refused();
+}
+
+LADE_EXPLORE(should_fail, .expect = -ENOENT)
+{
+	return lade_sleep(lade_ms(1));
+}
+
+LADE_EXPLORE(does_nothing)
+{
+	return 0;
+}
+
 /* Runs the explorer as a program; its output is in @said. */
 static char said[65536];
 
@@ -1128,6 +1182,16 @@ static bool says(const char *text)
 		return true;
 	printf("# expected '%s' in:\n# %.3000s\n", text, said);
 	return false;
+}
+
+/* How often the output has it. */
+static int times_said(const char *text)
+{
+	int n = 0;
+
+	for (const char *at = said; (at = strstr(at, text)); at++)
+		n++;
+	return n;
 }
 
 /* The line that replays the latest finding of the output. */
@@ -1352,6 +1416,35 @@ static void a_finding_shows_what_the_other_tasks_were_doing(void)
 	CHECK(says("    and 5 more\n"));
 }
 
+static void the_places_in_a_finding_are_those_of_the_author(void)
+{
+	CHECK_EQ(EXPLORE(WORD("stops_in_a_stream"), WORD("--mode"), WORD("before")), 1);
+	CHECK(says("  cancelled at    'a stream of an array', in body: before the call\n"));
+	CHECK(says(" calls for 'a stream of an array'\n"));
+	CHECK(says("-- cancel: before at 'a stream of an array'\n"));
+	CHECK(says("  by              a cancel of the whole body\n"));
+	CHECK(says("in stops_in_a_stream at "));
+	CHECK(!strstr(said, "discriminator"));
+	CHECK(!strstr(said, "/build/../"));
+	CHECK(says(program_invocation_name));
+}
+
+static void findings_that_are_left_out_and_the_sum_are_told_once(void)
+{
+	const char *sum;
+
+	CHECK_EQ(EXPLORE(WORD("loses")), 1);
+	CHECK(says("more findings like these (--verbose shows them)"));
+	CHECK_EQ(times_said("coverage 100 %"), 1);
+	CHECK_EQ(EXPLORE(WORD("loses"), WORD("--verbose")), 1);
+	CHECK(!strstr(said, "more findings like these"));
+	sum = strstr(said, "\n1 scenarios, ");
+	CHECK(sum && strstr(sum, " findings, coverage 100 %\n"));
+	CHECK_EQ(EXPLORE(WORD("clean"), WORD("never_remembers")), 0);
+	CHECK(says("clean: 2 points, "));
+	CHECK(says("\n2 scenarios, "));
+}
+
 static void what_ends_slowly_is_found(void)
 {
 	CHECK_EQ(EXPLORE(WORD("ends_slowly")), 1);
@@ -1377,7 +1470,7 @@ static void all_scopes_are_cancelled_and_all_of_it_is_covered(void)
 static void every_allocation_of_the_body_fails_once(void)
 {
 	CHECK_EQ(EXPLORE(WORD("needs_memory"), WORD("--mode"), WORD("no-memory")), 0);
-	CHECK(says("needs_memory: 1 points, 1 runs"));
+	CHECK(says("1 scenarios, 1 points, 1 runs"));
 }
 
 static void what_fails_from_now_on_fails_for_one_task_and_the_others_go_on(void)
@@ -1418,16 +1511,6 @@ static void a_descriptor_that_stays_open_undisturbed_is_a_leak_too(void)
 	CHECK(says(" 1 findings, coverage 100 %"));
 }
 
-/* How often the output has it. */
-static int times_said(const char *text)
-{
-	int n = 0;
-
-	for (const char *at = said; (at = strstr(at, text)); at++)
-		n++;
-	return n;
-}
-
 static void a_finding_is_told_once_of_each_place(void)
 {
 	CHECK_EQ(EXPLORE(WORD("changes_in_two_places")), 1);
@@ -1453,6 +1536,35 @@ static void a_world_that_cannot_be_made_is_said(void)
 	CHECK(says("Network is down"));
 }
 
+static void a_body_that_fails_undisturbed_is_not_explored_unless_it_is_meant(void)
+{
+	CHECK_EQ(EXPLORE(WORD("fails_undisturbed")), 2);
+	CHECK(says("undisturbed the body ends with -111 (Connection refused): what is explored is "
+		   "a failure"));
+	CHECK(!strstr(said, "100 %"));
+	CHECK_EQ(EXPLORE(WORD("fails_on_purpose")), 0);
+	CHECK(says(" 0 findings, coverage 100 %"));
+	CHECK_EQ(EXPLORE(WORD("fails_otherwise")), 2);
+	CHECK(says("ends with -111, not with -2 (No such file or directory) as .expect says"));
+	CHECK_EQ(EXPLORE(WORD("should_fail")), 2);
+	CHECK(says("ends with 0, not with -2 "));
+}
+
+static void a_body_that_never_suspends_is_not_explored(void)
+{
+	CHECK_EQ(EXPLORE(WORD("does_nothing")), 2);
+	CHECK(says("0 points: the body never suspends"));
+	CHECK(!strstr(said, "100 %"));
+}
+
+static void a_point_that_is_not_there_is_refused(void)
+{
+	CHECK_EQ(EXPLORE(WORD("clean"), WORD("--point"), WORD("99")), 2);
+	CHECK(says("clean: there is no point 99: it has 2, from 0 to 1"));
+	CHECK_EQ(EXPLORE(WORD("clean"), WORD("--point"), WORD("2")), 2);
+	CHECK_EQ(EXPLORE(WORD("clean"), WORD("--point"), WORD("1")), 0);
+}
+
 static void of_more_points_than_the_limit_only_the_first_are_explored_and_that_is_said(void)
 {
 	CHECK_EQ(EXPLORE(WORD("has_many_points"), WORD("--mode"), WORD("before")), 0);
@@ -1475,7 +1587,7 @@ static void of_very_many_scopes_the_outermost_are_left_out(void)
 {
 	CHECK_EQ(EXPLORE(WORD("is_deep"), WORD("--mode"), WORD("parked"), WORD("--pairs"),
 			 WORD("0")), 0);
-	CHECK(says("is_deep: 1 points, 15 runs"));
+	CHECK(says("1 scenarios, 1 points, 15 runs"));
 }
 
 static void a_replay_finds_the_same_again(void)
@@ -1591,6 +1703,8 @@ int main(void)
 	TAP(a_crash_is_found_and_named);
 	TAP(an_invariant_that_breaks_is_found);
 	TAP(a_finding_shows_what_the_other_tasks_were_doing);
+	TAP(the_places_in_a_finding_are_those_of_the_author);
+	TAP(findings_that_are_left_out_and_the_sum_are_told_once);
 	TAP(what_ends_slowly_is_found);
 	TAP(a_trial_that_never_ends_is_stopped);
 	TAP(all_scopes_are_cancelled_and_all_of_it_is_covered);
@@ -1607,6 +1721,9 @@ int main(void)
 	TAP(in_a_loop_a_state_that_is_new_is_explored);
 	TAP(two_runs_that_differ_cannot_be_explored);
 	TAP(a_world_that_cannot_be_made_is_said);
+	TAP(a_body_that_fails_undisturbed_is_not_explored_unless_it_is_meant);
+	TAP(a_body_that_never_suspends_is_not_explored);
+	TAP(a_point_that_is_not_there_is_refused);
 	TAP(of_more_points_than_the_limit_only_the_first_are_explored_and_that_is_said);
 	TAP(of_more_effects_than_the_limit_only_the_first_are_compared_and_that_is_said);
 	TAP(of_more_tasks_than_the_limit_the_calls_are_still_cancelled);

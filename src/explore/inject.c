@@ -60,6 +60,7 @@ struct suspect {
 struct tally {
 	long trials;
 	long findings;
+	long left_out;		  /* of them: like one that was printed */
 	long cancels;		  /* that were tried alone */
 	uint64_t told[FINDINGS_KEPT]; /* hashes of findings that were printed */
 	int told_len;
@@ -223,6 +224,12 @@ static const char *kind_of(const struct lade_node *node)
 	return kinds[node->kind];
 }
 
+/* The body as a whole has no place but the explorer's own. */
+static const char *place_of(const struct lade_node *node)
+{
+	return is_body(node) ? NULL : node->site;
+}
+
 /* Findings */
 
 /* Whether a finding like it has been printed; remembers it.  Alike are those that say the same and
@@ -294,9 +301,12 @@ static void judge(const struct injection *injection, const struct outcome *out, 
 			   text, sizeof(text), &paid))
 		return;
 	now.tally->findings++;
-	if (!is_known(text, injection, out) || now.settings->verbose)
-		explore_report(now.scenario, now.seed, injection, point_of(injection), out, said,
-			       text, paid);
+	if (is_known(text, injection, out) && !now.settings->verbose) {
+		now.tally->left_out++;
+		return;
+	}
+	explore_report(now.scenario, now.seed, injection, point_of(injection), out, said, text,
+		       paid);
 }
 
 static void report_unset(const struct suspect *s, const struct outcome *out)
@@ -482,7 +492,7 @@ static bool make_second(enum when when, struct lade_ctl *ctl)
 						     .when = when,
 						     .what = t->what,
 						     .site = explore_site(ctl),
-						     .where = t->node->site,
+						     .where = place_of(t->node),
 						     .kind = kind_of(t->node) };
 	explore_event("-- then %s: %s", explore_what_names[t->what], explore_when_names[when]);
 	make_request(*t, explore_site(ctl));
@@ -524,12 +534,12 @@ static void try_cancels(enum when when, struct lade_ctl *ctl, uint32_t point)
 					       .what = to[i].what,
 					       .point = point,
 					       .scope = i,
-					       .where = to[i].node->site,
+					       .where = place_of(to[i].node),
 					       .kind = kind_of(to[i].node) };
 
 		if (begin_cancel(&injection, ctl)) {
 			explore_event("-- %s: %s at %s", explore_what_names[to[i].what],
-				      explore_when_names[when], p->site);
+				      explore_when_names[when], PLACE(p->site));
 			make_request(to[i], p->site);
 			return;
 		}
@@ -710,10 +720,10 @@ static double cover(const struct outcome *a, const struct tally *tally, FILE *to
 				done & 1u << PARKED ? "parked" : "-",
 				done & 1u << COMPLETED ? "completed" : "-");
 		else if ((done & want) != want)
-			printf("  never cancelled: %s, in %s%s\n", p->site, p->task,
+			printf("  never cancelled: %s, in %s%s\n", PLACE(p->site), p->task,
 			       p->parked ? " (parked or completed)" : " (before)");
 	}
-	return total ? 100.0 * covered / total : 100.0;
+	return total ? 100.0 * covered / total : 0.0;
 }
 
 static void explore_in_here(void)
@@ -812,6 +822,32 @@ static int replay_here(void)
 	return (int)now.tally->findings;
 }
 
+/* Whether there is something to explore in a scenario that runs; says why not. */
+static bool is_worth_it(const struct outcome *a)
+{
+	const struct lade_scenario *s = now.scenario;
+	int rc = a->rc[0], expect = s->options.expect;
+
+	if (expect < 0 && rc != expect)
+		printf("%s (%s): undisturbed the body ends with %d, not with %d (%s) as .expect "
+		       "says\n",
+		       s->name, s->site, rc, expect, strerror(-expect));
+	else if (rc < 0 && rc != expect)
+		printf("%s (%s): undisturbed the body ends with %d (%s): what is explored is a "
+		       "failure; .expect says that it is meant\n",
+		       s->name, s->site, rc, strerror(-rc));
+	else if (!a->points_len)
+		printf("%s (%s): 0 points: the body never suspends, so there is nothing to "
+		       "explore\n",
+		       s->name, s->site);
+	else if (now.settings->point >= (long)a->points_len)
+		printf("%s: there is no point %ld: it has %u, from 0 to %u\n", s->name,
+		       now.settings->point, a->points_len, a->points_len - 1);
+	else
+		return true;
+	return false;
+}
+
 /* Runs the scenario twice undisturbed.  Returns 0; -1, having said why: it cannot be explored. */
 static int record_twice(struct outcome *a)
 {
@@ -830,6 +866,8 @@ static int record_twice(struct outcome *a)
 		       "looks at something besides lade_now() and the simulation\n",
 		       now.scenario->name, now.scenario->site, (unsigned long long)now.seed);
 		print_difference();
+		rc = -1;
+	} else if (!is_worth_it(a)) {
 		rc = -1;
 	}
 	munmap(b, sizeof(*b));
@@ -928,8 +966,12 @@ int explore_scenario(const struct lade_scenario *scenario, const struct settings
 	totals->trials += now.tally->trials;
 	totals->points += a->points_len;
 	totals->covered += coverage * a->points_len;
-	printf("%s: %u points, %ld runs, %d findings, coverage %.0f %%\n", scenario->name,
-	       a->points_len, now.tally->trials, rc, coverage);
+	if (now.tally->left_out)
+		printf("%s: %ld more findings like these (--verbose shows them)\n", scenario->name,
+		       now.tally->left_out);
+	if (!settings->is_alone)
+		printf("%s: %u points, %ld runs, %d findings, coverage %.0f %%\n", scenario->name,
+		       a->points_len, now.tally->trials, rc, coverage);
 	if (settings->coverage_file && (file = fopen(settings->coverage_file, "a"))) {
 		(void)cover(a, now.tally, file);
 		fclose(file);

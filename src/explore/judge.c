@@ -47,7 +47,7 @@ static const struct effect *find_lost(const struct outcome *a, const struct outc
 			 "  what was paid for is paid for again by the run after the cancel;\n"
 			 "  undisturbed, it is not\n"
 			 "  paid at         %s: %u bytes to %s, %u back after %.3f ms\n",
-			 e->site, e->sent, e->peer, e->answered, (double)e->took_ns / 1e6);
+			 PLACE(e->site), e->sent, e->peer, e->answered, (double)e->took_ns / 1e6);
 		return e;
 	}
 	return NULL;
@@ -67,7 +67,8 @@ static const struct effect *find_doubled(const struct outcome *a, const struct o
 			 "DOUBLED\n"
 			 "  it is done %d times in all, %d times when nothing is cancelled\n"
 			 "  done at         %s: %u bytes to %s\n",
-			 times(b, e, -1), times(a, e, -1), e->site, e->sent, e->peer);
+			 times(b, e, -1), times(a, e, -1), PLACE(e->site), e->sent,
+			 e->peer);
 		return e;
 	}
 	return NULL;

@@ -15,6 +15,23 @@ const char *const explore_when_names[WHENS] = { "before", "parked",   "completed
 const char *const explore_what_names[WHATS] = { "cancel", "deadline", "sibling", "race-lost",
 					  "overrun", "too-late" };
 
+const char *explore_place(const char *site, char text[PLACE_BYTES])
+{
+	if (strchr(site, ':'))
+		return site;
+	snprintf(text, PLACE_BYTES, "'%s'", site);
+	return text;
+}
+
+static void print_by(const char *kind, const char *where, enum what what)
+{
+	if (where)
+		printf("  by              %s of %s (%s)\n", kind, PLACE(where),
+		       explore_what_names[what]);
+	else
+		printf("  by              a %s of the whole body\n", explore_what_names[what]);
+}
+
 static void print_event(const struct event *e)
 {
 	printf("    %10.3f ms  ", (double)(e->at_ns - LADE_VIRTUAL_FIRST_NS) / 1e6);
@@ -26,7 +43,7 @@ static void print_event(const struct event *e)
 	if (e->what)
 		printf(" %s", e->what);
 	if (e->site)
-		printf(" at %s", e->site);
+		printf(" %s %s", strchr(e->site, ':') ? "at" : "for", PLACE(e->site));
 	if (strcmp(e->verb, "ends with") == 0)
 		printf(" %d", e->status);
 	printf("\n");
@@ -45,7 +62,7 @@ static void print_other(const struct other *o)
 {
 	printf("    %s #%llu ", o->task, (unsigned long long)o->number);
 	if (o->what)
-		printf("waits for %s at %s\n", o->what, o->site);
+		printf("waits for %s at %s\n", o->what, PLACE(o->site));
 	else
 		printf("is %s\n", o->is_composite ? "a composite" : "ready");
 	explore_print_stack(INDENT, o->pcs, o->pcs_len);
@@ -89,9 +106,8 @@ static void print_second(const struct second *second)
 {
 	if (!second->made)
 		return;
-	printf("  and again at    %s: %s\n", second->site, moment(second->when));
-	printf("  by              %s of %s (%s)\n", second->kind, second->where,
-	       explore_what_names[second->what]);
+	printf("  and again at    %s: %s\n", PLACE(second->site), moment(second->when));
+	print_by(second->kind, second->where, second->what);
 }
 
 static void print_where(const struct injection *i, const struct point *p)
@@ -100,15 +116,14 @@ static void print_where(const struct injection *i, const struct point *p)
 	case BEFORE:
 	case PARKED:
 	case COMPLETED:
-		printf("  cancelled at    %s, in %s%s%s: %s\n", p->site, p->task,
+		printf("  cancelled at    %s, in %s%s%s: %s\n", PLACE(p->site), p->task,
 		       *p->what ? ", waiting for " : "", p->what, moment(i->when));
-		printf("  by              %s of %s (%s)\n", i->kind, i->where,
-		       explore_what_names[i->what]);
+		print_by(i->kind, i->where, i->what);
 		break;
 	case FAULT:
 	case FAULT_ON:
-		printf("  failed at       %s, in %s: %s gives %s%s\n", p->site, p->task, i->call,
-		       strerror(-i->error), i->when == FAULT_ON ? ", from now on" : "");
+		printf("  failed at       %s, in %s: %s gives %s%s\n", PLACE(p->site), p->task,
+		       i->call, strerror(-i->error), i->when == FAULT_ON ? ", from now on" : "");
 		break;
 	case NO_MEMORY:
 	case WHENS:
@@ -128,7 +143,7 @@ static void print_replay(const struct lade_scenario *scenario, uint64_t seed,
 	       (unsigned long long)seed);
 	if (i->later)
 		printf(":then%u:of%u", i->later, i->choice);
-	printf("' ./%s\n", program_invocation_short_name);
+	printf("' %s\n", program_invocation_name);
 }
 
 void explore_report(const struct lade_scenario *scenario, uint64_t seed,
@@ -141,18 +156,18 @@ void explore_report(const struct lade_scenario *scenario, uint64_t seed,
 		explore_print_stack(INDENT, paid->pcs, paid->pcs_len);
 	if (paid && out->told_site) {
 		printf("  lost at         %s, the first await that was told of the cancel\n",
-		       out->told_site);
+		       PLACE(out->told_site));
 		explore_print_stack(INDENT, out->told_pcs, out->told_pcs_len);
 	}
 	print_where(injection, point);
 	explore_print_stack(INDENT, out->pcs, out->pcs_len);
 	print_second(&out->second);
 	if (!paid && injection->when <= COMPLETED && out->told_site) {
-		printf("  told of it at   %s\n", out->told_site);
+		printf("  told of it at   %s\n", PLACE(out->told_site));
 		explore_print_stack(INDENT, out->told_pcs, out->told_pcs_len);
 	}
 	if (out->slow_site) {
-		printf("  waited long at  %s\n", out->slow_site);
+		printf("  waited long at  %s\n", PLACE(out->slow_site));
 		explore_print_stack(INDENT, out->slow_pcs, out->slow_pcs_len);
 	}
 	print_events(out);

@@ -58,6 +58,24 @@ static void file_name(const char *file, char *ret, size_t bytes)
 		snprintf(ret, bytes, "/proc/%d/exe", (int)getpid());
 }
 
+/* Makes "at a/b/../c.c:7 (discriminator 1)" of addr2line "at a/c.c:7". */
+static void tidy(char *line)
+{
+	char *up, *note = strstr(line, " (discriminator ");
+
+	if (note)
+		strcpy(note, "\n");
+	while ((up = strstr(line, "/../"))) {
+		char *from = up;
+
+		while (from > line && from[-1] != '/' && from[-1] != ' ')
+			from--;
+		if (from == up || strncmp(from, "../", 3) == 0)
+			break;
+		memmove(from, up + 4, strlen(up + 4) + 1);
+	}
+}
+
 static void read_lines(struct lines *to)
 {
 	char name[512], command[600], line[600];
@@ -81,6 +99,7 @@ static void read_lines(struct lines *to)
 					   : line;
 		size_t len = strlen(to->text);
 
+		tidy(line);
 		if (!is_ours(from))
 			snprintf(to->text + len, sizeof(to->text) - len, "%s", from);
 	}

@@ -176,8 +176,9 @@ def check_module(root, module):
     """Points about one pkg-config module; every one but lade stands on lade."""
     library = f"-l{module}"
     cflags, bad = flags_of(root, "--cflags", module)
-    tap.point(f"{module}: the flags name lade-0 and the stack probes", bad + [
-        f"no {w} in {cflags}" for w in ("/lade-0", "-fstack-clash-protection")
+    tap.point(f"{module}: the flags name lade-0, the stack probes and frame pointers", bad + [
+        f"no {w} in {cflags}" for w in ("/lade-0", "-fstack-clash-protection",
+                                         "-fno-omit-frame-pointer")
         if not any(c.endswith(w) for c in cflags)])
     link, bad = flags_of(root, "--libs", module)
     tap.point(f"{module}: a shared link names lade's libraries alone", bad + [

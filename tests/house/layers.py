@@ -40,7 +40,7 @@ def part_of(path, order):
 
 def whole_library(order):
     """The parts that make up liblade."""
-    return [p for p in order if p.startswith("src/") and p not in ("src/http", "src/explore")
+    return [p for p in order if p.startswith("src/") and p != "src/explore"
             and not p.startswith("src/connectors/")]
 
 
