@@ -131,8 +131,9 @@ def test(directory, options):
     if "clang" in directory:
         symbolizer = shutil.which("llvm-symbolizer-14") or ""
         env.update(ASAN_SYMBOLIZER_PATH=symbolizer, TSAN_SYMBOLIZER_PATH=symbolizer)
-    done = subprocess.run(["meson", "test", "-C", directory, "--no-rebuild", "--num-processes", AT_ONCE, *options], env=env,
-                          text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    done = subprocess.run(["meson", "test", "-C", directory, "--no-rebuild",
+                           "--num-processes", AT_ONCE, *options], env=env, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
     tests = [json.loads(line) for line in open(log)] if os.path.exists(log) else []
     if done.returncode != 0 and all(t["result"] in ("OK", "SKIP") for t in tests):
