@@ -175,11 +175,12 @@ static struct lade_pipe_batch *batch_new(struct messages *m, const struct lade_p
 static int count_in_part(struct lade_pipe_batch *b, const struct lade_pipe_raw *raw,
 			 uint32_t *parts_max)
 {
-	struct lade_pipe_part *part = b->parts, *all;
+	struct lade_pipe_part *all;
+	uint32_t i = 0;
 
-	while (part && part < b->parts + b->n_parts && part->lane != raw->lane)
-		part++;
-	if (b->n_parts == *parts_max && part == b->parts + b->n_parts) {
+	while (i < b->n_parts && b->parts[i].lane != raw->lane)
+		i++;
+	if (i == *parts_max) {
 		*parts_max = *parts_max ? *parts_max * 2 : 1;
 		all = lade_arena_alloc(&b->arena, *parts_max * sizeof(*all));
 		if (!all)
@@ -187,12 +188,11 @@ static int count_in_part(struct lade_pipe_batch *b, const struct lade_pipe_raw *
 		if (b->n_parts)
 			memcpy(all, b->parts, b->n_parts * sizeof(*all));
 		b->parts = all;
-		part = all + b->n_parts;
 	}
-	if (part == b->parts + b->n_parts)
+	if (i == b->n_parts)
 		b->parts[b->n_parts++] = (struct lade_pipe_part){ .lane = raw->lane };
-	part->taken++;
-	part->next_offset = raw->line.next_offset;
+	b->parts[i].taken++;
+	b->parts[i].next_offset = raw->line.next_offset;
 	return 0;
 }
 

@@ -1333,12 +1333,19 @@ static void memory_that_is_kept_or_lost_undisturbed_too_is_no_finding(void)
 	CHECK_EQ(EXPLORE(WORD("always_leaks_memory")), 0);
 }
 
+#ifdef __clang__
+#define CLANG_ASAN __has_feature(address_sanitizer)
+#else
+#define CLANG_ASAN false
+#endif
+
 static void of_more_memory_than_the_limits_nothing_is_said(void)
 {
 	CHECK_EQ(EXPLORE(WORD("allocates_much"), WORD("--mode"), WORD("before")), 0);
 	CHECK(says("it allocates too much memory"));
 	CHECK_EQ(EXPLORE(WORD("allocates_in_many_places"), WORD("--mode"), WORD("before")), 0);
-	CHECK(says("it allocates too much memory"));
+	/* With clang's AddressSanitizer fewer of these stacks are told apart: no limit is met. */
+	CHECK(CLANG_ASAN || says("it allocates too much memory"));
 }
 
 static void what_a_cleanup_gives_back_a_second_time_is_found(void)
@@ -1418,12 +1425,15 @@ static void a_finding_shows_what_the_other_tasks_were_doing(void)
 
 static void the_places_in_a_finding_are_those_of_the_author(void)
 {
-	CHECK_EQ(EXPLORE(WORD("stops_in_a_stream"), WORD("--mode"), WORD("before")), 1);
+	CHECK_EQ(EXPLORE(WORD("stops_in_a_stream"), WORD("--mode"), WORD("before"),
+			 WORD("--point"), WORD("1")), 1);
 	CHECK(says("  cancelled at    'a stream of an array', in body: before the call\n"));
 	CHECK(says(" calls for 'a stream of an array'\n"));
 	CHECK(says("-- cancel: before at 'a stream of an array'\n"));
 	CHECK(says("  by              a cancel of the whole body\n"));
+#ifdef __x86_64__ /* elsewhere the walk ends in the library's frames */
 	CHECK(says("in stops_in_a_stream at "));
+#endif
 	CHECK(!strstr(said, "discriminator"));
 	CHECK(!strstr(said, "/build/../"));
 	CHECK(says(program_invocation_name));
