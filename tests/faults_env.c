@@ -7,11 +7,11 @@
  * and the call that failed, or "-". Processes that it forks count on for themselves and say
  * nothing. */
 
+#include "descriptors.h"
 #include "faults.h"
 
 #include "base/alloc.h"
 
-#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,18 +22,6 @@
 
 static pid_t who;      /* the program itself */
 static int fds_before; /* descriptors at the begin */
-
-static int descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	while (dir && readdir(dir))
-		count++;
-	if (dir)
-		closedir(dir);
-	return count;
-}
 
 /* Counts all that can fail. */
 static void count(void)

@@ -6,6 +6,7 @@
  * the error of that very call, and descriptors and mappings are as they were. A run that hangs is
  * ended by a watchdog, which names it; memory that is lost is found by the sanitizer. */
 
+#include "descriptors.h"
 #include "faults.h"
 
 #include <lade/cache.h>
@@ -18,7 +19,6 @@
 
 #include "run.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 
@@ -36,19 +36,6 @@ static void hangs(int number)
 	(void)faults_end(&call, &rc);
 	dprintf(STDOUT_FILENO, "%s, %s with %d: hangs\n", running, call ? call : "none", rc);
 	_exit(3);
-}
-
-/* How many descriptors this process has. */
-static int descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	while (dir && readdir(dir))
-		count++;
-	if (dir)
-		closedir(dir);
-	return count;
 }
 
 /* The calls that have been made to fail so far. */

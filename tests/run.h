@@ -83,6 +83,15 @@ static inline void run_with(const struct lade_loop_config *config, void (*body)(
 /* IN_TASK - IN_LOOP with the defaults. */
 #define IN_TASK(name) IN_LOOP(name, )
 
+/* ON_CORES - a test on a loop of three cores, on the back end that LADE_BACKEND names. */
+#define ON_CORES(name)                                                                             \
+	static void name##_body(void);                                                             \
+	static void name(void)                                                                     \
+	{                                                                                          \
+		run_with(&(struct lade_loop_config){ .cores = 3 }, name##_body);                   \
+	}                                                                                          \
+	static void name##_body(void)
+
 /* Sleeps, and ends with @status if nothing interferes. */
 static inline int end_after(int64_t ms, int status)
 {

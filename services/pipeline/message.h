@@ -39,7 +39,6 @@ struct lade_pipe_message {
 	struct lade_json_span *spans;	/* where the shape's paths are; in the arena */
 	struct lade_datum *set;		/* what steps have set, a place for each; NULL: nothing */
 	struct lade_pipe_lane *lane;	/* where it came from; NULL: nowhere */
-	struct lade_pipe_segment segment;	/* the part of its batch in that lane */
 	int64_t offset;			/* where it begins in its lane */
 	int64_t next_offset;		/* where the next one begins */
 	uint64_t branch;		/* of several that a transform made of one: 0, 1, ... */

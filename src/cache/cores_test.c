@@ -9,15 +9,6 @@
 #include "base/alloc.h"
 #include "run.h"
 
-/* ON_CORES - a test on a loop of three cores, on the back end that LADE_BACKEND names. */
-#define ON_CORES(name)                                                                             \
-	static void name##_body(void);                                                             \
-	static void name(void)                                                                     \
-	{                                                                                          \
-		run_with(&(struct lade_loop_config){ .cores = 3 }, name##_body);                   \
-	}                                                                                          \
-	static void name##_body(void)
-
 typedef struct lade_cache *cache_ptr;
 
 /* What loads do; set before they begin. */

@@ -4,18 +4,9 @@
 #include <lade/cores.h>
 #include <lade/join.h>
 
+#include "descriptors.h"
 #include "run.h"
 
-#include <dirent.h>
-
-/* ON_CORES - a test on a loop of three cores, on the back end that LADE_BACKEND names. */
-#define ON_CORES(name)                                                                             \
-	static void name##_body(void);                                                             \
-	static void name(void)                                                                     \
-	{                                                                                          \
-		run_with(&(struct lade_loop_config){ .cores = 3 }, name##_body);                   \
-	}                                                                                          \
-	static void name##_body(void)
 
 /* The place where a task ran. */
 struct place {
@@ -534,18 +525,6 @@ ON_CORES(thousands_of_tasks_wander_over_all_cores_and_all_of_them_end)
 
 		CHECK(rc == 0 || rc == -ETIME || rc == -ECANCELED);
 	}
-}
-
-static int descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int count = 0;
-
-	while (dir && readdir(dir))
-		count++;
-	if (dir)
-		closedir(dir);
-	return count;
 }
 
 static void send_to_all_body(void)

@@ -15,15 +15,6 @@
 #include "run.h"
 #include "sync/select_priv.h"
 
-/* ON_CORES - a test on a loop of three cores, on the back end that LADE_BACKEND names. */
-#define ON_CORES(name)                                                                             \
-	static void name##_body(void);                                                             \
-	static void name(void)                                                                     \
-	{                                                                                          \
-		run_with(&(struct lade_loop_config){ .cores = 3 }, name##_body);                   \
-	}                                                                                          \
-	static void name##_body(void)
-
 static atomic_int dropped;
 
 static void drop_number(long *number)
