@@ -391,6 +391,9 @@ def csv():
         fresh("k,k\n1,2\n")
         tap.point("a header that is none stops it and says what to do",
                   ended(d.run(), 1, 'two fields of the name "k"', "header: [a, b]"))
+        fresh("k," + "f" * 70000 + "\n1,2\n")
+        tap.point("a header beyond its limit stops it",
+                  ended(d.run(), 1, "its header is longer than 65534 bytes"))
         d.write("p.yaml", CSV.format(follow="", csv=", csv: { delimiter: ab }", batch=5))
         complaints = ended(d.run(), 78, "a delimiter is one byte")
         d.write("p.yaml", CSV.format(follow="", csv=", csv: { header: [a, a] }", batch=5))

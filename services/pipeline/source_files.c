@@ -450,9 +450,16 @@ static int header_fails(struct source *s, const struct file *f, const struct lad
 static int take_header(struct source *s, struct file *f, const char *text, size_t len)
 {
 	struct lade_json_error error;
-	int rc = lade_pipe_csv_new(*s->engine->config->source.csv_delimiter, text, len, &f->csv,
-				   &error);
+	int rc;
 
+	/* What is read on in its middle has no more of it at hand. */
+	if (len + 2 > HEADER_BYTES)
+		return lade_pipe_fail(s->engine, LADE_EXIT_FAILED,
+				      "%s: its header is longer than %d bytes; "
+				      "source: { csv: { header: [a, b] } } is for a file without "
+				      "one", f->path, HEADER_BYTES - 2);
+	rc = lade_pipe_csv_new(*s->engine->config->source.csv_delimiter, text, len, &f->csv,
+			       &error);
 	return rc == -EBADMSG ? header_fails(s, f, &error) : rc;
 }
 
