@@ -267,8 +267,8 @@ def kills_and_rotations():
         complaints = d.wait(range(last)) + stop(p)
         rows = d.rows()
         if rows != list(range(last)):
-            at = next(i for i, k in enumerate(rows) if k != i)
-            complaints.append(f"order: row {at} is {rows[at]}")
+            at = next((i for i, k in enumerate(rows) if k != i), len(rows))
+            complaints.append(f"row {at} of {len(rows)}: {rows[at:at + 5]}")
         tap.point("kill -9 while a log is written and rotated: every row once, in order",
                   complaints)
         print(f"# {kills} kills")
