@@ -33,10 +33,22 @@ struct lade_pipe_map {
 	struct lade_pipe_entry *at;	/* in the order of the file */
 };
 
-enum lade_pipe_source_kind { LADE_SOURCE_NONE, LADE_SOURCE_FILE, LADE_SOURCE_STDIN };
+enum lade_pipe_source_kind {
+	LADE_SOURCE_NONE,
+	LADE_SOURCE_FILE,
+	LADE_SOURCE_STDIN,
+	LADE_SOURCE_KAFKA
+};
 enum lade_pipe_order { LADE_ORDER_PARTITION, LADE_ORDER_NONE };
 enum lade_pipe_step_kind { LADE_STEP_NONE, LADE_STEP_SQL, LADE_STEP_HTTP, LADE_STEP_TRANSFORM };
-enum lade_pipe_sink_kind { LADE_SINK_NONE, LADE_SINK_SQLITE, LADE_SINK_FILE, LADE_SINK_STDOUT };
+enum lade_pipe_sink_kind {
+	LADE_SINK_NONE,
+	LADE_SINK_SQLITE,
+	LADE_SINK_FILE,
+	LADE_SINK_STDOUT,
+	LADE_SINK_KAFKA,
+	LADE_SINK_KINDS
+};
 enum lade_pipe_delivery { LADE_AT_LEAST_ONCE, LADE_EXACTLY_ONCE };
 enum lade_pipe_on_missing { LADE_MISSING_KEEP, LADE_MISSING_REJECT };
 enum lade_pipe_on_error { LADE_ERROR_RETRY, LADE_ERROR_KEEP, LADE_ERROR_REJECT };
@@ -45,7 +57,10 @@ enum lade_pipe_extra { LADE_EXTRA_REJECT, LADE_EXTRA_IGNORE };
 enum lade_pipe_fsync { LADE_FSYNC_BATCH, LADE_FSYNC_NONE };
 enum lade_pipe_on_truncate { LADE_TRUNCATE_STOP, LADE_TRUNCATE_RESTART };
 enum lade_pipe_format { LADE_FORMAT_JSON, LADE_FORMAT_CSV };
-enum lade_pipe_dead_kind { LADE_DEAD_NONE, LADE_DEAD_FILE, LADE_DEAD_TABLE };
+enum lade_pipe_dead_kind { LADE_DEAD_NONE, LADE_DEAD_FILE, LADE_DEAD_TABLE, LADE_DEAD_KAFKA };
+enum lade_pipe_start { LADE_START_EARLIEST, LADE_START_LATEST };
+enum lade_pipe_on_gap { LADE_GAP_STOP, LADE_GAP_EARLIEST, LADE_GAP_LATEST };
+enum lade_pipe_tombstone { LADE_TOMBSTONE_PASS, LADE_TOMBSTONE_DROP, LADE_TOMBSTONE_REJECT };
 
 struct lade_pipe_source {
 	int kind;			/* lade_pipe_source_kind */
@@ -58,6 +73,14 @@ struct lade_pipe_source {
 	const char *csv_delimiter;	/* csv: one byte */
 	struct lade_pipe_map csv_header; /* csv: names of the fields; empty: the first record */
 	bool follow;			/* file: wait for more at its end, and for new files */
+	const char *brokers;		/* kafka: HOST:PORT,... to begin with */
+	struct lade_pipe_map topics;	/* kafka: their names; one that begins with ^ is a pattern */
+	const char *group;		/* kafka: the consumer group */
+	const char *instance;		/* kafka: the member's lasting name, or NULL */
+	int start;			/* kafka: lade_pipe_start: where no offset is kept */
+	int on_gap;			/* kafka: lade_pipe_on_gap: what if messages are gone */
+	int tombstone;			/* kafka: lade_pipe_tombstone */
+	struct lade_pipe_map client;	/* kafka: further settings of librdkafka */
 };
 
 struct lade_pipe_batching {
@@ -109,6 +132,11 @@ struct lade_pipe_sink {
 	const char *version;		/* sqlite: the column that decides which row is newer */
 	bool create;			/* sqlite: make the table where it is missing */
 	int fsync;			/* file: lade_pipe_fsync */
+	const char *brokers;		/* kafka; NULL: the source's */
+	const char *topic;		/* kafka */
+	const char *message_key;	/* kafka: a reference; NULL: the key that it came with */
+	const char *instance;		/* kafka, exactly once: this process among others */
+	struct lade_pipe_map client;	/* kafka: further settings of librdkafka */
 };
 
 struct lade_pipe_errors {
@@ -118,6 +146,7 @@ struct lade_pipe_errors {
 	int dead_kind;			/* lade_pipe_dead_kind */
 	const char *dead_file;
 	const char *dead_table;		/* in the database of the SQLite sink */
+	const char *dead_topic;		/* in the cluster of the source, or of the first sink */
 };
 
 struct lade_pipe_config {
@@ -206,6 +235,9 @@ const struct lade_yaml_node *lade_pipe_config_node(const struct lade_pipe_config
 
 /* lade_pipe_step_type - "sql", "http" or "transform". */
 const char *lade_pipe_step_type(int kind);
+
+/* lade_pipe_dead_brokers - where the topic of dead letters is, or NULL. */
+const char *lade_pipe_dead_brokers(const struct lade_pipe_config *config);
 
 /* lade_pipe_database_file - the file of the database @name, or NULL if there is none. */
 const char *lade_pipe_database_file(const struct lade_pipe_config *config, const char *name);

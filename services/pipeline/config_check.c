@@ -175,17 +175,34 @@ static void check_db(struct checking *c, const char *list, int i, const char *pa
 static bool known(const struct lade_pipe_config *config, int kind)
 {
 	bool file = config->source.kind == LADE_SOURCE_FILE;
+	bool kafka = config->source.kind == LADE_SOURCE_KAFKA;
 
 	switch (kind) {
 	case LADE_REF_PATH:
 	case LADE_REF_OFFSET:
-	case LADE_REF_LINE:
 		return true;
+	case LADE_REF_LINE:
+		return !kafka;
 	case LADE_REF_TOPIC:
 	case LADE_REF_PARTITION:
-		return file;
+		return file || kafka;
 	default:
-		return false;
+		return kafka;
+	}
+}
+
+/* What they do have, for somebody who asked for something else. */
+static const char *has_instead(const struct lade_pipe_config *config)
+{
+	switch (config->source.kind) {
+	case LADE_SOURCE_FILE:
+		return "lines of a file have no such thing; they have @offset, @line, @topic (the"
+		       " file's name) and @partition (0)";
+	case LADE_SOURCE_KAFKA:
+		return "messages of Kafka have no such thing; they have @key, @offset, @topic,"
+		       " @partition, @timestamp and @header.NAME";
+	default:
+		return "lines of standard input have no such thing; they have @offset and @line";
 	}
 }
 
@@ -200,11 +217,7 @@ static void check_ref(struct checking *c, const struct lade_pipe_entry *e)
 	else if (rc < 0)
 		refuse_text(c, e, error.at, error.reason);
 	else if (!known(c->config, (int)ref.kind))
-		refuse_entry(c, e, c->config->source.kind == LADE_SOURCE_FILE ?
-			     "lines of a file have no such thing; they have @offset, @line, @topic"
-			     " (the file's name) and @partition (0)" :
-			     "lines of standard input have no such thing; they have @offset and"
-			     " @line");
+		refuse_entry(c, e, has_instead(c->config));
 }
 
 /* Columns of the relation `batch`. */
@@ -501,6 +514,35 @@ static bool same_file(const char *a, const char *b)
 	return a && b && strcmp(a, b) == 0;
 }
 
+/* Where a Kafka sink writes to: its own brokers or the source's; NULL: neither says. */
+static const char *sink_brokers(const struct checking *c, const struct lade_pipe_sink *s)
+{
+	return s->brokers ? s->brokers : c->config->source.brokers;
+}
+
+static void check_kafka_sink(struct checking *c, int i)
+{
+	const struct lade_pipe_sink *s = &c->config->sinks[i];
+	const struct lade_pipe_source *source = &c->config->source;
+
+	if (!sink_brokers(c, s))
+		refuse(c, "sink", i, "kafka", "brokers is missing: the source is not Kafka, so say"
+		       " where the topic is, as brokers: \"localhost:9092\"");
+	if (s->message_key) {
+		const struct lade_yaml_node *node = lade_pipe_config_node(c->config, "sink", i,
+									   "kafka.key");
+		struct lade_pipe_entry e = { "key", s->message_key, node->shown, node->line,
+					     node->col };
+
+		check_ref(c, &e);
+	}
+	for (int k = 0; k < source->topics.n; k++)
+		if (strcmp(source->topics.at[k].text, s->topic) == 0 &&
+		    strcmp(sink_brokers(c, s), source->brokers) == 0)
+			refuse(c, "sink", i, "kafka.topic", "the sink is the topic \"%.100s\" that"
+			       " is read: it would never end", s->topic);
+}
+
 /* Two sinks in one file, or on standard output, would write through one another. */
 static void check_sink_pair(struct checking *c, int i, int j)
 {
@@ -508,6 +550,10 @@ static void check_sink_pair(struct checking *c, int i, int j)
 
 	if (a->kind == LADE_SINK_STDOUT && b->kind == LADE_SINK_STDOUT)
 		refuse(c, "sink", i, "stdout", "two sinks write to standard output; leave one out");
+	else if (a->kind == LADE_SINK_KAFKA && b->kind == LADE_SINK_KAFKA &&
+		 strcmp(a->topic, b->topic) == 0)
+		refuse(c, "sink", i, "kafka.topic", "two sinks write to the topic %.100s; leave one"
+		       " out", a->topic);
 	else if (a->kind == LADE_SINK_FILE && b->kind == LADE_SINK_FILE &&
 		 same_file(a->path, b->path))
 		refuse(c, "sink", i, "file", "two sinks write to the file %.200s; leave one out",
@@ -524,6 +570,8 @@ static void check_sink(struct checking *c, int i)
 
 	if (s->kind == LADE_SINK_SQLITE)
 		check_sqlite_sink(c, i);
+	if (s->kind == LADE_SINK_KAFKA)
+		check_kafka_sink(c, i);
 	if (s->kind == LADE_SINK_FILE && same_file(s->path, c->config->source.path))
 		refuse(c, "sink", i, "file",
 		       "the sink is the file that is read: it would never end");
@@ -552,9 +600,41 @@ static const char *only_database(const struct checking *c)
 	return file;
 }
 
+const char *lade_pipe_dead_brokers(const struct lade_pipe_config *config)
+{
+	const char *brokers = config->source.brokers;
+
+	for (int i = 0; !brokers && i < config->n_sinks; i++)
+		brokers = config->sinks[i].brokers;
+	return brokers;
+}
+
+/* Dead letters in a topic that is read, or written, would be taken for messages. */
+static void check_dead_topic(struct checking *c)
+{
+	const struct lade_pipe_errors *e = &c->config->errors;
+	const struct lade_pipe_config *config = c->config;
+	bool taken = false;
+
+	if (!lade_pipe_dead_brokers(config))
+		refuse(c, NULL, 0, "errors.dead_letter", "dead_letter: neither the source nor a sink"
+		       " is Kafka, so there is no cluster for the topic; use a file or a table");
+	for (int k = 0; k < config->source.topics.n; k++)
+		taken |= strcmp(config->source.topics.at[k].text, e->dead_topic) == 0;
+	for (int i = 0; i < config->n_sinks; i++)
+		taken |= config->sinks[i].topic &&
+			 strcmp(config->sinks[i].topic, e->dead_topic) == 0;
+	if (taken)
+		refuse(c, NULL, 0, "errors.dead_letter",
+		       "dead_letter: this topic is the source's or a sink's; choose another one");
+}
+
 static void check_dead_letter(struct checking *c)
 {
 	const struct lade_pipe_errors *e = &c->config->errors;
+
+	if (e->dead_kind == LADE_DEAD_KAFKA)
+		check_dead_topic(c);
 
 	if (e->dead_kind == LADE_DEAD_NONE)
 		note(c, NULL, 0, "errors",
@@ -604,23 +684,36 @@ bool lade_pipe_read_once(const struct lade_pipe_config *config)
 	struct stat st;
 
 	if (config->source.kind != LADE_SOURCE_FILE)
-		return true;
+		return config->source.kind == LADE_SOURCE_STDIN;
 	return stat(config->source.path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
-static void check_exactly_once(struct checking *c)
+/* Whether rows, offsets and dead letters can be in one transaction of Kafka. */
+static void check_one_cluster(struct checking *c)
 {
 	const struct lade_pipe_config *config = c->config;
 
-	if (lade_pipe_read_once(config))
-		refuse(c, NULL, 0, "delivery", "exactly_once: %s cannot be read again after a"
-		       " crash, so nothing can be promised; read a file, or choose at_least_once",
-		       config->source.kind == LADE_SOURCE_FILE ? config->source.path
-							       : "standard input");
-	if (config->order != LADE_ORDER_PARTITION)
-		refuse(c, NULL, 0, "order",
-		       "exactly_once moves one offset forward with the rows, so it"
-		       " needs order: partition");
+	if (config->source.kind != LADE_SOURCE_KAFKA)
+		refuse(c, NULL, 0, "delivery", "exactly_once into Kafka needs Kafka as the source,"
+		       " because its transaction holds offsets of topics only; use at_least_once");
+	for (int i = 0; i < config->n_sinks; i++)
+		if (config->sinks[i].kind != LADE_SINK_KAFKA ||
+		    (config->source.brokers &&
+		     strcmp(sink_brokers(c, &config->sinks[i]), config->source.brokers) != 0))
+			refuse(c, "sink", i, "", "exactly_once: this sink cannot take part in the"
+			       " transaction of the other ones; all sinks must be topics of the"
+			       " source's cluster, or all tables of one database");
+	if (config->errors.dead_kind == LADE_DEAD_FILE ||
+	    config->errors.dead_kind == LADE_DEAD_TABLE)
+		refuse(c, NULL, 0, "errors.dead_letter", "exactly_once: dead letters must be in the"
+		       " transaction; use dead_letter: { kafka: TOPIC }");
+}
+
+/* The same of a database. */
+static void check_one_database(struct checking *c)
+{
+	const struct lade_pipe_config *config = c->config;
+
 	for (int i = 0; i < config->n_sinks; i++)
 		if (config->sinks[i].kind != LADE_SINK_SQLITE)
 			refuse(c, "sink", i, "", "exactly_once: this sink cannot take part in a"
@@ -629,10 +722,34 @@ static void check_exactly_once(struct checking *c)
 	if (!only_database(c))
 		refuse(c, NULL, 0, "sink", "exactly_once: all sinks must be tables of ONE SQLite"
 		       " database, so that one transaction holds rows and offsets");
-	if (config->errors.dead_kind == LADE_DEAD_FILE)
+	if (config->errors.dead_kind == LADE_DEAD_FILE ||
+	    config->errors.dead_kind == LADE_DEAD_KAFKA)
 		refuse(c, NULL, 0, "errors.dead_letter",
-		       "exactly_once: a file cannot take part in the"
-		       " transaction; use dead_letter: { table: NAME } in the sink's database");
+		       "exactly_once: a %s cannot take part in the transaction; use dead_letter: {"
+		       " table: NAME } in the sink's database",
+		       config->errors.dead_kind == LADE_DEAD_FILE ? "file" : "topic");
+}
+
+static void check_exactly_once(struct checking *c)
+{
+	const struct lade_pipe_config *config = c->config;
+	bool into_kafka = false;
+
+	if (lade_pipe_read_once(config))
+		refuse(c, NULL, 0, "delivery", "exactly_once: %s cannot be read again after a"
+		       " crash, so nothing can be promised; read a file or Kafka, or choose"
+		       " at_least_once", config->source.kind == LADE_SOURCE_FILE
+						 ? config->source.path : "standard input");
+	if (config->order != LADE_ORDER_PARTITION)
+		refuse(c, NULL, 0, "order",
+		       "exactly_once moves one offset forward with the rows, so it"
+		       " needs order: partition");
+	for (int i = 0; i < config->n_sinks; i++)
+		into_kafka |= config->sinks[i].kind == LADE_SINK_KAFKA;
+	if (into_kafka)
+		check_one_cluster(c);
+	else
+		check_one_database(c);
 	for (int i = 0; i < config->n_steps; i++)
 		if (config->steps[i].kind == LADE_STEP_HTTP)
 			note(c, "steps", i, "http",

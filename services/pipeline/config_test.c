@@ -257,7 +257,7 @@ static void what_is_missing_is_named_with_its_meaning(void)
 		  "pipeline is missing: write pipeline: NAME" },
 		{ "pipeline: p\nsink: { stdout: }\n", "1:1", "source is missing" },
 		{ "pipeline: p\nsource: { }\nsink: { stdout: }\n", "2:9",
-		  "expected exactly one of file, stdin here, found none" },
+		  "expected exactly one of file, stdin, kafka here, found none" },
 		{ "pipeline: p\nsource: { stdin: , file: x }\nsink: { stdout: }\n", "2:9",
 		  "found several" },
 		{ "pipeline: p\nsource: { stdin: }\nsink: []\n", "3:7", "the list is empty" },
@@ -268,7 +268,7 @@ static void what_is_missing_is_named_with_its_meaning(void)
 		{ HEAD "steps:\n  - transform: { fields: { a: .a } }\n", "5:16",
 		  "steps.transform.query is missing" },
 		{ HEAD "errors: { dead_letter: {} }\n", "4:24",
-		  "expected exactly one of file, table" },
+		  "expected exactly one of file, table, kafka" },
 		{ "[]\n", "1:1", "the file: expected keys, found a list" },
 		{ "hello\n", "1:1", "the file: expected keys, found a single value" },
 	};
@@ -280,20 +280,14 @@ static void what_is_designed_but_not_here_says_so(void)
 {
 	static const char later[] = "not in this version";
 
-	check_complaint("pipeline: p\nsource: { kafka: { brokers: x } }\nsink: { stdout: }\n",
-			"2:18", later);
 	check_complaint("pipeline: p\nsource: { stdin: }\nsink: { postgres: { db: x } }\n", "3:19",
 			later);
 	check_complaint(HEAD "steps:\n  - plugin: { path: ./score.so }\n", "5:13", later);
 	check_complaint(HEAD "metrics: { listen: 127.0.0.1:9464 }\n", "4:10", later);
 	check_complaint(HEAD "admin: { socket: /tmp/x }\n", "4:8", later);
 	check_complaint(HEAD "order: { key: .id }\n", "4:8", later);
-	check_complaint(HEAD "errors: { dead_letter: { kafka: { topic: t } } }\n", "4:33", later);
 	check_complaint("pipeline: p\nsource: { stdin: , format: avro }\nsink: { stdout: }\n",
 			"2:28", later);
-	check_complaint(
-		"pipeline: p\nsource: { kafka: { topics: [x] } }\nsink: { stdout: }\n",
-		"2:18", later);
 	check_complaint(HEAD "databases: { d: \"postgres://app@db/app\" }\n", "4:17", later);
 }
 
@@ -438,6 +432,54 @@ static void sinks_and_sources_do_not_share_a_file(void)
 			"needs SQLite sinks");
 	check_complaint(DB_HEAD LITE "db: out }\nerrors: { dead_letter: { table: T } }\n", "6:24",
 			"is a sink as well");
+}
+
+#define KAFKA "pipeline: p\nsource: { kafka: { brokers: \"b:1\", topics: [a, ^c.*], group: g } }\n"
+
+static void kafka_says_what_is_missing_and_what_would_go_round_in_circles(void)
+{
+	static const char fine[] = KAFKA "sink: { kafka: { topic: out, key: .from } }\n"
+					 "errors: { dead_letter: { kafka: dead } }\n";
+
+	check_fine(fine);
+	CHECK_EQ(config->source.kind, LADE_SOURCE_KAFKA);
+	CHECK_STR(config->source.topics.at[1].text, "^c.*");
+	CHECK_STR(config->sinks[0].topic, "out");
+	CHECK_STR(config->errors.dead_topic, "dead");
+	CHECK_STR(lade_pipe_dead_brokers(config), "b:1");
+	check_complaint("pipeline: p\nsource: { kafka: { brokers: x } }\nsink: { stdout: }\n",
+			"2:18", "source.kafka.topics is missing");
+	check_complaint("pipeline: p\nsource: { stdin: }\n" "sink: { kafka: out }\n", "3:16", "brokers is missing");
+	check_complaint(KAFKA "sink: { kafka: { topic: a } }\n", "3:25", "it would never end");
+	check_complaint(KAFKA "sink: [ { kafka: o }, { kafka: o } ]\n", "3:32",
+			"two sinks write to the topic o");
+	check_complaint(KAFKA "sink: { kafka: o }\nerrors: { dead_letter: { kafka: o } }\n", "4:24",
+			"choose another one");
+	check_complaint(HEAD "errors: { dead_letter: { kafka: t } }\n", "4:24",
+			"there is no cluster for the topic");
+	check_complaint(KAFKA "sink: { kafka: { topic: o, key: integer @line } }\n", "3:33",
+			"messages of Kafka have no such thing");
+}
+
+static void exactly_once_takes_one_database_or_one_cluster(void)
+{
+	check_fine(KAFKA "sink: { sqlite: { path: d, table: t } }\ndelivery: exactly_once\n");
+	check_fine(KAFKA "sink: { kafka: o }\ndelivery: exactly_once\n");
+	check_complaint(KAFKA "sink: [ { kafka: o }, { sqlite: { path: d, table: t } } ]\n"
+			      "delivery: exactly_once\n",
+			"3:23", "cannot take part in the transaction of the other ones");
+	check_complaint(KAFKA "sink: { kafka: { topic: o, brokers: \"other:1\" } }\n"
+			      "delivery: exactly_once\n",
+			"3:7", "of the source's cluster");
+	check_complaint("pipeline: p\nsource: { file: in }\n"
+			"sink: { kafka: { topic: o, brokers: \"b:1\" } }\ndelivery: exactly_once\n",
+			"4:11", "exactly_once into Kafka needs Kafka as the source");
+	check_complaint(KAFKA "sink: { kafka: o }\ndelivery: exactly_once\n"
+			      "errors: { dead_letter: { file: dead } }\n",
+			"5:24", "use dead_letter: { kafka: TOPIC }");
+	check_complaint(KAFKA "sink: { sqlite: { path: d, table: t } }\ndelivery: exactly_once\n"
+			      "errors: { dead_letter: { kafka: dead } }\n",
+			"5:24", "a topic cannot take part");
 }
 
 #define ONCE "delivery: exactly_once\n"
@@ -657,6 +699,8 @@ int main(void)
 	TAP(a_sqlite_sink_is_checked);
 	TAP(sinks_and_sources_do_not_share_a_file);
 	TAP(exactly_once_is_refused_where_it_could_not_be_kept);
+	TAP(kafka_says_what_is_missing_and_what_would_go_round_in_circles);
+	TAP(exactly_once_takes_one_database_or_one_cluster);
 	TAP(limits_that_would_stop_everything_are_refused);
 	TAP(what_is_worth_knowing_is_noted);
 	TAP(all_problems_are_reported_up_to_a_limit);

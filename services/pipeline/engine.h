@@ -226,7 +226,7 @@ struct lade_pipe_source_ops {
 struct lade_pipe_parts {
 	const struct lade_pipe_source_ops *source;
 	const struct lade_pipe_step_ops *steps[LADE_STEP_TRANSFORM + 1]; /* by kind */
-	const struct lade_pipe_sink_ops *sinks[LADE_SINK_STDOUT + 1];	 /* by kind */
+	const struct lade_pipe_sink_ops *sinks[LADE_SINK_KINDS];	 /* by kind */
 	const struct lade_pipe_sink_ops *letters; /* dead letters into a file */
 };
 

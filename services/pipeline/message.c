@@ -346,6 +346,22 @@ static struct lade_datum meta(const struct lade_pipe_message *message, int kind)
 	}
 }
 
+/* The last header of a name counts, as in Kafka's own clients. */
+static struct lade_datum header(const struct lade_pipe_message *message,
+				const struct lade_pipe_ref *ref)
+{
+	struct lade_datum none = { 0 };
+
+	for (uint32_t i = message->n_headers; i-- > 0;) {
+		const struct lade_pipe_header *h = &message->headers[i];
+
+		if (strlen(h->name) == ref->name_len &&
+		    memcmp(h->name, ref->name, ref->name_len) == 0)
+			return h->bytes ? lade_datum_text(h->bytes, h->len) : none;
+	}
+	return none;
+}
+
 /* Puts the reference's name in front of the reason: a message has many values. */
 static int named(const struct lade_pipe_ref *ref, int rc, struct lade_json_error *error)
 {
@@ -373,7 +389,8 @@ int lade_pipe_message_value(struct lade_pipe_message *message,
 		rc = path_value(message, shape, ref, reader, arena, ret, ret_error);
 		return named(ref, rc, ret_error);
 	}
-	value = meta(message, (int)ref->kind);
+	value = ref->kind == LADE_REF_HEADER ? header(message, ref)
+					      : meta(message, (int)ref->kind);
 	if (value.type == LADE_ABSENT)
 		rc = lade_json_convert("", (struct lade_json_span){ 0, 0 }, ref->want, NULL, 0,
 				       ret, ret_error);
@@ -484,21 +501,39 @@ static void put_words(struct lade_json_out *out, const char *name, const char *w
 	put_member(out, name, lade_datum_text(ascii, (uint32_t)len));
 }
 
-/* The message's bytes: as a string, or, where that is impossible, in base64. */
-static void put_value(struct lade_json_out *out, const struct lade_pipe_message *message)
+/* Bytes: as a string, or, where that is impossible, in base64 under another name. */
+static void put_bytes(struct lade_json_out *out, const char *name, const char *bytes, uint32_t len)
 {
 	size_t before = out->len;
 
 	if (out->status < 0)
 		return;
-	put_member(out, "value", lade_datum_text(message->bytes, message->len));
+	put_member(out, name, lade_datum_text(bytes, len));
 	if (out->status != -EILSEQ)
 		return;
 	out->status = 0;
 	out->len = before;
-	put(out, ",\"value_base64\":\"");
-	put_base64(out, message->bytes, message->len);
+	put(out, out->len && out->data[out->len - 1] != '{' ? ",\"" : "\"");
+	put(out, name);
+	put(out, "_base64\":\"");
+	put_base64(out, bytes, len);
 	put(out, "\"");
+}
+
+/* Headers may have one name several times: a list of objects. */
+static void put_headers(struct lade_json_out *out, const struct lade_pipe_message *message)
+{
+	for (uint32_t i = 0; i < message->n_headers; i++) {
+		const struct lade_pipe_header *h = &message->headers[i];
+
+		put(out, i ? ",{" : ",\"headers\":[{");
+		put_bytes(out, "name", h->name, (uint32_t)strlen(h->name));
+		if (h->bytes)
+			put_bytes(out, "value", h->bytes, h->len);
+		put(out, "}");
+	}
+	if (message->n_headers)
+		put(out, "]");
 }
 
 int lade_pipe_dead_letter(const struct lade_pipe_message *message,
@@ -518,8 +553,13 @@ int lade_pipe_dead_letter(const struct lade_pipe_message *message,
 	put_member(out, "attempts", lade_datum_integer(rejection->attempts));
 	put_member(out, "first_failure", first);
 	put_member(out, "timestamp", meta(message, LADE_REF_TIMESTAMP));
-	put_member(out, "key", message->key);
-	put_value(out, message);
+	if (message->key.type == LADE_TEXT)
+		put_bytes(out, "key", message->key.text, message->key.len);
+	put_headers(out, message);
+	if (message->tombstone)
+		put(out, ",\"value\":null");
+	else
+		put_bytes(out, "value", message->bytes, message->len);
 	put(out, "}");
 	return out->status;
 }

@@ -33,6 +33,13 @@ struct lade_pipe_shape {
 	struct lade_pipe_into *froms;	/* the paths as texts */
 };
 
+/* A name and bytes that came with a message. */
+struct lade_pipe_header {
+	const char *name;		/* ends with NUL */
+	const char *bytes;		/* NULL: no value */
+	uint32_t len;			/* their number */
+};
+
 struct lade_pipe_message {
 	const char *bytes;		/* as they came; in the batch's arena */
 	uint32_t len;			/* their number */
@@ -44,7 +51,10 @@ struct lade_pipe_message {
 	uint64_t branch;		/* of several that a transform made of one: 0, 1, ... */
 	int64_t line;			/* its line, from 1; 0: not known */
 	int64_t timestamp_us;		/* since 1970; INT64_MIN: none */
-	struct lade_datum key;		/* LADE_ABSENT: none */
+	struct lade_datum key;		/* its bytes, as text; LADE_ABSENT: none */
+	const struct lade_pipe_header *headers; /* in the order in which they came */
+	uint32_t n_headers;		/* how many there are */
+	bool tombstone;			/* it has no value: .bytes are not a document */
 };
 
 /* lade_pipe_shape_new - a shape of messages that nobody asks for anything.
