@@ -511,8 +511,8 @@ static int write_to_last(struct lade_pipe_engine *e, struct lade_pipe_outlet *la
 	return rc;
 }
 
-static int write_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const *group,
-		       uint32_t n)
+static int write_group_once(struct lade_pipe_engine *e, struct lade_pipe_batch *const *group,
+			    uint32_t n)
 {
 	struct lade_pipe_outlet *last = e->keeper ? e->keeper : e->letters_in;
 	int rc = e->show ? 0 : check_rejected(e, group, n);
@@ -526,6 +526,20 @@ static int write_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const
 	if (rc == 0 && last)
 		rc = write_to_last(e, last, group, n);
 	return rc == -EBADMSG ? check_rejected(e, group, n) : rc;
+}
+
+static int write_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const *group,
+		       uint32_t n)
+{
+	for (uint32_t attempt = 1;; attempt++) {
+		int rc = write_group_once(e, group, n);
+
+		if (rc != -ERESTART)
+			return rc;
+		rc = lade_pipe_back_off(e, attempt);
+		if (rc < 0)
+			return rc;
+	}
 }
 
 /* How long the messages took, in quarter powers of two from 1 us. */
@@ -564,6 +578,17 @@ static int check_reject_rate(struct lade_pipe_engine *e)
 			      e->recent_rejected);
 }
 
+static void finish_parts(struct lade_pipe_engine *e, struct lade_pipe_batch *b)
+{
+	for (uint32_t i = 0; i < b->n_parts; i++) {
+		struct lade_pipe_part *p = &b->parts[i];
+
+		(void)lade_pipe_lane_finish(p->lane, p->segment, p->taken);
+		if (e->parts->source->moved)
+			e->parts->source->moved(e, p->lane);
+	}
+}
+
 static int finish_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const *group,
 			uint32_t n)
 {
@@ -573,12 +598,11 @@ static int finish_group(struct lade_pipe_engine *e, struct lade_pipe_batch *cons
 
 		e->stats.rejected += rejected;
 		e->stats.dropped += b->dropped + with_verdict(b, LADE_VERDICT_DROP);
-		e->stats.out += with_verdict(b, LADE_VERDICT_OK);
+		e->stats.out += with_verdict(b, LADE_VERDICT_OK) +
+				with_verdict(b, LADE_VERDICT_PASS);
 		note_recent(e, rejected, b->taken);
 		note_latency(e, b);
-		for (uint32_t i = 0; i < b->n_parts; i++)
-			(void)lade_pipe_lane_finish(b->parts[i].lane, b->parts[i].segment,
-						    b->parts[i].taken);
+		finish_parts(e, b);
 	}
 	lade_event_set(&e->lane_moved);
 	return check_reject_rate(e);
@@ -602,6 +626,85 @@ static int take_group(struct lade_pipe_engine *e, struct lade_pipe_batches_strea
 	return 1;
 }
 
+/* Batches that cannot be written as they are: their lanes are read again. */
+static int give_up_batch(struct lade_pipe_engine *e, struct lade_pipe_batch *b)
+{
+	int rc = 0;
+
+	e->stats.rewound++;
+	for (uint32_t i = 0; rc == 0 && i < b->n_parts; i++)
+		if (!lade_pipe_lane_is_late(b->parts[i].lane, b->parts[i].segment))
+			rc = e->parts->source->rewind(e, b->parts[i].lane);
+	finish_parts(e, b); /* all are late now, and counted as that */
+	lade_pipe_batch_free(b);
+	return rc;
+}
+
+static bool is_late(const struct lade_pipe_batch *b, bool wholly)
+{
+	uint32_t late = 0;
+
+	for (uint32_t i = 0; i < b->n_parts; i++)
+		late += lade_pipe_lane_is_late(b->parts[i].lane, b->parts[i].segment);
+	return b->n_parts && (wholly ? late == b->n_parts : late > 0);
+}
+
+/* Leaves out the batches of which the lanes were lost meanwhile: whoever has them now does it. With
+ * an offset that moves beside the rows, not even a part of a batch may be late.
+ *
+ * Returns 0 and *n; < 0: none is left. */
+static int leave_out_late(struct lade_pipe_engine *e, struct lade_pipe_batch **group, uint32_t *n)
+{
+	uint32_t kept = 0;
+	int rc = 0;
+
+	for (uint32_t k = 0; k < *n; k++) {
+		if (rc < 0)
+			lade_pipe_batch_free(group[k]);
+		else if (is_late(group[k], !e->keeper))
+			rc = give_up_batch(e, group[k]);
+		else
+			group[kept++] = group[k];
+	}
+	*n = rc < 0 ? 0 : kept;
+	for (uint32_t k = 0; rc < 0 && k < kept; k++)
+		lade_pipe_batch_free(group[k]);
+	return rc;
+}
+
+/* Fenced: what is under way of all these lanes is begun anew, but for those that are another's. */
+static int give_up_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const *group,
+			 uint32_t n)
+{
+	int rc = 0;
+
+	e->stats.fenced++;
+	for (uint32_t k = 0; k < n; k++) {
+		if (rc == 0)
+			rc = give_up_batch(e, group[k]);
+		else
+			lade_pipe_batch_free(group[k]);
+	}
+	return rc;
+}
+
+/* Writes a group until it is written, and finishes it; frees its batches. */
+static int write_and_finish(struct lade_pipe_engine *e, struct lade_pipe_batch **group, uint32_t n)
+{
+	int rc = leave_out_late(e, group, &n);
+
+	if (rc < 0 || n == 0)
+		return rc;
+	rc = write_group(e, group, n);
+	if (rc == -ESTALE && e->parts->source->rewind)
+		return give_up_group(e, group, n);
+	if (rc == 0)
+		rc = finish_group(e, group, n);
+	for (uint32_t k = 0; k < n; k++)
+		lade_pipe_batch_free(group[k]);
+	return rc;
+}
+
 static int write_all(struct lade_pipe_engine *e, struct lade_pipe_batches_stream *in)
 {
 	struct lade_pipe_batch *group[GROUP_MAX];
@@ -609,11 +712,7 @@ static int write_all(struct lade_pipe_engine *e, struct lade_pipe_batches_stream
 	int rc;
 
 	while ((rc = take_group(e, in, group, &n)) > 0) {
-		rc = write_group(e, group, n);
-		if (rc == 0)
-			rc = finish_group(e, group, n);
-		for (uint32_t k = 0; k < n; k++)
-			lade_pipe_batch_free(group[k]);
+		rc = write_and_finish(e, group, n);
 		if (rc < 0)
 			break;
 	}

@@ -23,7 +23,8 @@ enum lade_pipe_verdict {
 	LADE_VERDICT_OK,     /* goes on */
 	LADE_VERDICT_DROP,   /* finished on purpose */
 	LADE_VERDICT_REJECT, /* to the dead letter, with its reason */
-	LADE_VERDICT_RETRY   /* this step again, later */
+	LADE_VERDICT_RETRY,  /* this step again, later */
+	LADE_VERDICT_PASS    /* past all steps to the sinks that take it: a tombstone */
 };
 
 /* What the engine keeps beside each message of a batch. */
@@ -114,7 +115,9 @@ struct lade_pipe_sink_ops {
 	int (*claim)(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane);
 	/* Writes the messages whose verdict is OK, all or none; gives a verdict to those that
 	 * cannot be written at all. Moves the lanes of @moves in the same transaction, and
-	 * lane->stored with them. */
+	 * lane->stored with them. -ESTALE: nothing is written, as another one has claimed the
+	 * lanes of which .fenced says so; -ERESTART: the transaction is gone, with what other
+	 * sinks have written in it: all of them again. */
 	int (*write)(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
 		     uint32_t n, const struct lade_pipe_move *moves, uint32_t n_moves);
 	void (*close)(struct lade_pipe_outlet *outlet);
@@ -138,6 +141,8 @@ struct lade_pipe_stats {
 	uint64_t batches, by_reason[LADE_BATCH_REASONS];
 	uint64_t latency[64];	/* arrival to acknowledgement: quarter powers of 2 from 1 us */
 	uint64_t retries;
+	uint64_t fenced;	/* writes that another process's claim has prevented */
+	uint64_t rewound;	/* batches that were given up, to be read again */
 	int64_t started_ns, ended_ns;
 	int64_t bytes_read, bytes_total; /* of a finite source; total -1: not known */
 };
@@ -197,6 +202,9 @@ struct lade_pipe_engine {
 struct lade_pipe_raw {
 	struct lade_line line;	     /* its bytes and its place */
 	struct lade_pipe_lane *lane; /* whose it is */
+	uint64_t epoch;		     /* the lane's when it was read; 0: any */
+	void *held;		     /* what the bytes are part of, if not of a line's chunk */
+	void (*release)(void *held); /* gives it back */
 	const struct lade_pipe_csv *csv; /* how to read it, if it is CSV; the lane keeps it */
 	char *owned;		     /* its bytes, if not in the line's chunk; from malloc */
 };
@@ -214,6 +222,16 @@ struct lade_pipe_source_ops {
 	/* Notes in lane->cluster what @offset of it counts in: the offset is about to be kept. */
 	int (*identify)(struct lade_pipe_engine *engine, struct lade_pipe_lane *lane,
 			int64_t offset);
+	/* Adds to a message what is known of it beside its bytes, which are in @arena already.
+	 * Returns 0 or -ENOMEM. NULL: nothing is. */
+	int (*describe)(const struct lade_pipe_raw *raw, struct lade_pipe_message *message,
+			struct lade_arena *arena);
+	/* Messages of a lane were finished, or could not be. NULL: it does not matter. */
+	void (*moved)(struct lade_pipe_engine *engine, struct lade_pipe_lane *lane);
+	/* Reads a lane again from where it is kept, under a new epoch: what is under way of it
+	 * will be too late. One that lane->fenced says is another's is given up instead. NULL:
+	 * there is no other one. Returns 0; -ECANCELED; < 0 with engine->why. */
+	int (*rewind)(struct lade_pipe_engine *engine, struct lade_pipe_lane *lane);
 	/* What it has, begun where lanes were left; see lade_pipe_lane_begin(). *ret may be NULL:
 	 * memory is out. Tasks of the stream live in @scope. Returns 0, or < 0 with
 	 * engine->why. */

@@ -203,8 +203,12 @@ static void source_close(struct lade_pipe_engine *e)
 	w.open--;
 }
 
-static const struct lade_pipe_source_ops generated_source = { source_open, source_identify,
-							      source_start, source_close };
+static const struct lade_pipe_source_ops generated_source = {
+	.open = source_open,
+	.identify = source_identify,
+	.start = source_start,
+	.close = source_close,
+};
 
 /* Steps */
 

@@ -39,6 +39,7 @@ struct lade_pipe_lane {
 	uint64_t epoch;			/* raised by each assignment and each loss */
 	bool assigned;			/* it is ours */
 	bool paused;			/* nothing more is taken: it is about to be given back */
+	bool fenced;			/* another one writes it: ours would be in vain */
 	int64_t commit_offset;		/* everything before it is finished */
 	int64_t taken_offset;		/* everything before it was taken */
 	int64_t in_flight;		/* messages that are taken and not finished */

@@ -17,7 +17,10 @@
 
 void lade_pipe_raw_drop(struct lade_pipe_raw *raw)
 {
-	lade_line_drop(&raw->line);
+	if (raw->held)
+		raw->release(raw->held);
+	else
+		lade_line_drop(&raw->line);
 	free(raw->owned);
 }
 
@@ -108,6 +111,22 @@ static int convert_csv(struct lade_pipe_batch *b, struct lade_pipe_message *msg,
 	return rc;
 }
 
+/* A message without a value, which no step looks at. */
+static int take_tombstone(struct messages *m, struct lade_pipe_batch *b, uint32_t i)
+{
+	switch (m->engine->config->source.tombstone) {
+	case LADE_TOMBSTONE_DROP:
+		b->fates[i].verdict = LADE_VERDICT_DROP;
+		break;
+	case LADE_TOMBSTONE_REJECT:
+		lade_pipe_reject(b, i, "source", "it has no value (tombstone: reject)");
+		break;
+	default:
+		b->fates[i].verdict = LADE_VERDICT_PASS;
+	}
+	return 0;
+}
+
 /* Makes a message of a line.  Returns 0 or -ENOMEM. */
 static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 		     const struct lade_pipe_raw *raw)
@@ -128,6 +147,13 @@ static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 	};
 	if (!msg->bytes)
 		return -ENOMEM;
+	if (m->engine->parts->source->describe) {
+		rc = m->engine->parts->source->describe(raw, msg, &b->arena);
+		if (rc < 0)
+			return rc;
+	}
+	if (msg->tombstone)
+		return take_tombstone(m, b, i);
 	if (line->too_long) {
 		lade_pipe_reject(b, i, "source",
 				 "the line is longer than max_message_bytes (%lld)",
@@ -149,6 +175,28 @@ static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 		rc = 0;
 	}
 	return rc;
+}
+
+/* Whether it was read for a lane that is not ours any more: whoever has it reads it again. */
+static bool is_too_late(const struct lade_pipe_raw *raw)
+{
+	return raw->epoch && (raw->epoch != raw->lane->epoch || raw->lane->paused);
+}
+
+/* Puts what is too late behind the rest, whose order stays.  Returns how many are the rest. */
+static size_t leave_out_late(struct lade_pipe_raw_batch *raws)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < raws->len; i++) {
+		struct lade_pipe_raw raw = raws->items[i];
+
+		if (is_too_late(&raw))
+			continue;
+		raws->items[i] = raws->items[n];
+		raws->items[n++] = raw;
+	}
+	return n;
 }
 
 static struct lade_pipe_batch *batch_new(struct messages *m, const struct lade_pipe_raw_batch *raws)
@@ -246,8 +294,13 @@ static int messages_next(void *self, void *ret_item)
 {
 	struct messages *m = self;
 	struct lade_pipe_raw_batch raws;
-	int rc = lade_pipe_raw_batch_next(m->batches, &raws);
+	int rc;
 
+	do {
+		rc = lade_pipe_raw_batch_next(m->batches, &raws);
+		if (rc > 0)
+			raws.len = leave_out_late(&raws);
+	} while (rc > 0 && raws.len == 0);
 	return rc > 0 ? take_batch(m, &raws, ret_item) : rc;
 }
 

@@ -824,14 +824,16 @@ static int keep_line(struct source *s, struct file *f, struct lade_line *line)
 /* The lines that were kept, as one. */
 static void take_record(struct file *f, struct lade_pipe_raw *raw, int64_t next_offset)
 {
-	raw->owned = f->record;
-	raw->line = (struct lade_line){ .text = f->record,
-					.len = (uint32_t)(f->record_len ? f->record_len - 1 : 0),
-					.too_long = f->record_too_long,
-					.ended = true,
-					.number = f->record_first.number,
-					.offset = f->record_first.offset,
-					.next_offset = next_offset };
+	*raw = (struct lade_pipe_raw){
+		.owned = f->record,
+		.line = { .text = f->record,
+			  .len = (uint32_t)(f->record_len ? f->record_len - 1 : 0),
+			  .too_long = f->record_too_long,
+			  .ended = true,
+			  .number = f->record_first.number,
+			  .offset = f->record_first.offset,
+			  .next_offset = next_offset },
+	};
 	f->record = NULL;
 	f->record_len = 0;
 	f->record_too_long = false;
@@ -911,7 +913,7 @@ static int give(struct source *s, struct file *f, struct lade_pipe_raw *raw)
 {
 	int rc = 1;
 
-	raw->owned = NULL;
+	*raw = (struct lade_pipe_raw){ .line = raw->line };
 	if (!raw->line.ended && follows(s) && f->state == IS_READ && S_ISREG(f->st.st_mode)) {
 		lade_line_drop(&raw->line);
 		forget_record(f);
@@ -1183,5 +1185,9 @@ static void files_close(struct lade_pipe_engine *e)
 	e->source = NULL;
 }
 
-const struct lade_pipe_source_ops lade_pipe_files = { files_open, files_identify, files_start,
-						      files_close };
+const struct lade_pipe_source_ops lade_pipe_files = {
+	.open = files_open,
+	.identify = files_identify,
+	.start = files_start,
+	.close = files_close,
+};
