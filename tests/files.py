@@ -4,19 +4,17 @@ rotated, cut and replaced, and FIFOs; all of it, or the named functions."""
 
 import os
 import random
-import signal
-import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "house"))
+import folder  # noqa: E402
 import tap  # noqa: E402
+from folder import PATIENCE_SECONDS, ended, stop  # noqa: E402
 
 LADE = os.path.abspath(sys.argv[1])
-PATIENCE_SECONDS = 60
 
 PIPELINE = """config: 1
 pipeline: files
@@ -31,85 +29,14 @@ errors: {{ dead_letter: {{ table: dead }} }}
 """
 
 
-class Folder:
-    """A folder with a pipeline in it."""
+class Folder(folder.Folder):
+    """A folder with a pipeline that reads files."""
 
     def __init__(self, source, delivery="exactly_once"):
-        self.temporary = tempfile.TemporaryDirectory()
-        self.path = self.temporary.name
-        self.write("p.yaml", PIPELINE.format(source=source, delivery=delivery))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.temporary.cleanup()
-
-    def write(self, name, text, mode="w"):
-        with open(f"{self.path}/{name}", mode, encoding="utf-8") as f:
-            f.write(text)
+        super().__init__(LADE, PIPELINE.format(source=source, delivery=delivery))
 
     def append(self, name, *numbers):
         self.write(name, "".join(f'{{"k":{n}}}\n' for n in numbers), "a")
-
-    def rename(self, name, other):
-        os.rename(f"{self.path}/{name}", f"{self.path}/{other}")
-
-    def start(self):
-        return subprocess.Popen([LADE, "run", "p.yaml"], cwd=self.path, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-    def run(self, **env):
-        return subprocess.run([LADE, "run", "p.yaml"], cwd=self.path, text=True, timeout=60,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              env=dict(os.environ, **env))
-
-    def rows(self, what="k", table="t"):
-        try:
-            db = sqlite3.connect(f"file:{self.path}/out.db?mode=ro", uri=True, timeout=20)
-        except sqlite3.OperationalError:
-            return []
-        try:
-            return [r[0] for r in db.execute(f"select {what} from {table} order by rowid")]
-        except sqlite3.OperationalError:
-            return []
-        finally:
-            db.close()
-
-    def wait_claimed(self):
-        """Until a lane is begun."""
-        until = time.monotonic() + PATIENCE_SECONDS
-        while not self.rows("1", "(select 1 as rowid from lade_offsets)"):
-            if time.monotonic() > until:
-                raise TimeoutError("no lane was begun")
-            time.sleep(0.01)
-
-    def wait(self, numbers):
-        """Until the rows are these, in any order; says what is wrong, or nothing."""
-        until = time.monotonic() + PATIENCE_SECONDS
-        while sorted(self.rows()) != sorted(numbers):
-            if time.monotonic() > until:
-                return [f"{len(self.rows())} rows, not {len(numbers)}: {self.rows()[-5:]}"]
-            time.sleep(0.02)
-        return []
-
-
-def stop(p):
-    """Asks a pipeline to stop; says what is wrong, or nothing."""
-    p.send_signal(signal.SIGTERM)
-    try:
-        said = p.communicate(timeout=60)[0]
-    except subprocess.TimeoutExpired:
-        p.kill()
-        return ["SIGTERM did not end it: " + p.communicate()[0]]
-    return [] if p.returncode == 0 else [f"status {p.returncode}: {said}"]
-
-
-def ended(r, status, *words):
-    """What is wrong with how it ended."""
-    if r.returncode == status and all(w in r.stdout for w in words):
-        return []
-    return [f"status {r.returncode}: {r.stdout}"]
 
 
 def by_pattern():

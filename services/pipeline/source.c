@@ -111,6 +111,14 @@ static int convert_csv(struct lade_pipe_batch *b, struct lade_pipe_message *msg,
 	return rc;
 }
 
+static bool has_kafka_sink(const struct lade_pipe_config *config)
+{
+	for (int i = 0; i < config->n_sinks; i++)
+		if (config->sinks[i].kind == LADE_SINK_KAFKA)
+			return true;
+	return false;
+}
+
 /* A message without a value, which no step looks at. */
 static int take_tombstone(struct messages *m, struct lade_pipe_batch *b, uint32_t i)
 {
@@ -122,7 +130,11 @@ static int take_tombstone(struct messages *m, struct lade_pipe_batch *b, uint32_
 		lade_pipe_reject(b, i, "source", "it has no value (tombstone: reject)");
 		break;
 	default:
-		b->fates[i].verdict = LADE_VERDICT_PASS;
+		if (has_kafka_sink(m->engine->config))
+			b->fates[i].verdict = LADE_VERDICT_PASS;
+		else
+			lade_pipe_reject(b, i, "source", "it has no value, and no sink takes such "
+					 "messages (tombstone: drop lets them go)");
 	}
 	return 0;
 }

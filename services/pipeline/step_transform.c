@@ -241,23 +241,38 @@ static uint64_t branch_of(const struct lade_pipe_message *from, uint32_t number)
 	return from->branch ? (from->branch * UINT64_C(0x9e3779b97f4a7c15)) ^ number : number;
 }
 
+/* What passes all steps keeps its place among the new messages: in front of that of @before. */
+static uint32_t carry(const struct lade_pipe_batch *b, uint32_t *at, uint32_t before,
+		      struct lade_pipe_message *messages, struct lade_pipe_fate *fates, uint32_t n)
+{
+	for (; *at < before; ++*at) {
+		if (b->fates[*at].verdict != LADE_VERDICT_PASS)
+			continue;
+		messages[n] = b->messages[*at];
+		fates[n++] = b->fates[*at];
+	}
+	return n;
+}
+
 static int take_answer(struct transform *t, struct lade_pipe_batch *b, const struct rows *rows,
 		       const struct lade_sqlite_result *r)
 {
-	struct lade_pipe_message *messages =
-		lade_arena_alloc(&b->arena, (r->rows + 1) * sizeof(*messages));
-	struct lade_pipe_fate *fates = lade_arena_alloc(&b->arena, (r->rows + 1) * sizeof(*fates));
+	uint32_t n = 0, first = 0, with_rows = 0, last = UINT32_MAX, carried = 0;
+	size_t room = r->rows + b->n + 1;
+	struct lade_pipe_message *messages = lade_arena_alloc(&b->arena, room * sizeof(*messages));
+	struct lade_pipe_fate *fates = lade_arena_alloc(&b->arena, room * sizeof(*fates));
 	struct lade_json_error error;
-	uint32_t n = 0, first = 0, with_rows = 0, last = UINT32_MAX;
 	int rc;
 
 	if (!messages || !fates)
 		return -ENOMEM;
-	memset(fates, 0, (r->rows + 1) * sizeof(*fates));
+	memset(fates, 0, room * sizeof(*fates));
 	for (uint32_t k = 0; k < r->rows; k++) {
 		uint32_t i = t->per_message ? r->i[r->order[k]] : 0;
 		uint32_t from = t->per_message ? rows->kept[i] : rows->kept[rows->n - 1];
 
+		if (i != last)
+			n = carry(b, &carried, from, messages, fates, n);
 		rc = new_message(t, b, &b->messages[from], lade_sqlite_row(r, k), &messages[n],
 				 &error);
 		with_rows += i != last;
@@ -277,6 +292,7 @@ static int take_answer(struct transform *t, struct lade_pipe_batch *b, const str
 			n++;
 		}
 	}
+	n = carry(b, &carried, b->n, messages, fates, n);
 	rc = put_rejected_aside(b);
 	if (rc < 0)
 		return rc;

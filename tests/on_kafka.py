@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""on_kafka.py LADE [NAME...] - `lade run` on a real Kafka: into SQLite and into Kafka, exactly once and
+at least once, with kills, rebalances and what else happens to a broker; all, or the named ones."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "house"))
+sys.path.insert(0, os.path.join(HERE, "components"))
+import tap  # noqa: E402
+from component import Unavailable  # noqa: E402
+from folder import PATIENCE_SECONDS, Folder, ended, stop  # noqa: E402
+from kafka import Kafka  # noqa: E402
+
+LADE = os.path.abspath(sys.argv[1])
+PARTITIONS = 6
+
+SOURCE = """config: 1
+pipeline: {name}
+source:
+  kafka: {{ brokers: "{servers}", topics: [{topic}], group: {name}{more} }}
+batch: {{ linger: 5ms }}
+"""
+INTO_SQLITE = """databases: {{ main: "sqlite:out.db" }}
+sink:
+  - sqlite:
+      {{ db: main, table: t, create: true, columns:
+         {{ k: "integer .k", part: "integer @partition", offset: "integer @offset" }} }}
+delivery: {delivery}
+errors: {{ dead_letter: {{ table: dead }} }}
+"""
+INTO_KAFKA = """sink: {{ kafka: {{ topic: {out}, key: "text? @key" }} }}
+delivery: {delivery}
+"""
+
+
+def pipeline(k, name, topic, sink, more="", **values):
+    return SOURCE.format(name=name, servers=k.servers, topic=topic, more=more) + \
+        sink.format(**values)
+
+
+def documents(numbers):
+    """Messages with a key, so that each key's are in one partition."""
+    return [(f"key-{n % 50}", json.dumps({"k": n, "pad": "x" * 40})) for n in numbers]
+
+
+def differs(rows, count):
+    """What is wrong with rows (k, part, offset): each once, in order by partition."""
+    complaints = []
+    numbers = sorted(r[0] for r in rows)
+    missing = set(range(count)) - set(numbers)
+    if missing:
+        complaints.append(f"lost {len(missing)}: {sorted(missing)[:5]}")
+    if len(numbers) != len(set(numbers)):
+        complaints.append(f"doubled {len(numbers) - len(set(numbers))}")
+    last = {}
+    for _, part, offset in rows:
+        if offset <= last.get(part, -1):
+            complaints.append(f"partition {part}: {offset} behind {last[part]}")
+            break
+        last[part] = offset
+    return complaints
+
+
+def all_rows(d):
+    import sqlite3
+    with sqlite3.connect(f"file:{d.path}/out.db?mode=ro", uri=True, timeout=20) as db:
+        return list(db.execute("select k, part, offset from t order by rowid"))
+
+
+def wait_for(what, seconds=PATIENCE_SECONDS):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if what():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def into_sqlite(k):
+    k.create("a", PARTITIONS)
+    k.send("a", documents(range(2000)))
+    with Folder(LADE, pipeline(k, "once", "a", INTO_SQLITE, delivery="exactly_once")) as d:
+        p = d.start()
+        complaints = d.wait(range(2000))
+        k.send("a", documents(range(2000, 3000)))
+        complaints += d.wait(range(3000)) + stop(p)
+        complaints += differs(all_rows(d), 3000)
+        tap.point("a topic is read into a table, exactly once and in order", complaints)
+        k.send("a", documents(range(3000, 3100)))
+        p = d.start()
+        complaints = d.wait(range(3100)) + stop(p)
+        committed = k.committed("once", "a")
+        if sum(committed.values()) != 3100:
+            complaints.append(f"committed: {committed}")
+        tap.point("a second run goes on where the first was stopped, and says so to the group",
+                  complaints)
+
+
+def killed(k):
+    """kill -9 at random moments."""
+    k.create("b", PARTITIONS)
+    chance, count = random.Random(3), 6000
+    with Folder(LADE, pipeline(k, "kills", "b", INTO_SQLITE, delivery="exactly_once",
+                               more=", librdkafka: { session.timeout.ms: \"2000\" }")) as d:
+        k.send("b", documents(range(count // 2)))
+        kills = 0
+        while kills < 8:
+            p = d.start()
+            time.sleep(chance.uniform(0.3, 1.2))
+            p.send_signal(signal.SIGKILL)
+            p.communicate()
+            kills += 1
+            at = count // 2 + kills * count // 16
+            k.send("b", documents(range(at - count // 16, at)))
+        p = d.start()
+        complaints = d.wait(range(count)) + stop(p) + differs(all_rows(d), count)
+        tap.point("kill -9 at random moments loses nothing, doubles nothing and keeps the order",
+                  complaints)
+
+
+def into_kafka(k):
+    k.create("c", PARTITIONS)
+    k.create("d", PARTITIONS)
+    k.send("c", documents(range(3000)))
+    with Folder(LADE, pipeline(k, "copy", "c", INTO_KAFKA, out="d", delivery="exactly_once")) as d:
+        p = d.start()
+        wait_for(lambda: sum(max(o, 0) for o in k.committed("copy", "c").values()) >= 3000)
+        complaints = stop(p)
+        got = [(json.loads(m.value())["k"], m.partition(), m.offset()) for m in k.read("d")]
+        complaints += differs(got, 3000)
+        keys = {m.key() for m in k.read("d")}
+        if len(keys) != 50:
+            complaints.append(f"{len(keys)} keys")
+        tap.point("a topic is copied into another one in transactions, with its keys", complaints)
+
+
+def at_least_once(k):
+    k.create("e", PARTITIONS)
+    k.send("e", documents(range(2000)))
+    with Folder(LADE, pipeline(k, "least", "e", INTO_SQLITE, delivery="at_least_once")
+                .replace("table: dead", "file: dead")) as d:
+        p = d.start()
+        complaints = d.wait(range(2000)) + stop(p)
+        committed = k.committed("least", "e")
+        if sum(committed.values()) != 2000:
+            complaints.append(f"committed: {committed}")
+        tap.point("at least once: what is finished is committed when it stops", complaints)
+        k.send("e", documents(range(2000, 2010)))
+        p = d.start()
+        complaints = d.wait(range(2010)) + stop(p)
+        tap.point("and the next run reads only what is new", complaints)
+
+
+def main():
+    wanted = sys.argv[2:]
+    try:
+        with Kafka() as k:
+            for test in TESTS:
+                if not wanted or test.__name__ in wanted:
+                    test(k)
+    except Unavailable as e:
+        if e.is_failure():
+            raise
+        print(f"1..0 # SKIP {e}")
+        return
+    tap.done()
+
+
+TESTS = [into_sqlite, killed, into_kafka, at_least_once]
+
+if __name__ == "__main__":
+    main()
