@@ -114,9 +114,14 @@ errors: {{ dead_letter: {{ table: dead }} }}
 """
 
 
+def numbered(first, last):
+    """Lines, of which one in a thousand is bad."""
+    return "".join('{"id":%d}\n' % i if i % 1000 else '{"id":"x%d"}\n' % i
+                   for i in range(first, last + 1))
+
+
 def once(folder, n):
-    write(f"{folder}/in.ndjson", "".join(
-        '{"id":%d}\n' % i if i % 1000 else '{"id":"x%d"}\n' % i for i in range(1, n + 1)))
+    write(f"{folder}/in.ndjson", numbered(1, n))
     return write(f"{folder}/p.yaml", ONCE.format(dir=folder))
 
 
@@ -140,9 +145,13 @@ def kill_nine():
                 p.communicate()
                 kills += 1
                 continue
-            if p.returncode == 0:
-                break
-            complaints.append(f"status {p.returncode}: {said}")
+            if p.returncode == 0 and kills < KILLS:  # a quick machine: there is more to do
+                with open(f"{d}/in.ndjson", "a", encoding="utf-8") as f:
+                    f.write(numbered(n + 1, n + 50000))
+                n += 50000
+                continue
+            if p.returncode != 0:
+                complaints.append(f"status {p.returncode}: {said}")
             break
         got = rows(f"{d}/out.db", "select id, twice from t order by id")
         if got != expected_once(n):
@@ -152,7 +161,7 @@ def kill_nine():
         if dead != (n // 1000, n // 1000):
             complaints.append(f"dead letters: {dead}, expected {n // 1000} of each")
         if kills < KILLS:
-            complaints.append(f"only {kills} kills: the run was over too soon")
+            complaints.append(f"only {kills} kills")
         tap.point(f"{KILLS} kills at random moments leave the tables of an undisturbed run",
                   complaints)
 

@@ -250,11 +250,30 @@ static int gather(struct to_sqlite *s, struct lade_pipe_batch *const *batches, u
 
 /* Writing */
 
-/* A commit whose answer is lost, or a fence: what the database says of each lane. */
-static int ask_stored(struct to_sqlite *s, const struct lade_sqlite_offset *offsets, uint32_t n,
+/* Somebody else has claimed a lane. Where lanes come and go that is how one learns that it has
+ * gone; else two processes run one pipeline. */
+static int overtaken(struct to_sqlite *s, struct lade_pipe_lane *lane, const char *owner)
+{
+	struct lade_pipe_engine *e = s->outlet->engine;
+
+	lane->fenced = true;
+	if (e->parts->source->rewind)
+		return -ESTALE;
+	return lade_pipe_fail(e, LADE_EXIT_FAILED,
+			      "%s: another process (%s) has taken this pipeline over; what this "
+			      "one had not committed is that one's now. Let one run at a time",
+			      s->config.path, owner);
+}
+
+/* A commit whose answer is lost, or a fence: what the database says of each lane.
+ *
+ * Returns 0: all is written; -EAGAIN: nothing is, again; -ESTALE: nothing is, and never will be. */
+static int ask_stored(struct to_sqlite *s, const struct lade_sqlite_offset *offsets,
+		      const struct lade_pipe_move *moves, uint32_t n,
 		      struct lade_sqlite_error *error)
 {
 	uint32_t done = 0;
+	int overtaken_rc = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct lade_sqlite_offset *o = &offsets[i];
@@ -265,13 +284,11 @@ static int ask_stored(struct to_sqlite *s, const struct lade_sqlite_offset *offs
 			return rc == -ECANCELED ? rc : -EAGAIN;
 		if (now.epoch != o->epoch ||
 		    (now.next_offset != o->to && now.next_offset != o->from))
-			return lade_pipe_fail(
-				s->outlet->engine, LADE_EXIT_FAILED,
-				"%s: another process (%s) has taken this pipeline over; what this "
-				"one had not committed is that one's now. Let one run at a time",
-				s->config.path, now.owner);
+			overtaken_rc = overtaken(s, moves[i].lane, now.owner);
 		done += now.next_offset == o->to;
 	}
+	if (overtaken_rc < 0)
+		return overtaken_rc;
 	return done == n ? 0 : -EAGAIN;
 }
 
@@ -304,7 +321,7 @@ static int write_rows(struct to_sqlite *s, struct rows *rows, const struct lade_
 	rc = lade_sqlite_writer_write(s->writer, parts, s->letters ? 2 : 1, offsets, n_moves,
 				      WRITE_LIMIT_NS, error);
 	if (n_moves && (rc == -ESTALE || (rc < 0 && error->unsure)))
-		rc = ask_stored(s, offsets, n_moves, error);
+		rc = ask_stored(s, offsets, moves, n_moves, error);
 	for (uint32_t i = 0; rc == 0 && i < n_moves; i++)
 		moves[i].lane->stored.next_offset = moves[i].to;
 	return rc;
