@@ -103,13 +103,14 @@ class Kafka(Component):
         from confluent_kafka.admin import NewTopic
         new = NewTopic(topic, partitions, 1,
                        config={k.replace("_", "."): str(v) for k, v in config.items()})
-        self.admin().create_topics([new])[topic].result(30)
-        until = self.admin()
-        while len(until.list_topics(topic, timeout=10).topics[topic].partitions) != partitions:
+        admin = self.admin()  # what it has begun ends with it
+        admin.create_topics([new])[topic].result(30)
+        while len(admin.list_topics(topic, timeout=10).topics[topic].partitions) != partitions:
             pass
 
     def delete(self, topic):
-        self.admin().delete_topics([topic])[topic].result(30)
+        admin = self.admin()
+        admin.delete_topics([topic])[topic].result(30)
 
     def send(self, topic, values, key=None, partition=None, **settings):
         """Sends values (bytes or str; or (key, value) pairs) and waits for all of them."""
