@@ -583,6 +583,8 @@ static int place_files(struct lade_pipe_config *config)
 	place(config, "", &config->source.path);
 	for (int i = 0; i < config->databases.n; i++)
 		place(config, "sqlite:", &config->databases.at[i].text);
+	for (int i = 0; i < config->n_steps; i++)
+		place(config, "", &config->steps[i].path);
 	for (int i = 0; i < config->n_sinks; i++)
 		place(config, "", &config->sinks[i].path);
 	place(config, "", &config->errors.dead_file);

@@ -19,6 +19,8 @@
 #define LADE_PIPE_STEPS_MAX 32		/* steps of a pipeline */
 #define LADE_PIPE_SINKS_MAX 16		/* sinks of a pipeline */
 #define LADE_PIPE_NAMES_MAX 256		/* entries of a map or a list */
+#define LADE_PIPE_TOPICS_MAX 64		/* topics of a source */
+#define LADE_PIPE_SETTINGS_MAX 64	/* settings that are handed on to librdkafka */
 
 /* One entry of a map; of a list, one without a name. */
 struct lade_pipe_entry {
@@ -40,13 +42,21 @@ enum lade_pipe_source_kind {
 	LADE_SOURCE_KAFKA
 };
 enum lade_pipe_order { LADE_ORDER_PARTITION, LADE_ORDER_NONE };
-enum lade_pipe_step_kind { LADE_STEP_NONE, LADE_STEP_SQL, LADE_STEP_HTTP, LADE_STEP_TRANSFORM };
+enum lade_pipe_step_kind {
+	LADE_STEP_NONE,
+	LADE_STEP_SQL,
+	LADE_STEP_HTTP,
+	LADE_STEP_TRANSFORM,
+	LADE_STEP_PLUGIN,
+	LADE_STEP_KINDS
+};
 enum lade_pipe_sink_kind {
 	LADE_SINK_NONE,
 	LADE_SINK_SQLITE,
 	LADE_SINK_FILE,
 	LADE_SINK_STDOUT,
 	LADE_SINK_KAFKA,
+	LADE_SINK_POSTGRES,
 	LADE_SINK_KINDS
 };
 enum lade_pipe_delivery { LADE_AT_LEAST_ONCE, LADE_EXACTLY_ONCE };
@@ -110,7 +120,9 @@ struct lade_pipe_step {
 	const char *body;		/* http: a reference to what is sent; NULL: the message */
 	bool batch;			/* http: one request for a whole batch */
 	const char *match;		/* http: where answers of a batch say whose they are */
-	const char *into;		/* sql, http: the path that gets the answer */
+	const char *into;		/* the path that gets the answer; plugin: or NULL */
+	const char *path;		/* plugin: the shared library */
+	const char *plugin_config;	/* plugin: what its open() is told, or NULL */
 	int64_t timeout_ns;
 	int64_t concurrency;		/* http: requests at once, over all batches */
 	int64_t retries;		/* http: after the first attempt */
@@ -122,15 +134,15 @@ struct lade_pipe_step {
 
 struct lade_pipe_sink {
 	int kind;			/* lade_pipe_sink_kind: says which of the others count */
-	const char *db;			/* sqlite: a name of the map of databases, or NULL */
+	const char *db;			/* postgres, sqlite: a name of databases, or NULL */
 	const char *path;		/* file; sqlite without db */
-	const char *table;		/* sqlite */
-	struct lade_pipe_map key;	/* sqlite: columns of the conflict key */
-	struct lade_pipe_map columns;	/* sqlite: column and reference; empty: by name */
-	int on_conflict;		/* sqlite: lade_pipe_on_conflict */
-	int extra;			/* sqlite: lade_pipe_extra */
-	const char *version;		/* sqlite: the column that decides which row is newer */
-	bool create;			/* sqlite: make the table where it is missing */
+	const char *table;		/* postgres, sqlite */
+	struct lade_pipe_map key;	/* the same: columns of the conflict key */
+	struct lade_pipe_map columns;	/* the same: column and reference; empty: by name */
+	int on_conflict;		/* the same: lade_pipe_on_conflict */
+	int extra;			/* the same: lade_pipe_extra */
+	const char *version;		/* the same: the column that decides which row is newer */
+	bool create;			/* the same: make the table where it is missing */
 	int fsync;			/* file: lade_pipe_fsync */
 	const char *brokers;		/* kafka; NULL: the source's */
 	const char *topic;		/* kafka */
@@ -233,13 +245,18 @@ int lade_pipe_config_check(struct lade_pipe_config *config);
 const struct lade_yaml_node *lade_pipe_config_node(const struct lade_pipe_config *config,
 						   const char *list, int i, const char *path);
 
-/* lade_pipe_step_type - "sql", "http" or "transform". */
+/* lade_pipe_step_type - "sql", "http", "transform" or "plugin". */
 const char *lade_pipe_step_type(int kind);
 
 /* lade_pipe_dead_brokers - where the topic of dead letters is, or NULL. */
 const char *lade_pipe_dead_brokers(const struct lade_pipe_config *config);
 
-/* lade_pipe_database_file - the file of the database @name, or NULL if there is none. */
+/* lade_pipe_database_url - the address of the PostgreSQL database @name, or NULL if there is none,
+ * or it is none of PostgreSQL. */
+const char *lade_pipe_database_url(const struct lade_pipe_config *config, const char *name);
+
+/* lade_pipe_database_file - the file of the SQLite database @name, or NULL if there is none, or it
+ * is none of SQLite. */
 const char *lade_pipe_database_file(const struct lade_pipe_config *config, const char *name);
 
 #endif

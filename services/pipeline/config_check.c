@@ -33,7 +33,7 @@ struct checking {
 
 const char *lade_pipe_step_type(int kind)
 {
-	static const char *const names[] = { "", "sql", "http", "transform" };
+	static const char *const names[] = { "", "sql", "http", "transform", "plugin" };
 
 	return names[kind];
 }
@@ -133,12 +133,32 @@ static bool is_label(const char *name)
 	return len > 0 && len <= NAME_MAX_LEN;
 }
 
-const char *lade_pipe_database_file(const struct lade_pipe_config *config, const char *name)
+static bool is_postgres(const char *address)
+{
+	return strncmp(address, "postgres://", 11) == 0 ||
+	       strncmp(address, "postgresql://", 13) == 0;
+}
+
+static const char *address_of(const struct lade_pipe_config *config, const char *name)
 {
 	for (int i = 0; i < config->databases.n; i++)
 		if (strcmp(config->databases.at[i].name, name) == 0)
-			return config->databases.at[i].text + strlen(SQLITE_PREFIX);
+			return config->databases.at[i].text;
 	return NULL;
+}
+
+const char *lade_pipe_database_file(const struct lade_pipe_config *config, const char *name)
+{
+	const char *address = address_of(config, name);
+
+	return address && !is_postgres(address) ? address + strlen(SQLITE_PREFIX) : NULL;
+}
+
+const char *lade_pipe_database_url(const struct lade_pipe_config *config, const char *name)
+{
+	const char *address = address_of(config, name);
+
+	return address && is_postgres(address) ? address : NULL;
 }
 
 static void check_databases(struct checking *c)
@@ -153,20 +173,22 @@ static void check_databases(struct checking *c)
 			       "databases: the name \"%.60s\" must consist of"
 			       " letters, digits, _ and -",
 			       e->name);
-		else if (strncmp(e->text, "postgres", 8) == 0)
-			refuse(c, NULL, 0, path, "databases.%s: PostgreSQL is designed, but not in"
-			       " this version; use sqlite:FILE", e->name);
-		else if (strncmp(e->text, SQLITE_PREFIX, strlen(SQLITE_PREFIX)) != 0 ||
-			 !e->text[strlen(SQLITE_PREFIX)])
+		else if (!is_postgres(e->text) && (strncmp(e->text, SQLITE_PREFIX, strlen(SQLITE_PREFIX)) != 0 ||
+						   !e->text[strlen(SQLITE_PREFIX)]))
 			refuse(c, NULL, 0, path, "databases.%s: expected sqlite:FILE, as"
-			       " sqlite:airports.db", e->name);
+			       " sqlite:airports.db, or postgres://USER@HOST/DATABASE", e->name);
 	}
 }
 
 static void check_db(struct checking *c, const char *list, int i, const char *path,
-		     const char *name)
+		     const char *name, bool postgres)
 {
-	if (!lade_pipe_database_file(c->config, name))
+	const char *address = address_of(c->config, name);
+
+	if (address && is_postgres(address) != postgres)
+		refuse(c, list, i, path, "the database \"%.60s\" is of the other kind: %s", name,
+		       postgres ? "this needs postgres://…" : "this needs sqlite:FILE");
+	else if (!address)
 		refuse(c, list, i, path, "there is no database \"%.60s\"; add it to databases, as"
 		       " databases: { %.60s: \"sqlite:FILE\" }", name, name);
 }
@@ -429,12 +451,16 @@ static void check_step(struct checking *c, int i)
 	check_step_name(c, i);
 	switch (step->kind) {
 	case LADE_STEP_SQL:
-		check_db(c, "steps", i, "sql.db", step->db);
+		check_db(c, "steps", i, "sql.db", step->db, false);
 		check_columns(c, &step->keys);
 		check_into(c, i, "sql.into");
 		break;
 	case LADE_STEP_HTTP:
 		check_http(c, i);
+		break;
+	case LADE_STEP_PLUGIN:
+		if (step->into)
+			check_into(c, i, "plugin.into");
 		break;
 	default:
 		check_columns(c, &step->keys);
@@ -460,9 +486,22 @@ static bool listed(const struct lade_pipe_map *list, const char *name)
 	return false;
 }
 
+static bool is_table(const struct lade_pipe_sink *s)
+{
+	return s->kind == LADE_SINK_SQLITE || s->kind == LADE_SINK_POSTGRES;
+}
+
+/* The place of a key of a table sink: "sqlite.key". */
+static const char *place_of(const struct lade_pipe_sink *s, const char *key, char room[64])
+{
+	snprintf(room, 64, "%s.%s", s->kind == LADE_SINK_SQLITE ? "sqlite" : "postgres", key);
+	return room;
+}
+
 static void check_table_columns(struct checking *c, int i)
 {
 	const struct lade_pipe_sink *s = &c->config->sinks[i];
+	char room[64];
 
 	for (int k = 0; k < s->columns.n; k++) {
 		check_ref(c, &s->columns.at[k]);
@@ -475,11 +514,32 @@ static void check_table_columns(struct checking *c, int i)
 	}
 	for (int k = 0; s->columns.n && k < s->key.n; k++)
 		if (!listed(&s->columns, s->key.at[k].text))
-			refuse(c, "sink", i, "sqlite.key", "the key column \"%.60s\" is not among"
+			refuse(c, "sink", i, place_of(s, "key", room), "the key column \"%.60s\" is not among"
 			       " columns, so it would never have a value", s->key.at[k].text);
 	if (s->version && s->columns.n && !listed(&s->columns, s->version))
-		refuse(c, "sink", i, "sqlite.version", "the column \"%.60s\" is not among columns,"
+		refuse(c, "sink", i, place_of(s, "version", room), "the column \"%.60s\" is not among columns,"
 		       " so it would never have a value", s->version);
+}
+
+/* What tables of both kinds have in common. */
+static void check_table_sink(struct checking *c, int i)
+{
+	const struct lade_pipe_sink *s = &c->config->sinks[i];
+	char room[64];
+
+	if (strncasecmp(s->table, "sqlite_", 7) == 0 || strcasecmp(s->table, "lade_offsets") == 0)
+		refuse(c, "sink", i, place_of(s, "table", room), "the table \"%.60s\" belongs to"
+		       " %s", s->table, *s->table == 's' || *s->table == 'S' ? "SQLite" : "lade");
+	if (s->on_conflict != LADE_CONFLICT_ERROR && !s->key.n)
+		refuse(c, "sink", i, place_of(s, "on_conflict", room), "on_conflict needs key: the"
+		       " columns that make two rows the same row");
+	if (s->version && s->on_conflict != LADE_CONFLICT_UPDATE)
+		refuse(c, "sink", i, place_of(s, "version", room), "version needs on_conflict:"
+		       " update");
+	if (s->create && !s->columns.n)
+		refuse(c, "sink", i, place_of(s, "create", room), "create needs columns: they name"
+		       " the table's columns and their types");
+	check_table_columns(c, i);
 }
 
 static void check_sqlite_sink(struct checking *c, int i)
@@ -490,19 +550,14 @@ static void check_sqlite_sink(struct checking *c, int i)
 		refuse(c, "sink", i, "sqlite", "give either db (a name of databases) or path (a"
 		       " file)");
 	else if (s->db)
-		check_db(c, "sink", i, "sqlite.db", s->db);
-	if (strncasecmp(s->table, "sqlite_", 7) == 0 || strcasecmp(s->table, "lade_offsets") == 0)
-		refuse(c, "sink", i, "sqlite.table", "the table \"%.60s\" belongs to %s", s->table,
-		       *s->table == 's' || *s->table == 'S' ? "SQLite" : "lade");
-	if (s->on_conflict != LADE_CONFLICT_ERROR && !s->key.n)
-		refuse(c, "sink", i, "sqlite.on_conflict", "on_conflict needs key: the columns that"
-		       " make two rows the same row");
-	if (s->version && s->on_conflict != LADE_CONFLICT_UPDATE)
-		refuse(c, "sink", i, "sqlite.version", "version needs on_conflict: update");
-	if (s->create && !s->columns.n)
-		refuse(c, "sink", i, "sqlite.create", "create needs columns: they name the table's"
-		       " columns and their types");
-	check_table_columns(c, i);
+		check_db(c, "sink", i, "sqlite.db", s->db, false);
+	check_table_sink(c, i);
+}
+
+static void check_postgres_sink(struct checking *c, int i)
+{
+	check_db(c, "sink", i, "postgres.db", c->config->sinks[i].db, true);
+	check_table_sink(c, i);
 }
 
 static bool same_file(const char *a, const char *b)
@@ -570,6 +625,8 @@ static void check_sink(struct checking *c, int i)
 
 	if (s->kind == LADE_SINK_SQLITE)
 		check_sqlite_sink(c, i);
+	if (s->kind == LADE_SINK_POSTGRES)
+		check_postgres_sink(c, i);
 	if (s->kind == LADE_SINK_KAFKA)
 		check_kafka_sink(c, i);
 	if (s->kind == LADE_SINK_FILE && same_file(s->path, c->config->source.path))
@@ -583,21 +640,28 @@ static void check_sink(struct checking *c, int i)
 		check_sink_pair(c, i, j);
 }
 
-/* The one database of the SQLite sinks, or NULL when there is none or more than one. */
+/* The database of a table sink: a file, or the name of one of PostgreSQL. */
+static const char *sink_database(const struct checking *c, const struct lade_pipe_sink *s)
+{
+	return s->kind == LADE_SINK_POSTGRES ? lade_pipe_database_url(c->config, s->db)
+					      : sink_file(c, s);
+}
+
+/* The one database of the table sinks, or NULL when there is none or more than one. */
 static const char *only_database(const struct checking *c)
 {
-	const char *file = NULL;
+	const char *one = NULL;
 
 	for (int i = 0; i < c->config->n_sinks; i++) {
 		const struct lade_pipe_sink *s = &c->config->sinks[i];
 
-		if (s->kind != LADE_SINK_SQLITE)
+		if (!is_table(s))
 			continue;
-		if (file && !same_file(file, sink_file(c, s)))
+		if (one && !same_file(one, sink_database(c, s)))
 			return NULL;
-		file = sink_file(c, s);
+		one = sink_database(c, s);
 	}
-	return file;
+	return one;
 }
 
 const char *lade_pipe_dead_brokers(const struct lade_pipe_config *config)
@@ -642,12 +706,12 @@ static void check_dead_letter(struct checking *c)
 		     " the pipeline (exit 4); errors: { dead_letter: { file: rejected.ndjson } }"
 		     " would keep it and go on");
 	if (e->dead_kind == LADE_DEAD_TABLE && !only_database(c))
-		refuse(c, NULL, 0, "errors.dead_letter.table", "dead_letter: a table needs SQLite"
-		       " sinks in exactly one database, to be in the same");
+		refuse(c, NULL, 0, "errors.dead_letter.table", "dead_letter: a table needs"
+		       " sinks that are tables of exactly one database, to be in the same");
 	for (int i = 0; i < c->config->n_sinks; i++) {
 		const struct lade_pipe_sink *s = &c->config->sinks[i];
 
-		if ((s->kind == LADE_SINK_SQLITE && e->dead_kind == LADE_DEAD_TABLE &&
+		if ((is_table(s) && e->dead_kind == LADE_DEAD_TABLE &&
 		     strcasecmp(s->table, e->dead_table) == 0) ||
 		    (s->kind == LADE_SINK_FILE && same_file(s->path, e->dead_file)))
 			refuse(c, NULL, 0, "errors.dead_letter",
@@ -715,12 +779,12 @@ static void check_one_database(struct checking *c)
 	const struct lade_pipe_config *config = c->config;
 
 	for (int i = 0; i < config->n_sinks; i++)
-		if (config->sinks[i].kind != LADE_SINK_SQLITE)
+		if (!is_table(&config->sinks[i]))
 			refuse(c, "sink", i, "", "exactly_once: this sink cannot take part in a"
-			       " transaction with the offsets; use SQLite sinks only, or"
+			       " transaction with the offsets; use tables of a database only, or"
 			       " at_least_once");
 	if (!only_database(c))
-		refuse(c, NULL, 0, "sink", "exactly_once: all sinks must be tables of ONE SQLite"
+		refuse(c, NULL, 0, "sink", "exactly_once: all sinks must be tables of ONE"
 		       " database, so that one transaction holds rows and offsets");
 	if (config->errors.dead_kind == LADE_DEAD_FILE ||
 	    config->errors.dead_kind == LADE_DEAD_KAFKA)

@@ -20,6 +20,7 @@
  * what is not is given up: it will be read again. */
 
 #include "services/pipeline/engine.h"
+#include "services/pipeline/phase.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -75,6 +76,19 @@ void lade_pipe_trouble(struct lade_pipe_engine *e, const char *who, char trouble
 	fflush(e->log);
 	e->said_ns = now_ns;
 	e->unsaid = 0;
+}
+
+void lade_pipe_say(struct lade_pipe_engine *e, const char *format, ...)
+{
+	va_list args;
+
+	clear_live(e);
+	fprintf(e->log, "%s: ", e->config->name);
+	va_start(args, format);
+	vfprintf(e->log, format, args);
+	va_end(args);
+	fputc('\n', e->log);
+	fflush(e->log);
 }
 
 void lade_pipe_recovered(struct lade_pipe_engine *e, const char *who, char trouble[256],
@@ -382,6 +396,7 @@ static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,
 		int64_t began_ns = lade_now().mono_ns;
 
 		rc = run_stage(&e->stages[i], b);
+		lade_pipe_phase(LADE_PHASE_ENRICHING);
 		if (rc == 0 && e->show)
 			lade_pipe_show_step(&e->stages[i], b, calls,
 					    lade_now().mono_ns - began_ns);
@@ -504,7 +519,7 @@ static int write_to_last(struct lade_pipe_engine *e, struct lade_pipe_outlet *la
 		return n_moves;
 	rc = lade_sem_acquire(&e->keeping, 1);
 	if (rc == 0) {
-		rc = write_to(last, group, n, moves, (uint32_t)n_moves, "sink sqlite");
+		rc = write_to(last, group, n, moves, (uint32_t)n_moves, "sink");
 		lade_sem_release(&e->keeping, 1);
 	}
 	free(moves);
@@ -517,6 +532,7 @@ static int write_group_once(struct lade_pipe_engine *e, struct lade_pipe_batch *
 	struct lade_pipe_outlet *last = e->keeper ? e->keeper : e->letters_in;
 	int rc = e->show ? 0 : check_rejected(e, group, n);
 
+	lade_pipe_phase(LADE_PHASE_WRITING);
 	/* Any sink may reject: what has the dead letters, and the offsets, comes behind all. */
 	for (int i = 0; rc == 0 && i < e->n_outlets; i++)
 		if (&e->outlets[i] != last)
@@ -584,8 +600,8 @@ static void finish_parts(struct lade_pipe_engine *e, struct lade_pipe_batch *b)
 		struct lade_pipe_part *p = &b->parts[i];
 
 		(void)lade_pipe_lane_finish(p->lane, p->segment, p->taken);
-		if (e->parts->source->moved)
-			e->parts->source->moved(e, p->lane);
+		if (e->from->moved)
+			e->from->moved(e, p->lane);
 	}
 }
 
@@ -634,7 +650,7 @@ static int give_up_batch(struct lade_pipe_engine *e, struct lade_pipe_batch *b)
 	e->stats.rewound++;
 	for (uint32_t i = 0; rc == 0 && i < b->n_parts; i++)
 		if (!lade_pipe_lane_is_late(b->parts[i].lane, b->parts[i].segment))
-			rc = e->parts->source->rewind(e, b->parts[i].lane);
+			rc = e->from->rewind(e, b->parts[i].lane);
 	finish_parts(e, b); /* all are late now, and counted as that */
 	lade_pipe_batch_free(b);
 	return rc;
@@ -696,10 +712,12 @@ static int write_and_finish(struct lade_pipe_engine *e, struct lade_pipe_batch *
 	if (rc < 0 || n == 0)
 		return rc;
 	rc = write_group(e, group, n);
-	if (rc == -ESTALE && e->parts->source->rewind)
+	if (rc == -ESTALE && e->from->rewind)
 		return give_up_group(e, group, n);
-	if (rc == 0)
+	if (rc == 0) {
+		lade_pipe_phase(LADE_PHASE_WRITTEN);
 		rc = finish_group(e, group, n);
+	}
 	for (uint32_t k = 0; k < n; k++)
 		lade_pipe_batch_free(group[k]);
 	return rc;
@@ -756,15 +774,21 @@ static int open_outlets(struct lade_pipe_engine *e)
 		o->engine = e;
 		o->shape = shape;
 		o->ops = e->parts->sinks[o->config->kind];
+		if (!o->ops)
+			return lade_pipe_fail(e, LADE_EXIT_FAILED,
+					      "sink %d: this build has no such sink", i + 1);
 		if (e->config->delivery == LADE_EXACTLY_ONCE && !e->keeper && o->ops->claim)
 			e->keeper = o;
 		rc = o->ops->open(o, shape);
 		if (rc < 0)
 			return rc;
 	}
-	if (e->config->errors.dead_kind != LADE_DEAD_FILE)
+	if (e->config->errors.dead_kind != LADE_DEAD_FILE &&
+	    e->config->errors.dead_kind != LADE_DEAD_KAFKA)
 		return 0;
 	e->dead = (struct lade_pipe_outlet){ .ops = e->parts->letters, .engine = e };
+	if (e->config->errors.dead_kind == LADE_DEAD_KAFKA)
+		e->dead.ops = &lade_pipe_to_kafka;
 	return e->dead.ops->open(&e->dead, shape);
 }
 
@@ -863,7 +887,7 @@ static int run_source(struct lade_pipe_engine *e)
 	lade_scope(s, &rc) {
 		watch = give_up_in_time_task(e, &s);
 		lade_start_daemon(&s, &watch);
-		rc = e->parts->source->start(e, &s, &raw);
+		rc = e->from->start(e, &s, &raw);
 		if (rc == 0) {
 			e->stats.started_ns = lade_now().mono_ns;
 			in = enriched(&s, lade_pipe_batches_of(e, &s, raw), e,
@@ -898,29 +922,37 @@ int lade_pipe_engine_run(struct lade_pipe_engine *e)
 		e->scope = &s;
 		rc = lade_pipe_open_all(e);
 		if (rc == 0)
-			rc = e->parts->source->open(e);
+			rc = e->from->open(e);
 		if (rc == 0) {
 			lade_start_daemon(&s, &reporter);
 			rc = run_source(e);
 		}
 		lade_pipe_settle(e, rc);
 		lade_pipe_close_all(e);
-		e->parts->source->close(e);
+		e->from->close(e);
 	}
 	return rc;
 }
 
+static const struct lade_pipe_source_ops *const sources[] = {
+	[LADE_SOURCE_NONE] = &lade_pipe_files,
+	[LADE_SOURCE_FILE] = &lade_pipe_files,
+	[LADE_SOURCE_STDIN] = &lade_pipe_files,
+	[LADE_SOURCE_KAFKA] = &lade_pipe_from_kafka,
+};
+
 static const struct lade_pipe_parts real_parts = {
-	.source = &lade_pipe_files,
 	.steps = {
 		[LADE_STEP_SQL] = &lade_pipe_sql,
 		[LADE_STEP_HTTP] = &lade_pipe_http,
 		[LADE_STEP_TRANSFORM] = &lade_pipe_transform,
+		[LADE_STEP_PLUGIN] = &lade_pipe_plugin,
 	},
 	.sinks = {
 		[LADE_SINK_SQLITE] = &lade_pipe_to_sqlite,
 		[LADE_SINK_FILE] = &lade_pipe_to_file,
 		[LADE_SINK_STDOUT] = &lade_pipe_to_file,
+		[LADE_SINK_KAFKA] = &lade_pipe_to_kafka,
 	},
 	.letters = &lade_pipe_to_file,
 };
@@ -934,6 +966,7 @@ struct lade_pipe_engine *lade_pipe_engine_new(const struct lade_pipe_config *con
 		return NULL;
 	e->config = config;
 	e->parts = parts ? parts : &real_parts;
+	e->from = e->parts->source ? e->parts->source : sources[config->source.kind];
 	e->log = log;
 	e->jitter = (uint64_t)lade_now().mono_ns;
 	lade_event_init(&e->lane_moved);
@@ -983,9 +1016,9 @@ int lade_pipe_connect(const struct lade_pipe_config *config, FILE *log, int *ret
 		e->scope = &s;
 		rc = lade_pipe_open_all(e);
 		if (rc == 0)
-			rc = e->parts->source->open(e);
+			rc = e->from->open(e);
 		lade_pipe_close_all(e);
-		e->parts->source->close(e);
+		e->from->close(e);
 	}
 	if (*e->why)
 		fprintf(log, "%s: %s\n", config->name, e->why);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include <lade/http.h>
+#include <lade/kafka.h>
 #include <lade/lade.h>
 
 #include "services/pipeline/config.h"
@@ -66,6 +67,7 @@ struct lade_pipe_batch {
 
 struct lade_pipe_engine;
 struct lade_pipe_stage;
+struct lade_pipe_transaction;
 struct lade_line_stream;
 
 /* What a step can do. */
@@ -143,6 +145,9 @@ struct lade_pipe_stats {
 	uint64_t retries;
 	uint64_t fenced;	/* writes that another process's claim has prevented */
 	uint64_t rewound;	/* batches that were given up, to be read again */
+	uint64_t aborted;	/* transactions of Kafka that had to be done again */
+	uint64_t lost;		/* lanes that were another's before they were given back */
+	uint64_t gaps;		/* times that messages were gone before they were read */
 	int64_t started_ns, ended_ns;
 	int64_t bytes_read, bytes_total; /* of a finite source; total -1: not known */
 };
@@ -163,8 +168,10 @@ struct lade_pipe_engine {
 	FILE *show;			/* where each step is shown and nothing written; or NULL */
 	uint64_t read_max;		/* messages after which reading ends; 0: there is no end */
 	const struct lade_pipe_parts *parts; /* what the kinds of the configuration stand for */
+	const struct lade_pipe_source_ops *from; /* the source's */
 	struct lade_scope *scope;	/* parent of what must outlive a batch: loads of caches */
 	struct lade_http *http;		/* made when a step needs it */
+	struct lade_pipe_transaction *transaction; /* of all Kafka sinks, exactly once */
 	struct lade_pipe_shape *shapes[LADE_PIPE_STEPS_MAX + 1];
 	int n_shapes;
 	struct lade_pipe_stage stages[LADE_PIPE_STEPS_MAX];
@@ -203,8 +210,7 @@ struct lade_pipe_raw {
 	struct lade_line line;	     /* its bytes and its place */
 	struct lade_pipe_lane *lane; /* whose it is */
 	uint64_t epoch;		     /* the lane's when it was read; 0: any */
-	void *held;		     /* what the bytes are part of, if not of a line's chunk */
-	void (*release)(void *held); /* gives it back */
+	struct lade_kafka_message message; /* what the bytes are part of, if it is Kafka's */
 	const struct lade_pipe_csv *csv; /* how to read it, if it is CSV; the lane keeps it */
 	char *owned;		     /* its bytes, if not in the line's chunk; from malloc */
 };
@@ -242,8 +248,8 @@ struct lade_pipe_source_ops {
 
 /* What an engine is made of; a test brings its own. */
 struct lade_pipe_parts {
-	const struct lade_pipe_source_ops *source;
-	const struct lade_pipe_step_ops *steps[LADE_STEP_TRANSFORM + 1]; /* by kind */
+	const struct lade_pipe_source_ops *source;  /* NULL: by kind */
+	const struct lade_pipe_step_ops *steps[LADE_STEP_KINDS]; /* by kind */
 	const struct lade_pipe_sink_ops *sinks[LADE_SINK_KINDS];	 /* by kind */
 	const struct lade_pipe_sink_ops *letters; /* dead letters into a file */
 };
@@ -322,6 +328,10 @@ __attribute__((format(printf, 4, 5))) void lade_pipe_trouble(struct lade_pipe_en
 							     const char *who, char trouble[256],
 							     const char *format, ...);
 
+/* lade_pipe_say - a line to the log that somebody should read. */
+__attribute__((format(printf, 2, 3))) void lade_pipe_say(struct lade_pipe_engine *engine,
+							 const char *format, ...);
+
 /* lade_pipe_recovered - the trouble is over; says so if there was any. */
 void lade_pipe_recovered(struct lade_pipe_engine *engine, const char *who, char trouble[256],
 			 int64_t *since_ns);
@@ -336,8 +346,10 @@ void lade_pipe_progress(struct lade_pipe_engine *engine);
 void lade_pipe_summary(const struct lade_pipe_engine *engine, FILE *out);
 
 /* The steps and sinks that there are. */
-extern const struct lade_pipe_step_ops lade_pipe_sql, lade_pipe_http, lade_pipe_transform;
-extern const struct lade_pipe_sink_ops lade_pipe_to_sqlite;
+extern const struct lade_pipe_step_ops lade_pipe_sql, lade_pipe_http, lade_pipe_transform,
+	lade_pipe_plugin;
+extern const struct lade_pipe_sink_ops lade_pipe_to_sqlite, lade_pipe_to_kafka,
+	lade_pipe_to_postgres;
 
 /* lade_pipe_probe_file - whether a file could be opened for writing, without making it.
  *
@@ -363,8 +375,8 @@ struct lade_pipe_batches_stream *lade_pipe_batches_of(struct lade_pipe_engine *e
 						      struct lade_scope *scope,
 						      struct lade_pipe_raw_stream *raw);
 
-/* Files, and stdin. */
-extern const struct lade_pipe_source_ops lade_pipe_files;
+/* Files, and stdin; topics of Kafka. */
+extern const struct lade_pipe_source_ops lade_pipe_files, lade_pipe_from_kafka;
 
 /* lade_pipe_lane_claim - asks the sink that keeps offsets where a lane was left, and takes it over.
  *
@@ -378,6 +390,10 @@ lade_suspends int lade_pipe_lane_claim(struct lade_pipe_engine *engine,
  * lade_pipe_lane_end(). */
 void lade_pipe_lane_begin(struct lade_pipe_engine *engine, struct lade_pipe_lane *lane,
 			  int64_t offset);
+
+/* lade_pipe_lane_unlist - the engine forgets a lane that was begun, which stays its source's;
+ * nothing if it has. */
+void lade_pipe_lane_unlist(struct lade_pipe_engine *engine, struct lade_pipe_lane *lane);
 
 /* lade_pipe_lane_end - the engine forgets a lane, of which nothing is under way any more. */
 void lade_pipe_lane_end(struct lade_pipe_engine *engine, struct lade_pipe_lane *lane);

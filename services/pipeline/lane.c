@@ -49,6 +49,7 @@ static void begin_epoch(struct lade_pipe_lane *lane)
 	lane->first += lane->n;
 	lane->n = 0;
 	lane->in_flight = 0;
+	lane->taken = 0;
 	lane->paused = false;
 }
 
@@ -126,6 +127,7 @@ int lade_pipe_lane_take(struct lade_pipe_lane *lane, int64_t count, int64_t next
 	*ret = (struct lade_pipe_segment){ lane->epoch, lane->first + lane->n++ };
 	*at(lane, ret->number) = (struct lade_pipe_segment_state){ count, next_offset, now_ns };
 	lane->in_flight += count;
+	lane->taken += (uint64_t)count;
 	lane->taken_offset = next_offset;
 	return 0;
 }

@@ -44,6 +44,7 @@ struct lade_pipe_lane {
 	int64_t taken_offset;		/* everything before it was taken */
 	int64_t in_flight;		/* messages that are taken and not finished */
 	int64_t in_flight_max;		/* and how many there may be */
+	uint64_t taken;			/* messages in this epoch, finished ones too */
 	uint64_t late_acks;		/* messages that were finished too late, and ignored */
 	uint64_t first;			/* number of the oldest segment */
 	uint32_t n;			/* segments under way */

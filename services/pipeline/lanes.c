@@ -43,14 +43,19 @@ void lade_pipe_lane_begin(struct lade_pipe_engine *e, struct lade_pipe_lane *lan
 	*at = lane;
 }
 
-void lade_pipe_lane_end(struct lade_pipe_engine *e, struct lade_pipe_lane *lane)
+void lade_pipe_lane_unlist(struct lade_pipe_engine *e, struct lade_pipe_lane *lane)
 {
 	for (struct lade_pipe_lane **at = &e->lanes; *at; at = &(*at)->next) {
 		if (*at == lane) {
 			*at = lane->next;
-			break;
+			return;
 		}
 	}
+}
+
+void lade_pipe_lane_end(struct lade_pipe_engine *e, struct lade_pipe_lane *lane)
+{
+	lade_pipe_lane_unlist(e, lane);
 	lade_pipe_lane_done(lane);
 }
 
@@ -93,7 +98,7 @@ int lade_pipe_moves(struct lade_pipe_engine *e, struct lade_pipe_batch *const *b
 		for (uint32_t i = 0; i < batches[k]->n_parts; i++)
 			len = note_move(moves, len, &batches[k]->parts[i]);
 	for (uint32_t i = 0; rc == 0 && i < len; i++)
-		rc = e->parts->source->identify(e, moves[i].lane, moves[i].to);
+		rc = e->from->identify(e, moves[i].lane, moves[i].to);
 	if (rc < 0) {
 		free(moves);
 		return rc;
@@ -103,6 +108,11 @@ int lade_pipe_moves(struct lade_pipe_engine *e, struct lade_pipe_batch *const *b
 }
 
 /* How a run has ended */
+
+static bool is_kafka(const struct lade_pipe_engine *e)
+{
+	return e->config->source.kind == LADE_SOURCE_KAFKA;
+}
 
 /* The first lane that has unfinished messages; else the last one that was begun. */
 static const struct lade_pipe_lane *lane_to_name(const struct lade_pipe_engine *e)
@@ -134,6 +144,8 @@ static void say_stopped(struct lade_pipe_engine *e)
 	const struct lade_pipe_stats *s = &e->stats;
 	char part[64];
 
+	if (is_kafka(e)) /* which has no end: a signal is how a run ends, and nothing is left */
+		return;
 	if (e->config->source.kind == LADE_SOURCE_STDIN) {
 		snprintf(e->why, sizeof(e->why),
 			 "a signal stopped it after %" PRIu64 " messages: what was read of stdin "
@@ -154,6 +166,8 @@ static void say_stopped(struct lade_pipe_engine *e)
 /* What becomes of messages that are not finished. */
 static const char *what_becomes(const struct lade_pipe_engine *e)
 {
+	if (is_kafka(e))
+		return "read again by whoever of the group has it next";
 	if (e->keeper)
 		return "processed when it runs again";
 	if (e->config->source.kind == LADE_SOURCE_STDIN)
@@ -167,8 +181,8 @@ static void say_unfinished(struct lade_pipe_engine *e, int64_t unfinished)
 
 	(void)lade_pipe_fail(e, LADE_EXIT_UNFINISHED,
 			     "stopped with unfinished work: %" PRId64 " messages of %.200s, from "
-			     "byte %" PRId64 " on, will be %s", unfinished,
-			     lane ? lane->name : "the source", lane ? lane->commit_offset : 0,
+			     "%s %" PRId64 " on, will be %s", unfinished,
+			     lane ? lane->name : "the source", is_kafka(e) ? "offset" : "byte", lane ? lane->commit_offset : 0,
 			     what_becomes(e));
 }
 
@@ -178,6 +192,8 @@ static void note_nothing_new(struct lade_pipe_engine *e)
 	const struct lade_pipe_lane *first = e->lanes;
 	const char *path = e->config->source.path;
 
+	if (is_kafka(e))
+		return;
 	for (const struct lade_pipe_lane *l = first; l; l = l->next)
 		if (l->stored.next_offset <= 0)
 			return;

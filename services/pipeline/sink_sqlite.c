@@ -8,7 +8,8 @@
  * are where this process left them, so one that was overtaken writes nothing. When a commit's
  * answer is lost, the stored offset says whether it happened. */
 
-#include "services/pipeline/engine.h"
+#include "services/pipeline/phase.h"
+#include "services/pipeline/rows.h"
 
 #include <lade/sqlite.h>
 
@@ -19,7 +20,6 @@
 
 #define WRITE_LIMIT_NS INT64_C(30000000000)
 #define OPEN_ATTEMPTS 10 /* each waits a second for a lock */
-#define LETTER_COLUMNS 10
 
 struct to_sqlite {
 	struct lade_pipe_outlet *outlet;
@@ -27,23 +27,9 @@ struct to_sqlite {
 	const char *path; /* the database's file, whatever is opened in its place */
 	struct lade_sqlite_writer *writer;
 	struct lade_sqlite_table *table, *letters;
-	struct lade_sqlite_column columns[LADE_SQLITE_COLUMNS_MAX];
-	struct lade_pipe_ref refs[LADE_SQLITE_COLUMNS_MAX];
-	bool as_it_comes[LADE_SQLITE_COLUMNS_MAX]; /* the table gives the cell no type */
-	char *texts[LADE_SQLITE_COLUMNS_MAX];	   /* references made of column names */
-	unsigned n_columns;
-	bool check_extra;			   /* a member without a column is an error */
+	struct lade_pipe_table rows; /* what they are made of */
+	struct lade_sqlite_column columns[LADE_PIPE_NAMES_MAX];
 	const char *key[LADE_PIPE_NAMES_MAX];
-	struct lade_json_reader *reader;
-};
-
-/* The rows of one transaction. */
-struct rows {
-	struct lade_arena arena;
-	struct lade_datum *cells, *letters;
-	struct lade_pipe_batch **batch_of; /* of each row */
-	uint32_t *at_of;
-	uint32_t n, n_letters;
 };
 
 static int config_fail(struct lade_pipe_outlet *outlet, const char *what, const char *reason)
@@ -55,199 +41,6 @@ static int config_fail(struct lade_pipe_outlet *outlet, const char *what, const 
 			      reason);
 }
 
-/* Cells */
-
-static bool is_whole(const struct lade_datum *d)
-{
-	for (uint32_t i = 0; i < d->len; i++)
-		if (d->text[i] == '.' || d->text[i] == 'e' || d->text[i] == 'E')
-			return false;
-	return true;
-}
-
-/* A value of a column that asks for no type: a number as a number, a string as text. */
-static int natural(struct to_sqlite *s, struct lade_pipe_batch *b, uint32_t at, unsigned column,
-		   struct lade_datum *d, struct lade_json_error *error)
-{
-	struct lade_pipe_ref ref = s->refs[column];
-	int rc;
-
-	if (d->type != LADE_JSON || !d->len)
-		return 0;
-	switch (d->text[0]) {
-	case '{':
-	case '[':
-		return 0;
-	case '"':
-		ref.want.type = LADE_TEXT;
-		break;
-	case 't':
-	case 'f':
-		ref.want.type = LADE_BOOLEAN;
-		break;
-	default:
-		ref.want.type = is_whole(d) ? LADE_INTEGER : LADE_DOUBLE;
-	}
-	rc = lade_pipe_message_value(&b->messages[at], b->shape, &ref, s->reader, &b->arena, d,
-				     error);
-	/* Digits beyond the type are kept as text. */
-	if (rc == -EBADMSG && ref.want.type != LADE_TEXT) {
-		ref.want.type = LADE_TEXT;
-		rc = lade_pipe_message_value(&b->messages[at], b->shape, &ref, s->reader,
-					     &b->arena, d, error);
-	}
-	return rc;
-}
-
-/* Whether every member of the message has a column; if not, *ret_error says which has none. */
-static int check_extra(struct to_sqlite *s, struct lade_pipe_batch *b, uint32_t at,
-		       struct lade_json_error *error)
-{
-	struct lade_pipe_message *m = &b->messages[at];
-	struct lade_json_member member;
-	struct lade_json_out out;
-	uint32_t cursor = 0;
-	int rc;
-
-	lade_json_out_init(&out, 64 << 20);
-	rc = lade_pipe_message_write(m, b->shape, s->reader, &out, error);
-	if (rc == 0)
-		rc = lade_json_read(s->reader, NULL, out.data, out.len, 0, NULL, error);
-	while (rc == 0 && lade_json_member_next(s->reader, &cursor, &member) > 0) {
-		bool known = false;
-
-		for (unsigned c = 0; c < s->n_columns && !known; c++)
-			known = strlen(s->columns[c].name) == member.name.len &&
-				memcmp(s->columns[c].name, out.data + member.name.at,
-				       member.name.len) == 0;
-		if (!known) {
-			snprintf(error->reason, sizeof(error->reason),
-				 "the table has no column %.*s (extra: ignore lets it pass)",
-				 (int)(member.name.len > 80 ? 80 : member.name.len),
-				 out.data + member.name.at);
-			rc = -EBADMSG;
-		}
-	}
-	lade_json_out_done(&out);
-	return rc;
-}
-
-static int take_row(struct to_sqlite *s, struct lade_pipe_batch *b, uint32_t at,
-		    struct rows *rows, struct lade_json_error *error)
-{
-	struct lade_datum *cells = rows->cells + (size_t)rows->n * s->n_columns;
-	int rc = s->check_extra ? check_extra(s, b, at, error) : 0;
-
-	for (unsigned c = 0; rc == 0 && c < s->n_columns; c++) {
-		rc = lade_pipe_message_value(&b->messages[at], b->shape, &s->refs[c], s->reader,
-					     &b->arena, &cells[c], error);
-		if (rc == 0 && s->as_it_comes[c])
-			rc = natural(s, b, at, c, &cells[c], error);
-	}
-	if (rc == 0) {
-		rows->batch_of[rows->n] = b;
-		rows->at_of[rows->n++] = at;
-	}
-	return rc;
-}
-
-/* Dead letters, as rows */
-
-static int take_letter(struct to_sqlite *s, const struct lade_pipe_message *m,
-		       const struct lade_pipe_fate *fate, struct rows *rows)
-{
-	const struct lade_pipe_engine *e = s->outlet->engine;
-	const char *topic = m->lane ? m->lane->topic : "";
-	struct lade_datum *c = rows->letters + (size_t)rows->n_letters * LETTER_COLUMNS;
-	const struct lade_pipe_rejection why = { fate->step, fate->reason,
-						 (int64_t)fate->attempts, fate->first_us };
-	struct lade_json_out out;
-	char *text;
-
-	lade_json_out_init(&out, 64 << 20);
-	if (lade_pipe_dead_letter(m, &why, &out) < 0) {
-		lade_json_out_done(&out);
-		return -ENOMEM;
-	}
-	text = lade_arena_copy(&rows->arena, out.data, out.len);
-	if (text) {
-		c[0] = lade_datum_text(e->config->name, (uint32_t)strlen(e->config->name));
-		c[1] = lade_datum_text(topic, (uint32_t)strlen(topic));
-		c[2] = lade_datum_integer(m->lane ? m->lane->part : 0);
-		c[3] = lade_datum_integer(m->offset);
-		c[4] = lade_datum_integer(m->line);
-		c[5] = lade_datum_text(fate->step, (uint32_t)strlen(fate->step));
-		c[6] = lade_datum_text(fate->reason, (uint32_t)strlen(fate->reason));
-		c[7] = lade_datum_integer((int64_t)fate->attempts);
-		c[8] = lade_datum_integer(fate->first_us);
-		c[8].type = LADE_TIMESTAMP;
-		c[9] = lade_datum_text(text, (uint32_t)out.len);
-		rows->n_letters++;
-	}
-	lade_json_out_done(&out);
-	return text ? 0 : -ENOMEM;
-}
-
-static int take_letters(struct to_sqlite *s, struct lade_pipe_batch *b, struct rows *rows)
-{
-	int rc = 0;
-
-	for (uint32_t i = 0; rc == 0 && i < b->n_rejected; i++)
-		rc = take_letter(s, &b->rejected[i], &b->rejected_fates[i], rows);
-	for (uint32_t i = 0; rc == 0 && i < b->n; i++)
-		if (b->fates[i].verdict == LADE_VERDICT_REJECT)
-			rc = take_letter(s, &b->messages[i], &b->fates[i], rows);
-	return rc;
-}
-
-/* A message that has no place in the table. Without dead letters nothing may be written: the
- * offset would move past it.  Returns 0, or -EBADMSG. */
-static int reject_row(struct to_sqlite *s, struct lade_pipe_batch *b, uint32_t at,
-		      const char *reason)
-{
-	lade_pipe_reject(b, at, "sink", "%s", reason);
-	return lade_pipe_has_letters(s->outlet->engine) ? 0 : -EBADMSG;
-}
-
-static int gather(struct to_sqlite *s, struct lade_pipe_batch *const *batches, uint32_t n,
-		  struct rows *rows)
-{
-	struct lade_json_error error;
-	size_t all = 0, letters = 0;
-	int rc = 0;
-
-	for (uint32_t k = 0; k < n; k++) {
-		all += batches[k]->n;
-		letters += batches[k]->n + batches[k]->n_rejected;
-	}
-	rows->cells = lade_arena_alloc(&rows->arena,
-				       (all * s->n_columns + 1) * sizeof(struct lade_datum));
-	rows->batch_of = lade_arena_alloc(&rows->arena, (all + 1) * sizeof(*rows->batch_of));
-	rows->at_of = lade_arena_alloc(&rows->arena, (all + 1) * sizeof(*rows->at_of));
-	if (s->letters)
-		rows->letters = lade_arena_alloc(
-			&rows->arena, (letters * LETTER_COLUMNS + 1) * sizeof(struct lade_datum));
-	if (!rows->cells || !rows->batch_of || !rows->at_of || (s->letters && !rows->letters))
-		return -ENOMEM;
-	for (uint32_t k = 0; k < n; k++) {
-		struct lade_pipe_batch *b = batches[k];
-
-		for (uint32_t i = 0; i < b->n; i++) {
-			if (b->fates[i].verdict != LADE_VERDICT_OK)
-				continue;
-			rc = take_row(s, b, i, rows, &error);
-			if (rc == -EBADMSG)
-				rc = reject_row(s, b, i, error.reason);
-			if (rc < 0)
-				return rc;
-		}
-		rc = s->letters ? take_letters(s, b, rows) : 0;
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
 /* Writing */
 
 /* Somebody else has claimed a lane. Where lanes come and go that is how one learns that it has
@@ -257,7 +50,7 @@ static int overtaken(struct to_sqlite *s, struct lade_pipe_lane *lane, const cha
 	struct lade_pipe_engine *e = s->outlet->engine;
 
 	lane->fenced = true;
-	if (e->parts->source->rewind)
+	if (e->from->rewind)
 		return -ESTALE;
 	return lade_pipe_fail(e, LADE_EXIT_FAILED,
 			      "%s: another process (%s) has taken this pipeline over; what this "
@@ -292,7 +85,7 @@ static int ask_stored(struct to_sqlite *s, const struct lade_sqlite_offset *offs
 	return done == n ? 0 : -EAGAIN;
 }
 
-static int write_rows(struct to_sqlite *s, struct rows *rows, const struct lade_pipe_move *moves,
+static int write_rows(struct to_sqlite *s, struct lade_pipe_rows *rows, const struct lade_pipe_move *moves,
 		      uint32_t n_moves, struct lade_sqlite_error *error)
 {
 	const struct lade_sqlite_part parts[] = {
@@ -318,6 +111,7 @@ static int write_rows(struct to_sqlite *s, struct rows *rows, const struct lade_
 			.cluster = lane->cluster,
 		};
 	}
+	lade_pipe_phase(LADE_PHASE_COMMIT);
 	rc = lade_sqlite_writer_write(s->writer, parts, s->letters ? 2 : 1, offsets, n_moves,
 				      WRITE_LIMIT_NS, error);
 	if (n_moves && (rc == -ESTALE || (rc < 0 && error->unsure)))
@@ -329,10 +123,10 @@ static int write_rows(struct to_sqlite *s, struct rows *rows, const struct lade_
 
 /* One transaction, or the next after a row was refused.  Returns 0; 1: again; < 0. */
 static int write_once(struct to_sqlite *s, struct lade_pipe_batch *const *batches, uint32_t n,
-		      const struct lade_pipe_move *moves, uint32_t n_moves, struct rows *rows,
+		      const struct lade_pipe_move *moves, uint32_t n_moves, struct lade_pipe_rows *rows,
 		      struct lade_sqlite_error *error)
 {
-	int rc = gather(s, batches, n, rows);
+	int rc = lade_pipe_rows_gather(&s->rows, batches, n, rows);
 
 	if (rc < 0)
 		return rc;
@@ -343,7 +137,7 @@ static int write_once(struct to_sqlite *s, struct lade_pipe_batch *const *batche
 		return rc;
 	if (error->part != 0 || error->row < 0 || error->row >= (int64_t)rows->n)
 		return -EIO; /* a dead letter that cannot be written: a person must see to it */
-	rc = reject_row(s, rows->batch_of[error->row], rows->at_of[error->row], error->text);
+	rc = lade_pipe_rows_reject(&s->rows, rows->batch_of[error->row], rows->at_of[error->row], error->text);
 	return rc < 0 ? rc : 1;
 }
 
@@ -354,7 +148,7 @@ static int sqlite_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch 
 	int rc;
 
 	do {
-		struct rows rows = { 0 };
+		struct lade_pipe_rows rows = { 0 };
 
 		lade_arena_init(&rows.arena, 256 << 10, (size_t)1 << 32);
 		rc = write_once(outlet->self, batches, n, moves, n_moves, &rows, &error);
@@ -371,59 +165,30 @@ static int sqlite_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch 
 /* Columns as the configuration names them. */
 static int open_listed(struct to_sqlite *s, struct lade_pipe_shape *shape)
 {
-	const struct lade_pipe_map *map = &s->outlet->config->columns;
 	struct lade_json_error error;
+	const char *column;
+	int rc = lade_pipe_table_listed(&s->rows, shape, &column, &error);
 
-	for (int i = 0; i < map->n; i++) {
-		const char *text = map->at[i].text;
-		int rc = lade_pipe_shape_ask(shape, text, strlen(text), &s->refs[i], &error);
-
-		if (rc < 0)
-			return config_fail(s->outlet, map->at[i].name, error.reason);
-		s->columns[i] = (struct lade_sqlite_column){ map->at[i].name, s->refs[i].want };
-	}
-	s->n_columns = (unsigned)map->n;
-	return 0;
-}
-
-/* The path to the member of a name, whatever is in the name; NULL: out of memory. */
-static char *path_of(const char *name)
-{
-	struct lade_json_out out;
-
-	lade_json_out_init(&out, 4096);
-	lade_json_out_raw(&out, ".", 1);
-	lade_json_out_string(&out, name, strlen(name));
-	lade_json_out_raw(&out, "", 1);
-	if (out.status < 0)
-		lade_json_out_done(&out);
-	return out.data;
+	for (unsigned i = 0; rc == 0 && i < s->rows.n_columns; i++)
+		s->columns[i] = (struct lade_sqlite_column){ s->rows.columns[i].name,
+							     s->rows.columns[i].ref.want };
+	return rc < 0 && rc != -ENOMEM ? config_fail(s->outlet, column, error.reason) : rc;
 }
 
 /* Columns as the table has them: each takes the member of its name. */
 static int open_by_name(struct to_sqlite *s, struct lade_pipe_shape *shape)
 {
+	unsigned n = lade_sqlite_table_columns(s->table);
 	struct lade_json_error error;
 
-	s->n_columns = lade_sqlite_table_columns(s->table);
-	for (unsigned i = 0; i < s->n_columns; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		const struct lade_sqlite_column *c = lade_sqlite_table_column(s->table, i);
-		int rc;
+		int rc = lade_pipe_table_by_name(&s->rows, shape, c->name, c->want, &error);
 
-		s->columns[i] = *c;
-		s->texts[i] = path_of(c->name);
-		if (!s->texts[i])
-			return -ENOMEM;
-		rc = lade_pipe_shape_ask(shape, s->texts[i], strlen(s->texts[i]), &s->refs[i],
-					 &error);
 		if (rc < 0)
-			return config_fail(s->outlet, c->name, error.reason);
-		s->refs[i].want = c->want;
-		s->as_it_comes[i] = c->want.type == LADE_ABSENT;
-		if (s->as_it_comes[i])
-			s->refs[i].want.type = LADE_JSON;
+			return rc == -ENOMEM ? rc : config_fail(s->outlet, c->name, error.reason);
 	}
-	s->check_extra = s->outlet->config->extra == LADE_EXTRA_REJECT;
+	s->rows.check_extra = s->outlet->config->extra == LADE_EXTRA_REJECT;
 	return 0;
 }
 
@@ -449,8 +214,8 @@ static int prepare_table(struct to_sqlite *s, bool create, struct lade_sqlite_er
 	const struct lade_pipe_sink *c = s->outlet->config;
 	struct lade_sqlite_table_config config = {
 		.name = c->table,
-		.columns = s->n_columns ? s->columns : NULL,
-		.n_columns = s->n_columns,
+		.columns = s->rows.n_columns ? s->columns : NULL,
+		.n_columns = s->rows.n_columns,
 		.key = s->key,
 		.n_key = (unsigned)c->key.n,
 		.on_conflict = c->on_conflict == LADE_CONFLICT_UPDATE ? LADE_SQLITE_CONFLICT_UPDATE
@@ -491,7 +256,7 @@ static int open_table(struct to_sqlite *s)
 
 static int open_letters(struct to_sqlite *s)
 {
-	static const struct lade_sqlite_column columns[LETTER_COLUMNS] = {
+	static const struct lade_sqlite_column columns[LADE_PIPE_LETTER_COLUMNS] = {
 		{ "pipeline", { LADE_TEXT, false } },	{ "topic", { LADE_TEXT, false } },
 		{ "part", { LADE_INTEGER, false } },	{ "offset", { LADE_INTEGER, false } },
 		{ "line", { LADE_INTEGER, false } },	{ "step", { LADE_TEXT, false } },
@@ -502,7 +267,7 @@ static int open_letters(struct to_sqlite *s)
 	const struct lade_pipe_errors *c = &s->outlet->engine->config->errors;
 	const struct lade_sqlite_table_config config = { .name = c->dead_table,
 							 .columns = columns,
-							 .n_columns = LETTER_COLUMNS,
+							 .n_columns = LADE_PIPE_LETTER_COLUMNS,
 							 .create = true };
 	struct lade_sqlite_error error;
 	int rc;
@@ -513,6 +278,7 @@ static int open_letters(struct to_sqlite *s)
 	rc = lade_sqlite_writer_table(s->writer, &config, &s->letters, &error);
 	if (rc < 0)
 		return rc == -ECANCELED ? rc : config_fail(s->outlet, c->dead_table, error.text);
+	s->rows.letters = true;
 	s->outlet->engine->letters_in = s->outlet;
 	return 0;
 }
@@ -553,7 +319,8 @@ static int sqlite_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *
 		.create = true,
 	};
 	s->path = s->config.path;
-	rc = lade_json_reader_new(&s->reader);
+	s->rows.outlet = outlet;
+	rc = lade_json_reader_new(&s->rows.reader);
 	if (rc == 0 && outlet->engine->probing)
 		rc = probe(s);
 	if (rc == 0) {
@@ -577,9 +344,7 @@ static void sqlite_close(struct lade_pipe_outlet *outlet)
 	if (!s)
 		return;
 	lade_sqlite_writer_free(s->writer);
-	lade_json_reader_free(s->reader);
-	for (unsigned i = 0; i < s->n_columns; i++)
-		free(s->texts[i]);
+	lade_pipe_table_done(&s->rows);
 	free(s);
 	outlet->self = NULL;
 }

@@ -17,8 +17,8 @@
 
 void lade_pipe_raw_drop(struct lade_pipe_raw *raw)
 {
-	if (raw->held)
-		raw->release(raw->held);
+	if (raw->message.event)
+		lade_kafka_message_free(&raw->message);
 	else
 		lade_line_drop(&raw->line);
 	free(raw->owned);
@@ -111,6 +111,19 @@ static int convert_csv(struct lade_pipe_batch *b, struct lade_pipe_message *msg,
 	return rc;
 }
 
+/* What somebody may not have known who sends this. */
+static const char *advice(const struct lade_pipe_raw *raw)
+{
+	const struct lade_line *line = &raw->line;
+
+	if (!raw->csv && line->number <= 1 && *line->text == '[')
+		return "; messages are one JSON object a line, as jq -c '.[]' makes them of an array";
+	if (raw->message.event && *line->text == '\0')
+		return "; it begins with byte 0, as what is written with a schema registry does: such "
+		       "formats are not read";
+	return "";
+}
+
 static bool has_kafka_sink(const struct lade_pipe_config *config)
 {
 	for (int i = 0; i < config->n_sinks; i++)
@@ -159,8 +172,8 @@ static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 	};
 	if (!msg->bytes)
 		return -ENOMEM;
-	if (m->engine->parts->source->describe) {
-		rc = m->engine->parts->source->describe(raw, msg, &b->arena);
+	if (m->engine->from->describe) {
+		rc = m->engine->from->describe(raw, msg, &b->arena);
 		if (rc < 0)
 			return rc;
 	}
@@ -168,12 +181,12 @@ static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 		return take_tombstone(m, b, i);
 	if (line->too_long) {
 		lade_pipe_reject(b, i, "source",
-				 "the line is longer than max_message_bytes (%lld)",
-				 (long long)m->engine->config->source.message_bytes_max);
+				 "the %s is longer than max_message_bytes (%lld)",
+				 line->number ? "line" : "value", (long long)m->engine->config->source.message_bytes_max);
 		return 0;
 	}
 	if (line->len == 0) {
-		lade_pipe_reject(b, i, "source", "the line is empty");
+		lade_pipe_reject(b, i, "source", "the %s is empty", line->number ? "line" : "value");
 		return 0;
 	}
 	rc = raw->csv ? convert_csv(b, msg, raw->csv, &error) : 0;
@@ -181,9 +194,7 @@ static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 		rc = lade_pipe_message_read(msg, b->shape, m->reader, &b->arena, &error);
 	if (rc == -EBADMSG) {
 		lade_pipe_reject(b, i, "source", "%s at byte %zu%s", error.reason, error.at,
-				 raw->csv || line->number > 1 || *line->text != '[' ? ""
-				 : "; messages are one JSON object a line, as jq -c '.[]' makes"
-				   " them of an array");
+				 advice(raw));
 		rc = 0;
 	}
 	return rc;

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* phase.c - dies where it is told to; see phase.h. */
+
+#include "services/pipeline/phase.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const names[] = { "forming", "enriching", "writing", "fence",
+				     "commit",	"written",   "revoke" };
+
+static struct {
+	bool read;	  /* the environment was looked at */
+	int phase;	  /* -1: none */
+	unsigned at;	  /* the time, from 1 */
+	unsigned delay_us; /* after which */
+} wanted = { .phase = -1 };
+
+static void read_wanted(void)
+{
+	const char *text = getenv("LADE_DIE_AT"), *colon = text ? strchr(text, ':') : NULL;
+
+	wanted.read = true;
+	for (int i = 0; colon && i < (int)(sizeof(names) / sizeof(*names)); i++)
+		if (strlen(names[i]) == (size_t)(colon - text) &&
+		    memcmp(names[i], text, (size_t)(colon - text)) == 0)
+			wanted.phase = i;
+	if (wanted.phase < 0)
+		return;
+	wanted.at = (unsigned)strtoul(colon + 1, NULL, 10);
+	colon = strchr(colon + 1, ':');
+	wanted.delay_us = colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+}
+
+/* What is sent goes on its way while this waits: the kill is between the question and the answer. */
+static void *die_later(void *none)
+{
+	usleep(wanted.delay_us);
+	kill(getpid(), SIGKILL);
+	return none;
+}
+
+void lade_pipe_phase(enum lade_pipe_phase phase)
+{
+	pthread_t thread;
+
+	if (!wanted.read)
+		read_wanted();
+	if ((int)phase != wanted.phase || --wanted.at)
+		return;
+	/* So that who counts kills knows that this one was here. */
+	dprintf(STDERR_FILENO, "dies: %s\n", names[phase]);
+	if (!wanted.delay_us)
+		kill(getpid(), SIGKILL);
+	else if (pthread_create(&thread, NULL, die_later, NULL) == 0)
+		pthread_detach(thread);
+}

@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: MIT */
+/* sink_kafka.c - messages, and dead letters, into a topic; exactly once in transactions.
+ *
+ * DESIGN
+ * A write sends all its records at once and waits until all in-sync replicas have them; those that
+ * a broker could not take for now are sent again, alone. A record that no broker will ever take is
+ * its message's own fault.
+ *
+ * Exactly once, all sinks and the dead letters share one producer and its transaction. The first of
+ * them that writes begins it; the keeper writes last, adds the offsets of the source and commits.
+ * When the transaction has failed all of them write again. It is begun for each write of the
+ * engine, which takes what is ready: the longer a commit takes the more the next one holds.
+ *
+ * A transactional id belongs to one process. By default it has the host's name and a number for
+ * which a lock is held, so that several processes of a pipeline do not fence one another and one
+ * that is started again fences what it left behind. */
+
+#include "services/pipeline/source_kafka.h"
+#include "services/pipeline/phase.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define SLOTS_MAX 256 /* processes of a pipeline on one host */
+#define LETTER_HEADERS 10
+#define LINGER_NS 1000000
+
+/* The one transaction of all sinks, exactly once. */
+struct lade_pipe_transaction {
+	struct lade_kafka_producer *producer;
+	char id[320];	/* the transactional id */
+	int lock;	/* the file whose lock is the number in it; -1: it was given */
+	int users;	/* outlets */
+	bool begun;
+};
+
+struct to_kafka {
+	struct lade_pipe_outlet *outlet;
+	const char *topic;
+	struct lade_kafka_producer *producer; /* its own, or the transaction's */
+	struct lade_json_reader *reader;
+	struct lade_pipe_ref key;
+	bool has_key;			      /* else it is the one that the message came with */
+	bool letters;			      /* it writes what was rejected */
+};
+
+/* The records of one write, and whose they are. */
+struct records {
+	struct lade_arena arena;
+	struct lade_json_out values;	      /* all of them, one behind the other */
+	struct lade_kafka_record *at;
+	size_t *from;			      /* where a value begins in values; SIZE_MAX: elsewhere */
+	struct lade_pipe_batch **batch_of;
+	uint32_t *index_of;
+	uint32_t n;
+};
+
+static bool is_transactional(const struct lade_pipe_engine *e)
+{
+	return e->config->delivery == LADE_EXACTLY_ONCE;
+}
+
+static const char *name_of(const struct to_kafka *k)
+{
+	return k->letters ? "dead letters" : "sink kafka";
+}
+
+/* Records */
+
+static int set_headers(struct records *r, const struct lade_pipe_message *m,
+		       struct lade_kafka_record *record, uint32_t more)
+{
+	struct lade_kafka_header *all;
+
+	if (m->n_headers + more == 0)
+		return 0;
+	all = lade_arena_alloc(&r->arena, (m->n_headers + more) * sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < m->n_headers; i++)
+		all[i] = (struct lade_kafka_header){ m->headers[i].name, m->headers[i].bytes,
+						     m->headers[i].len };
+	record->headers = all;
+	record->n_headers = m->n_headers;
+	return 0;
+}
+
+static void set_key(struct lade_kafka_record *record, const struct lade_datum *key)
+{
+	if (key->type == LADE_ABSENT || key->type == LADE_NULL)
+		return;
+	record->key = key->text;
+	record->key_len = key->len;
+}
+
+/* The key by its reference: text as it is, anything else as JSON. */
+static int find_key(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i,
+		    struct lade_kafka_record *record, struct lade_json_error *error)
+{
+	struct lade_pipe_message *m = &b->messages[i];
+	struct lade_datum key = m->key;
+	int rc = 0;
+
+	if (k->has_key && (!m->tombstone || k->key.kind != LADE_REF_PATH))
+		rc = lade_pipe_message_value(m, b->shape, &k->key, k->reader, &b->arena, &key,
+					     error);
+	if (rc == 0)
+		set_key(record, &key);
+	return rc;
+}
+
+/* Appends a message.  Returns 0; -EBADMSG with the reason; -ENOMEM. */
+static int add_message(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i,
+		       struct records *r, struct lade_json_error *error)
+{
+	const struct lade_pipe_message *m = &b->messages[i];
+	struct lade_kafka_record *record = &r->at[r->n];
+	size_t before = r->values.len;
+	int rc;
+
+	*record = (struct lade_kafka_record){
+		.topic = k->topic,
+		.partition = -1,
+		.timestamp_ms = m->timestamp_us == INT64_MIN ? 0 : m->timestamp_us / 1000,
+	};
+	rc = find_key(k, b, i, record, error);
+	if (rc == 0)
+		rc = set_headers(r, m, record, 0);
+	r->from[r->n] = SIZE_MAX;
+	if (rc == 0 && m->set && !m->tombstone) {
+		rc = lade_pipe_message_write(m, b->shape, k->reader, &r->values, error);
+		r->from[r->n] = before;
+		record->value_len = r->values.len - before;
+	} else if (!m->tombstone) {
+		record->value = m->bytes;
+		record->value_len = m->len;
+	}
+	if (rc < 0) {
+		r->values.len = before;
+		return rc;
+	}
+	r->batch_of[r->n] = b;
+	r->index_of[r->n++] = i;
+	return 0;
+}
+
+__attribute__((format(printf, 4, 5)))
+static int add_header(struct records *r, struct lade_kafka_record *record, const char *name,
+		      const char *format, ...)
+{
+	struct lade_kafka_header *h =
+		(struct lade_kafka_header *)&record->headers[record->n_headers];
+	char text[400];
+	va_list args;
+	int len;
+
+	va_start(args, format);
+	len = vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (len >= (int)sizeof(text))
+		len = sizeof(text) - 1;
+	*h = (struct lade_kafka_header){ name, lade_arena_copy(&r->arena, text, (size_t)len),
+					 (size_t)len };
+	record->n_headers++;
+	return h->value ? 0 : -ENOMEM;
+}
+
+/* A message as it came, and in headers where from and why. */
+static int add_letter(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i,
+		      const struct lade_pipe_message *m, const struct lade_pipe_fate *fate,
+		      struct records *r)
+{
+	const struct lade_pipe_engine *e = k->outlet->engine;
+	struct lade_kafka_record *record = &r->at[r->n];
+	int rc;
+
+	*record = (struct lade_kafka_record){
+		.topic = k->topic,
+		.partition = -1,
+		.value = m->tombstone ? NULL : m->bytes,
+		.value_len = m->tombstone ? 0 : m->len,
+		.timestamp_ms = m->timestamp_us == INT64_MIN ? 0 : m->timestamp_us / 1000,
+	};
+	set_key(record, &m->key);
+	rc = set_headers(r, m, record, LETTER_HEADERS);
+	if (rc == 0)
+		rc = add_header(r, record, "x-dl-pipeline", "%s", e->config->name);
+	if (rc == 0 && m->lane) {
+		rc = add_header(r, record, "x-dl-topic", "%s", m->lane->topic);
+		if (rc == 0)
+			rc = add_header(r, record, "x-dl-partition", "%" PRId64, m->lane->part);
+		if (rc == 0)
+			rc = add_header(r, record, "x-dl-offset", "%" PRId64, m->offset);
+	}
+	if (rc == 0)
+		rc = add_header(r, record, "x-dl-step", "%s", fate->step);
+	if (rc == 0)
+		rc = add_header(r, record, "x-dl-error", "%s", fate->reason);
+	if (rc == 0)
+		rc = add_header(r, record, "x-dl-attempts", "%" PRIu32, fate->attempts);
+	if (rc == 0)
+		rc = add_header(r, record, "x-dl-first-failed-at-ms", "%" PRId64,
+				fate->first_us / 1000);
+	r->from[r->n] = SIZE_MAX;
+	r->batch_of[r->n] = b;
+	r->index_of[r->n++] = i;
+	return rc;
+}
+
+static int add_letters(struct to_kafka *k, struct lade_pipe_batch *b, struct records *r)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < b->n_rejected; i++)
+		rc = add_letter(k, b, i, &b->rejected[i], &b->rejected_fates[i], r);
+	for (uint32_t i = 0; rc == 0 && i < b->n; i++)
+		if (b->fates[i].verdict == LADE_VERDICT_REJECT)
+			rc = add_letter(k, b, i, &b->messages[i], &b->fates[i], r);
+	return rc;
+}
+
+/* A message that no topic takes. Without dead letters nothing more may be written: the offset would
+ * move past it.  Returns 0, or -EBADMSG. */
+static int reject(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i, const char *reason)
+{
+	if (k->letters) {
+		lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble,
+				  "%s does not take one of them: %s", k->topic, reason);
+		return -EIO;
+	}
+	lade_pipe_reject(b, i, "sink", "%s: %s", k->topic, reason);
+	return lade_pipe_has_letters(k->outlet->engine) ? 0 : -EBADMSG;
+}
+
+static int add_batch(struct to_kafka *k, struct lade_pipe_batch *b, struct records *r)
+{
+	struct lade_json_error error;
+	int rc = 0;
+
+	if (k->letters)
+		return add_letters(k, b, r);
+	for (uint32_t i = 0; rc == 0 && i < b->n; i++) {
+		if (b->fates[i].verdict != LADE_VERDICT_OK &&
+		    b->fates[i].verdict != LADE_VERDICT_PASS)
+			continue;
+		rc = add_message(k, b, i, r, &error);
+		if (rc == -EBADMSG)
+			rc = reject(k, b, i, error.reason);
+	}
+	return rc;
+}
+
+static int gather(struct to_kafka *k, struct lade_pipe_batch *const *batches, uint32_t n,
+		  struct records *r)
+{
+	size_t room = 1;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		room += batches[i]->n + batches[i]->n_rejected;
+	r->at = lade_arena_alloc(&r->arena, room * sizeof(*r->at));
+	r->from = lade_arena_alloc(&r->arena, room * sizeof(*r->from));
+	r->batch_of = lade_arena_alloc(&r->arena, room * sizeof(struct lade_pipe_batch *));
+	r->index_of = lade_arena_alloc(&r->arena, room * sizeof(*r->index_of));
+	if (!r->at || !r->from || !r->batch_of || !r->index_of)
+		return -ENOMEM;
+	for (uint32_t i = 0; rc == 0 && i < n; i++)
+		rc = add_batch(k, batches[i], r);
+	for (uint32_t i = 0; rc == 0 && i < r->n; i++)
+		if (r->from[i] != SIZE_MAX)
+			r->at[i].value = r->values.data + r->from[i];
+	return rc == 0 ? r->values.status : rc;
+}
+
+/* Sending */
+
+/* Looks at what became of the records; those to be sent again are put in front.
+ * Returns 0, and their number; -EBADMSG; or the failure of all of them. */
+static int sort_out(struct to_kafka *k, struct records *r, uint32_t *left)
+{
+	uint32_t kept = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < r->n; i++) {
+		int verdict = r->at[i].verdict;
+
+		if (verdict == 0) {
+			k->outlet->written++;
+		} else if (verdict == -EBADMSG) {
+			rc = reject(k, r->batch_of[i], r->index_of[i],
+				    lade_kafka_code_text(r->at[i].code));
+		} else if (verdict == -EAGAIN || verdict == -EACCES) {
+			lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble,
+					  "%s: %s", k->topic, lade_kafka_code_text(r->at[i].code));
+			r->batch_of[kept] = r->batch_of[i];
+			r->index_of[kept] = r->index_of[i];
+			r->at[kept++] = r->at[i];
+		} else {
+			rc = verdict;
+		}
+	}
+	*left = kept;
+	return rc;
+}
+
+/* Sends until all have an answer that stays.  Returns 0; -EBADMSG; the transaction's failure. */
+static int send_all(struct to_kafka *k, struct records *r)
+{
+	struct lade_pipe_engine *e = k->outlet->engine;
+
+	for (uint32_t attempt = 1; r->n; attempt++) {
+		int rc = lade_kafka_send(k->producer, r->at, r->n);
+
+		if (rc == -ECANCELED)
+			return rc;
+		rc = sort_out(k, r, &r->n);
+		if (rc < 0)
+			return rc;
+		if (r->n == 0)
+			break;
+		if (is_transactional(e))
+			return -ECONNABORTED; /* the order would be lost: all of it again */
+		if (!k->outlet->trouble_since_ns)
+			k->outlet->trouble_since_ns = lade_now().mono_ns;
+		rc = lade_pipe_back_off(e, attempt);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* The transaction */
+
+/* What its failure means.  Returns -ERESTART, -ESTALE, -ECANCELED, or -EIO with engine->why. */
+static int transaction_failed(struct to_kafka *k, int rc, const struct lade_kafka_error *why)
+{
+	struct lade_pipe_engine *e = k->outlet->engine;
+	struct lade_pipe_transaction *t = e->transaction;
+	const struct lade_kafka_error *fatal = lade_kafka_producer_error(t->producer);
+	struct lade_kafka_error error;
+	bool moved_on = rc == -ESTALE && fatal->fault != LADE_KAFKA_FENCED &&
+			fatal->fault != LADE_KAFKA_FATAL;
+	int aborted;
+
+	if (rc == -ECANCELED || rc == -EBADMSG || rc == -ENOMEM || e->failed)
+		return rc;
+	if (rc == -ESTALE && !moved_on)
+		return lade_pipe_fail(e, LADE_EXIT_FAILED,
+				      "sink kafka: another process writes as \"%s\": give each its own "
+				      "sink: { kafka: { instance: NAME } }", t->id);
+	if (rc != -ESTALE && rc != -ECONNABORTED && rc != -EAGAIN)
+		return lade_pipe_fail(e, LADE_EXIT_FAILED, "sink kafka: %s",
+				      why ? why->text : fatal->text);
+	aborted = lade_kafka_transaction_abort(t->producer, &error);
+	if (aborted < 0)
+		return aborted == -ECANCELED ? aborted
+					     : lade_pipe_fail(e, LADE_EXIT_FAILED,
+							      "sink kafka: the transaction cannot be "
+							      "given up: %s", error.text);
+	t->begun = false;
+	e->stats.aborted++;
+	if (rc != -ESTALE && why)
+		lade_pipe_trouble(e, name_of(k), k->outlet->trouble, "%s", why->text);
+	return rc == -ESTALE ? -ESTALE : -ERESTART;
+}
+
+static int begin(struct to_kafka *k)
+{
+	struct lade_pipe_transaction *t = k->outlet->engine->transaction;
+	struct lade_kafka_error error;
+	int rc;
+
+	if (!is_transactional(k->outlet->engine) || t->begun)
+		return 0;
+	rc = lade_kafka_transaction_begin(t->producer, &error);
+	if (rc < 0)
+		return transaction_failed(k, rc, &error);
+	t->begun = true;
+	return 0;
+}
+
+/* The offsets, and the end.  A lane that was lost meanwhile is not to be spoken for. */
+static int commit(struct to_kafka *k, const struct lade_pipe_move *moves, uint32_t n)
+{
+	struct lade_pipe_engine *e = k->outlet->engine;
+	struct lade_pipe_transaction *t = e->transaction;
+	struct lade_kafka_position *at = calloc(n + 1, sizeof(*at));
+	struct lade_kafka_error error = { 0 };
+	int rc = at ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; rc == 0 && i < n; i++) {
+		at[i].partition = lade_pipe_kafka_partition(moves[i].lane);
+		at[i].offset = moves[i].to;
+		if (!at[i].partition || !moves[i].lane->assigned)
+			rc = -ESTALE;
+	}
+	lade_pipe_phase(LADE_PHASE_FENCE);
+	if (rc == 0)
+		rc = lade_kafka_transaction_offsets(t->producer, lade_pipe_kafka_consumer(e), at, n,
+						    &error);
+	lade_pipe_phase(LADE_PHASE_COMMIT);
+	if (rc == 0)
+		rc = lade_kafka_transaction_commit(t->producer, &error);
+	free(at);
+	if (rc < 0)
+		return transaction_failed(k, rc, &error);
+	t->begun = false;
+	return 0;
+}
+
+static int write_records(struct to_kafka *k, struct lade_pipe_batch *const *batches, uint32_t n)
+{
+	struct records r = { 0 };
+	int rc;
+
+	lade_arena_init(&r.arena, 64 << 10, (size_t)1 << 32);
+	lade_json_out_init(&r.values, (size_t)1 << 30);
+	rc = gather(k, batches, n, &r);
+	if (rc == 0)
+		rc = send_all(k, &r);
+	lade_json_out_done(&r.values);
+	lade_arena_done(&r.arena);
+	return rc;
+}
+
+static int kafka_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
+		       uint32_t n, const struct lade_pipe_move *moves, uint32_t n_moves)
+{
+	struct to_kafka *k = outlet->self;
+	int rc = begin(k);
+
+	if (rc < 0)
+		return rc;
+	rc = write_records(k, batches, n);
+	if (rc < 0)
+		return is_transactional(outlet->engine) ? transaction_failed(k, rc, NULL) : rc;
+	if (outlet == outlet->engine->keeper)
+		rc = commit(k, moves, n_moves);
+	return rc;
+}
+
+/* The group has the offsets; who was before is fenced by the transactional id. */
+static int kafka_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane)
+{
+	(void)outlet;
+	lane->stored = (struct lade_pipe_stored){ 0 };
+	return 0;
+}
+
+/* Opening */
+
+static int open_failed(struct to_kafka *k, const char *what, const char *why)
+{
+	return lade_pipe_fail(k->outlet->engine, LADE_EXIT_FAILED, "%s: %.120s: %s", name_of(k),
+			      what, why);
+}
+
+/* A number for this process among those of this host.  Returns it, and the lock; or -errno. */
+static int take_slot(const char *pipeline, int *ret_lock)
+{
+	const char *folder = getenv("XDG_RUNTIME_DIR");
+	char path[512];
+
+	for (int slot = 1; slot <= SLOTS_MAX; slot++) {
+		int fd;
+
+		if (folder)
+			snprintf(path, sizeof(path), "%.300s/lade-%.100s-%d.lock", folder, pipeline,
+				 slot);
+		else
+			snprintf(path, sizeof(path), "/tmp/lade-%ld-%.100s-%d.lock", (long)getuid(),
+				 pipeline, slot);
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd < 0)
+			return -errno;
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+			*ret_lock = fd;
+			return slot;
+		}
+		close(fd);
+	}
+	return -EAGAIN;
+}
+
+static int name_transaction(struct to_kafka *k, struct lade_pipe_transaction *t)
+{
+	const struct lade_pipe_config *config = k->outlet->engine->config;
+	const char *instance = k->outlet->config->instance;
+	char host[65] = "host";
+	int slot;
+
+	t->lock = -1;
+	if (instance) {
+		snprintf(t->id, sizeof(t->id), "%.64s-%.100s-%.100s", config->name,
+			 config->source.group, instance);
+		return 0;
+	}
+	(void)gethostname(host, sizeof(host) - 1);
+	slot = take_slot(config->name, &t->lock);
+	if (slot < 0)
+		return open_failed(k, "a lock for the number of this process", strerror(-slot));
+	snprintf(t->id, sizeof(t->id), "%.64s-%.100s-%.64s-%d", config->name, config->source.group,
+		 host, slot);
+	return 0;
+}
+
+static int new_producer(struct to_kafka *k, const char *brokers, const char *transactional,
+			struct lade_kafka_producer **ret)
+{
+	const struct lade_pipe_source *source = &k->outlet->engine->config->source;
+	const struct lade_pipe_sink *c = k->outlet->config;
+	struct lade_kafka_setting settings[LADE_PIPE_SETTINGS_MAX];
+	struct lade_kafka_error error;
+	struct lade_kafka_producer_config config = {
+		.brokers = brokers,
+		.transactional = transactional,
+		.linger_ns = LINGER_NS,
+		.record_bytes_max = (size_t)source->message_bytes_max * 2 + (64 << 10),
+		.settings = settings,
+		.n_settings = c ? lade_pipe_kafka_settings(&c->client, settings) : 0,
+	};
+	int rc = lade_kafka_producer_new(&config, ret, &error);
+
+	return rc < 0 ? open_failed(k, brokers, error.text) : 0;
+}
+
+static int join_transaction(struct to_kafka *k, const char *brokers)
+{
+	struct lade_pipe_engine *e = k->outlet->engine;
+	struct lade_pipe_transaction *t = e->transaction;
+	struct lade_kafka_error error;
+	int rc = 0;
+
+	if (!t) {
+		t = calloc(1, sizeof(*t));
+		if (!t)
+			return -ENOMEM;
+		e->transaction = t;
+		rc = name_transaction(k, t);
+		if (rc == 0)
+			rc = new_producer(k, brokers, t->id, &t->producer);
+		if (rc == 0)
+			rc = lade_kafka_transaction_init(t->producer, &error);
+		if (rc < 0 && rc != -ECANCELED && !e->failed)
+			rc = open_failed(k, brokers, error.text);
+	}
+	t->users++;
+	k->producer = t->producer;
+	return rc;
+}
+
+/* The topic must be there: one that appears at the first message has settings that nobody chose. */
+static int look_at_topic(struct to_kafka *k, const char *brokers)
+{
+	const struct lade_pipe_sink *c = k->outlet->config;
+	struct lade_pipe_engine *e = k->outlet->engine;
+	struct lade_kafka_setting settings[LADE_PIPE_SETTINGS_MAX];
+	struct lade_kafka_admin *admin;
+	struct lade_kafka_topic topic;
+	struct lade_kafka_error error;
+	const struct lade_pipe_map *map = c ? &c->client : &e->config->source.client;
+	size_t n = lade_pipe_kafka_settings(map, settings);
+	int rc = lade_kafka_admin_new(brokers, settings, n, &admin, &error);
+
+	if (rc < 0)
+		return open_failed(k, brokers, error.text);
+	for (uint32_t attempt = 1;; attempt++) {
+		rc = lade_kafka_topic_get(admin, k->topic, &topic, &error);
+		if (rc != -EAGAIN || e->probing)
+			break;
+		lade_pipe_trouble(e, name_of(k), k->outlet->trouble, "%.100s: %.120s; it waits",
+				  brokers, error.text);
+		rc = lade_stopping() ? -ECANCELED : lade_pipe_back_off(e, attempt);
+		if (rc < 0)
+			break;
+	}
+	lade_kafka_admin_free(admin);
+	if (rc == -ENOENT)
+		return open_failed(k, k->topic, "there is no such topic; create it first");
+	return rc < 0 && rc != -ECANCELED ? open_failed(k, brokers, error.text) : rc;
+}
+
+static int open_key(struct to_kafka *k, struct lade_pipe_shape *shape)
+{
+	const char *text = k->outlet->config->message_key;
+	struct lade_json_error error;
+	int rc = lade_pipe_shape_ask(shape, text, strlen(text), &k->key, &error);
+
+	k->has_key = true;
+	return rc < 0 ? open_failed(k, "key", error.reason) : 0;
+}
+
+static int kafka_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *shape)
+{
+	const struct lade_pipe_config *config = outlet->engine->config;
+	const struct lade_pipe_sink *c = outlet->config;
+	struct to_kafka *k = calloc(1, sizeof(*k));
+	const char *brokers = c && c->brokers ? c->brokers : lade_pipe_dead_brokers(config);
+	int rc;
+
+	if (!k)
+		return -ENOMEM;
+	outlet->self = k;
+	k->outlet = outlet;
+	k->letters = !c;
+	k->topic = c ? c->topic : config->errors.dead_topic;
+	rc = lade_json_reader_new(&k->reader);
+	if (rc == 0 && c && c->message_key)
+		rc = open_key(k, shape);
+	if (rc == 0)
+		rc = look_at_topic(k, brokers);
+	if (rc < 0 || outlet->engine->probing)
+		return rc;
+	return is_transactional(outlet->engine) ? join_transaction(k, brokers)
+						: new_producer(k, brokers, NULL, &k->producer);
+}
+
+static void leave_transaction(struct lade_pipe_engine *e)
+{
+	struct lade_pipe_transaction *t = e->transaction;
+
+	if (!t || --t->users)
+		return;
+	lade_kafka_producer_free(t->producer);
+	if (t->lock >= 0)
+		close(t->lock);
+	free(t);
+	e->transaction = NULL;
+}
+
+static void kafka_close(struct lade_pipe_outlet *outlet)
+{
+	struct to_kafka *k = outlet->self;
+
+	if (!k)
+		return;
+	if (!is_transactional(outlet->engine))
+		lade_kafka_producer_free(k->producer);
+	else
+		leave_transaction(outlet->engine);
+	lade_json_reader_free(k->reader);
+	free(k);
+	outlet->self = NULL;
+}
+
+const struct lade_pipe_sink_ops lade_pipe_to_kafka = { kafka_open, kafka_claim, kafka_write,
+						       kafka_close };
