@@ -99,13 +99,13 @@ struct lade_kafka_consumer_config {
 	const char *const *topics;     /* names; one that begins with ^ is a regular expression */
 	size_t n_topics;
 	const char *group;	       /* the consumer group */
-	const char *instance;	       /* of a static member, else NULL: it keeps its partitions
-					* while it is away for less than the session's time-out */
+	const char *instance;	       /* of a static member, else NULL: it keeps its
+					* partitions while it is away for less than a session */
 	const char *client;	       /* client.id; NULL: "lade" */
 	enum lade_kafka_start start;   /* used only where no offset was ever committed */
 	size_t queue_bytes;	       /* of each partition that are fetched ahead; 0: 1 MiB; one
 					* fetch more may come on top of it */
-	bool ends;		       /* END is told each time a partition has been read to its end */
+	bool ends;		       /* END is told when a partition was read to its end */
 	const struct lade_kafka_setting *settings; /* for librdkafka */
 	size_t n_settings;
 };
@@ -455,7 +455,8 @@ struct lade_kafka_producer *lade_kafka_producer_free_at(struct lade_kafka_produc
  * return 0; -ECONNABORTED: lade_kafka_transaction_abort, then begin anew; -ESTALE: another producer
  * has the transactional id, or another member the partitions; -ECANCELED: the call may be made
  * again to learn its outcome; -EINVAL: out of order; else as the fault of @ret_error says.
- * They suspend, and a cancel takes up to a second.  Threads: inside a task only. */
+ * They suspend, and a cancel takes effect when the call under way has ended, which transaction_ns
+ * bounds.  Threads: inside a task only. */
 
 /* lade_kafka_transaction_init - fences older producers of this transactional id and has what they
  * left open aborted; first of all, once. */
@@ -472,7 +473,8 @@ int lade_kafka_transaction_begin(struct lade_kafka_producer *producer,
 
 /* lade_kafka_transaction_offsets - has the transaction commit positions of a consumer's group.
  *
- * -ESTALE: the consumer is not a member any more, or the group has moved on. */
+ * -ESTALE may also mean that the consumer is no member any more, or that the group has moved on;
+ * then too the transaction is to be aborted. */
 #define lade_kafka_transaction_offsets(...)                                                        \
 	lade_kafka_transaction_offsets_at(__VA_ARGS__, LADE_SITE)
 lade_suspends int lade_kafka_transaction_offsets_at(struct lade_kafka_producer *producer,
