@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT */
+/* admin.c - topics and groups: small questions and changes, each a job on the pool. */
+
+#include "connectors/kafka/kafka_priv.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define ADMIN_MS 10000 /* what a call may take */
+#define SLICE_MS 100   /* how often it looks whether it was cancelled */
+
+struct lade_kafka_admin {
+	struct lade_kafka_client client; /* without a bell: its jobs wait themselves */
+};
+
+/* A call: what is asked, and what was answered. */
+struct call {
+	struct lade_kafka_job job;
+	rd_kafka_t *rk;
+	int (*fn)(struct call *);
+	const char *name; /* a topic, or a group */
+	int32_t partitions, replicas;
+	int64_t offset;
+	const struct lade_kafka_setting *settings;
+	size_t n_settings;
+	const struct lade_kafka_offset *set; /* offsets to set */
+	size_t n;
+	struct lade_kafka_offset *got; /* offsets that were asked for */
+	size_t n_got;
+	struct lade_kafka_topic topic;
+	struct lade_kafka_range range;
+};
+
+int lade_kafka_admin_new(const char *brokers, const struct lade_kafka_setting *settings,
+			 size_t n_settings, struct lade_kafka_admin **ret,
+			 struct lade_kafka_error *ret_error)
+{
+	struct lade_kafka_admin *a = lade_calloc(1, sizeof(*a));
+	struct lade_kafka_conf conf;
+	int rc;
+
+	if (!a)
+		return lade_kafka_fail_as(ret_error, LADE_KAFKA_MEMORY, 0, "memory is out");
+	lade_kafka_conf_open(&conf, brokers, "lade-admin", ret_error);
+	lade_kafka_conf_set_all(&conf, false, settings, n_settings);
+	rc = lade_kafka_conf_make(&conf, RD_KAFKA_PRODUCER, &a->client.rk);
+	if (rc < 0)
+		lade_free(a);
+	else
+		*ret = a;
+	return rc;
+}
+
+struct lade_kafka_admin *lade_kafka_admin_free_at(struct lade_kafka_admin *admin, const char *site)
+{
+	if (!admin)
+		return NULL;
+	lade_kafka_client_done(&admin->client, site);
+	lade_free(admin);
+	return NULL;
+}
+
+/* The -errno of an answer. */
+static int failure(struct call *c, rd_kafka_resp_err_t code, const char *text)
+{
+	int rc = lade_kafka_fail(c->job.error, (int)code, "%.100s: %.200s", c->name,
+				 text ? text : rd_kafka_err2str(code));
+
+	switch (code) {
+	case RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS:
+		return -EEXIST;
+	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+		return -ENOENT;
+	case RD_KAFKA_RESP_ERR_INVALID_PARTITIONS:
+		return -EINVAL;
+	default:
+		return rc;
+	}
+}
+
+/* Waits for the answer to a request. */
+static int wait_for(struct call *c, rd_kafka_queue_t *queue, rd_kafka_event_t **ret)
+{
+	rd_kafka_resp_err_t code;
+	int rc;
+
+	*ret = NULL;
+	for (int ms = 0; !*ret && ms < ADMIN_MS + 1000; ms += SLICE_MS) {
+		if (atomic_load(&c->job.stopped))
+			return -ECANCELED;
+		*ret = rd_kafka_queue_poll(queue, SLICE_MS);
+	}
+	if (!*ret)
+		return failure(c, RD_KAFKA_RESP_ERR__TIMED_OUT, NULL);
+	code = rd_kafka_event_error(*ret);
+	if (!code)
+		return 0;
+	rc = failure(c, code, rd_kafka_event_error_string(*ret));
+	rd_kafka_event_destroy(*ret);
+	*ret = NULL;
+	return rc;
+}
+
+static rd_kafka_AdminOptions_t *options_of(struct call *c, rd_kafka_admin_op_t op)
+{
+	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(c->rk, op);
+	char text[8];
+
+	rd_kafka_AdminOptions_set_request_timeout(options, ADMIN_MS, text, sizeof(text));
+	if (op == RD_KAFKA_ADMIN_OP_CREATETOPICS || op == RD_KAFKA_ADMIN_OP_DELETETOPICS ||
+	    op == RD_KAFKA_ADMIN_OP_CREATEPARTITIONS || op == RD_KAFKA_ADMIN_OP_DELETERECORDS)
+		rd_kafka_AdminOptions_set_operation_timeout(options, ADMIN_MS / 2, text,
+							    sizeof(text));
+	return options;
+}
+
+/* The fate of the one topic that was named. */
+static int result_of_topic(struct call *c, const rd_kafka_topic_result_t **results, size_t n)
+{
+	rd_kafka_resp_err_t code = n ? rd_kafka_topic_result_error(results[0]) : 0;
+
+	return code ? failure(c, code, rd_kafka_topic_result_error_string(results[0])) : 0;
+}
+
+static int run(struct lade_kafka_job *job)
+{
+	struct call *c = (struct call *)(void *)job;
+
+	return c->fn(c);
+}
+
+static int call(struct lade_kafka_admin *admin, struct call *c, struct lade_kafka_error *ret_error,
+		const char *what, const char *site)
+{
+	struct lade_kafka_error unused;
+
+	c->job.run = run;
+	c->job.error = ret_error ? ret_error : &unused;
+	c->rk = admin->client.rk;
+	return lade_kafka_run(&c->job, what, site);
+}
+
+/* Topics */
+
+static int look_up(struct call *c)
+{
+	rd_kafka_topic_t *topic = rd_kafka_topic_new(c->rk, c->name, NULL);
+	const struct rd_kafka_metadata *found = NULL;
+	rd_kafka_resp_err_t code;
+	int rc = 0;
+	char *cluster;
+
+	if (!topic)
+		return failure(c, rd_kafka_last_error(), NULL);
+	/* Asking for all topics makes none, where the broker would make the one that is named. */
+	code = rd_kafka_metadata(c->rk, 1, topic, &found, ADMIN_MS);
+	rd_kafka_topic_destroy(topic);
+	if (code)
+		return failure(c, code, NULL);
+	c->topic = (struct lade_kafka_topic){ .partitions = -1 };
+	for (int i = 0; i < found->topic_cnt; i++) {
+		if (strcmp(found->topics[i].topic, c->name) != 0 || found->topics[i].err)
+			continue;
+		c->topic.partitions = found->topics[i].partition_cnt;
+	}
+	rd_kafka_metadata_destroy(found);
+	if (c->topic.partitions <= 0)
+		return failure(c, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, NULL);
+	cluster = rd_kafka_clusterid(c->rk, ADMIN_MS);
+	if (cluster)
+		snprintf(c->topic.cluster, sizeof(c->topic.cluster), "%s", cluster);
+	else
+		rc = failure(c, RD_KAFKA_RESP_ERR__TIMED_OUT, "the cluster's id");
+	if (cluster)
+		rd_kafka_mem_free(c->rk, cluster);
+	return rc;
+}
+
+int lade_kafka_topic_get_at(struct lade_kafka_admin *admin, const char *name,
+			    struct lade_kafka_topic *ret, struct lade_kafka_error *ret_error,
+			    const char *site)
+{
+	struct call c = { .fn = look_up, .name = name };
+	int rc = call(admin, &c, ret_error, "what a topic is", site);
+
+	if (rc == 0)
+		*ret = c.topic;
+	return rc;
+}
+
+static int create(struct call *c)
+{
+	char text[256] = "";
+	rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(c->name, c->partitions, c->replicas,
+							   text, sizeof(text));
+	const rd_kafka_topic_result_t **results;
+	rd_kafka_AdminOptions_t *options;
+	rd_kafka_event_t *event;
+	rd_kafka_queue_t *queue;
+	size_t n;
+	int rc;
+
+	if (!topic)
+		return failure(c, RD_KAFKA_RESP_ERR__INVALID_ARG, text);
+	for (size_t i = 0; i < c->n_settings; i++)
+		rd_kafka_NewTopic_set_config(topic, c->settings[i].name, c->settings[i].value);
+	queue = rd_kafka_queue_new(c->rk);
+	options = options_of(c, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+	rd_kafka_CreateTopics(c->rk, &topic, 1, options, queue);
+	rc = wait_for(c, queue, &event);
+	if (rc == 0) {
+		results = rd_kafka_CreateTopics_result_topics(
+			rd_kafka_event_CreateTopics_result(event), &n);
+		rc = result_of_topic(c, results, n);
+		rd_kafka_event_destroy(event);
+	}
+	rd_kafka_AdminOptions_destroy(options);
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_NewTopic_destroy(topic);
+	return rc;
+}
+
+int lade_kafka_topic_create_at(struct lade_kafka_admin *admin, const char *name,
+			       int32_t partitions, int32_t replicas,
+			       const struct lade_kafka_setting *settings, size_t n_settings,
+			       struct lade_kafka_error *ret_error, const char *site)
+{
+	struct call c = { .fn = create,
+			  .name = name,
+			  .partitions = partitions,
+			  .replicas = replicas,
+			  .settings = settings,
+			  .n_settings = n_settings };
+
+	return call(admin, &c, ret_error, "a topic to be made", site);
+}
+
+static int grow(struct call *c)
+{
+	char text[256] = "";
+	rd_kafka_NewPartitions_t *more = rd_kafka_NewPartitions_new(
+		c->name, (size_t)c->partitions, text, sizeof(text));
+	rd_kafka_AdminOptions_t *options;
+	const rd_kafka_topic_result_t **results;
+	rd_kafka_event_t *event;
+	rd_kafka_queue_t *queue;
+	size_t n;
+	int rc;
+
+	if (!more)
+		return failure(c, RD_KAFKA_RESP_ERR_INVALID_PARTITIONS, text);
+	queue = rd_kafka_queue_new(c->rk);
+	options = options_of(c, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS);
+	rd_kafka_CreatePartitions(c->rk, &more, 1, options, queue);
+	rc = wait_for(c, queue, &event);
+	if (rc == 0) {
+		results = rd_kafka_CreatePartitions_result_topics(
+			rd_kafka_event_CreatePartitions_result(event), &n);
+		rc = result_of_topic(c, results, n);
+		rd_kafka_event_destroy(event);
+	}
+	rd_kafka_AdminOptions_destroy(options);
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_NewPartitions_destroy(more);
+	return rc;
+}
+
+int lade_kafka_topic_grow_at(struct lade_kafka_admin *admin, const char *name, int32_t partitions,
+			     struct lade_kafka_error *ret_error, const char *site)
+{
+	struct call c = { .fn = grow, .name = name, .partitions = partitions };
+
+	return call(admin, &c, ret_error, "a topic to grow", site);
+}
+
+static int delete_topic(struct call *c)
+{
+	rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(c->name);
+	rd_kafka_AdminOptions_t *options = options_of(c, RD_KAFKA_ADMIN_OP_DELETETOPICS);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(c->rk);
+	const rd_kafka_topic_result_t **results;
+	rd_kafka_event_t *event;
+	size_t n;
+	int rc;
+
+	rd_kafka_DeleteTopics(c->rk, &topic, 1, options, queue);
+	rc = wait_for(c, queue, &event);
+	if (rc == 0) {
+		results = rd_kafka_DeleteTopics_result_topics(
+			rd_kafka_event_DeleteTopics_result(event), &n);
+		rc = result_of_topic(c, results, n);
+		rd_kafka_event_destroy(event);
+	}
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_AdminOptions_destroy(options);
+	rd_kafka_DeleteTopic_destroy(topic);
+	return rc;
+}
+
+int lade_kafka_topic_delete_at(struct lade_kafka_admin *admin, const char *name,
+			       struct lade_kafka_error *ret_error, const char *site)
+{
+	struct call c = { .fn = delete_topic, .name = name };
+
+	return call(admin, &c, ret_error, "a topic to be deleted", site);
+}
+
+/* The first failure of a list of partitions. */
+static int result_of_list(struct call *c, const rd_kafka_topic_partition_list_t *list)
+{
+	for (int i = 0; list && i < list->cnt; i++)
+		if (list->elems[i].err)
+			return failure(c, list->elems[i].err, NULL);
+	return 0;
+}
+
+static int trim(struct call *c)
+{
+	rd_kafka_AdminOptions_t *options = options_of(c, RD_KAFKA_ADMIN_OP_DELETERECORDS);
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(c->rk);
+	rd_kafka_DeleteRecords_t *what;
+	rd_kafka_event_t *event;
+	int rc;
+
+	rd_kafka_topic_partition_list_add(list, c->name, c->partitions)->offset = c->offset;
+	what = rd_kafka_DeleteRecords_new(list);
+	rd_kafka_DeleteRecords(c->rk, &what, 1, options, queue);
+	rc = wait_for(c, queue, &event);
+	if (rc == 0) {
+		rc = result_of_list(c, rd_kafka_DeleteRecords_result_offsets(
+					       rd_kafka_event_DeleteRecords_result(event)));
+		rd_kafka_event_destroy(event);
+	}
+	rd_kafka_DeleteRecords_destroy(what);
+	rd_kafka_topic_partition_list_destroy(list);
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_AdminOptions_destroy(options);
+	return rc;
+}
+
+int lade_kafka_topic_trim_at(struct lade_kafka_admin *admin, const char *name, int32_t partition,
+			     int64_t offset, struct lade_kafka_error *ret_error, const char *site)
+{
+	struct call c = { .fn = trim, .name = name, .partitions = partition, .offset = offset };
+
+	return call(admin, &c, ret_error, "messages to be deleted", site);
+}
+
+static int ask_range(struct call *c)
+{
+	rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
+		c->rk, c->name, c->partitions, &c->range.low, &c->range.high, ADMIN_MS);
+
+	return code ? failure(c, code, NULL) : 0;
+}
+
+int lade_kafka_topic_range_at(struct lade_kafka_admin *admin, const char *name, int32_t partition,
+			      struct lade_kafka_range *ret, struct lade_kafka_error *ret_error,
+			      const char *site)
+{
+	struct call c = { .fn = ask_range, .name = name, .partitions = partition };
+	int rc = call(admin, &c, ret_error, "what there is of a partition", site);
+
+	if (rc == 0)
+		*ret = c.range;
+	return rc;
+}
+
+/* Groups */
+
+static int by_place(const void *left, const void *right)
+{
+	const struct lade_kafka_offset *a = left, *b = right;
+	int order = strcmp(a->topic, b->topic);
+
+	return order ? order : (a->partition > b->partition) - (a->partition < b->partition);
+}
+
+/* Keeps the offsets of an answer, in order. */
+static int keep_offsets(struct call *c, const rd_kafka_topic_partition_list_t *list)
+{
+	c->got = lade_calloc((size_t)list->cnt + 1, sizeof(*c->got));
+	if (!c->got)
+		return lade_kafka_fail_as(c->job.error, LADE_KAFKA_MEMORY, 0, "memory is out");
+	for (int i = 0; i < list->cnt; i++) {
+		struct lade_kafka_offset *to = &c->got[c->n_got];
+
+		if (list->elems[i].offset < 0)
+			continue;
+		snprintf(to->topic, sizeof(to->topic), "%s", list->elems[i].topic);
+		to->partition = list->elems[i].partition;
+		to->offset = list->elems[i].offset;
+		c->n_got++;
+	}
+	qsort(c->got, c->n_got, sizeof(*c->got), by_place);
+	return 0;
+}
+
+/* The one group of an answer: its error, or its partitions. */
+static int result_of_group(struct call *c, const rd_kafka_group_result_t **groups, size_t n,
+			   const rd_kafka_topic_partition_list_t **ret)
+{
+	const rd_kafka_error_t *error = n ? rd_kafka_group_result_error(groups[0]) : NULL;
+
+	if (error)
+		return failure(c, rd_kafka_error_code(error), rd_kafka_error_string(error));
+	*ret = n ? rd_kafka_group_result_partitions(groups[0]) : NULL;
+	return *ret ? result_of_list(c, *ret) : 0;
+}
+
+static int group_offsets(struct call *c)
+{
+	rd_kafka_ListConsumerGroupOffsets_t *what =
+		rd_kafka_ListConsumerGroupOffsets_new(c->name, NULL);
+	rd_kafka_AdminOptions_t *options =
+		options_of(c, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(c->rk);
+	const rd_kafka_topic_partition_list_t *list = NULL;
+	const rd_kafka_group_result_t **groups;
+	rd_kafka_event_t *event;
+	size_t n;
+	int rc;
+
+	rd_kafka_ListConsumerGroupOffsets(c->rk, &what, 1, options, queue);
+	rc = wait_for(c, queue, &event);
+	if (rc == 0) {
+		groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
+			rd_kafka_event_ListConsumerGroupOffsets_result(event), &n);
+		rc = result_of_group(c, groups, n, &list);
+		if (rc == 0 && list)
+			rc = keep_offsets(c, list);
+		rd_kafka_event_destroy(event);
+	}
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_AdminOptions_destroy(options);
+	rd_kafka_ListConsumerGroupOffsets_destroy(what);
+	return rc;
+}
+
+int lade_kafka_group_offsets_at(struct lade_kafka_admin *admin, const char *group,
+				struct lade_kafka_offset **ret, size_t *ret_n,
+				struct lade_kafka_error *ret_error, const char *site)
+{
+	struct call c = { .fn = group_offsets, .name = group };
+	int rc = call(admin, &c, ret_error, "the offsets of a group", site);
+
+	if (rc < 0) {
+		lade_free(c.got);
+		return rc;
+	}
+	*ret = c.got;
+	*ret_n = c.n_got;
+	return 0;
+}
+
+void lade_kafka_offsets_free(struct lade_kafka_offset *offsets)
+{
+	lade_free(offsets);
+}
+
+/* The broker's word for a group that is at work. */
+static bool has_members(int code)
+{
+	return code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ||
+	       code == RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS ||
+	       code == RD_KAFKA_RESP_ERR_NON_EMPTY_GROUP ||
+	       code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION;
+}
+
+static int set_offsets(struct call *c)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)c->n);
+	rd_kafka_AdminOptions_t *options =
+		options_of(c, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(c->rk);
+	const rd_kafka_topic_partition_list_t *answer = NULL;
+	rd_kafka_AlterConsumerGroupOffsets_t *what;
+	const rd_kafka_group_result_t **groups;
+	rd_kafka_event_t *event;
+	size_t n;
+	int rc;
+
+	for (size_t i = 0; i < c->n; i++)
+		rd_kafka_topic_partition_list_add(list, c->set[i].topic, c->set[i].partition)
+			->offset = c->set[i].offset;
+	what = rd_kafka_AlterConsumerGroupOffsets_new(c->name, list);
+	rd_kafka_AlterConsumerGroupOffsets(c->rk, &what, 1, options, queue);
+	rc = wait_for(c, queue, &event);
+	if (rc == 0) {
+		groups = rd_kafka_AlterConsumerGroupOffsets_result_groups(
+			rd_kafka_event_AlterConsumerGroupOffsets_result(event), &n);
+		rc = result_of_group(c, groups, n, &answer);
+		rd_kafka_event_destroy(event);
+	}
+	rd_kafka_AlterConsumerGroupOffsets_destroy(what);
+	rd_kafka_topic_partition_list_destroy(list);
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_AdminOptions_destroy(options);
+	return rc < 0 && rc != -ECANCELED && has_members(c->job.error->code) ? -EBUSY : rc;
+}
+
+int lade_kafka_group_set_offsets_at(struct lade_kafka_admin *admin, const char *group,
+				    const struct lade_kafka_offset *offsets, size_t n,
+				    struct lade_kafka_error *ret_error, const char *site)
+{
+	struct call c = { .fn = set_offsets, .name = group, .set = offsets, .n = n };
+
+	return n ? call(admin, &c, ret_error, "the offsets of a group", site) : 0;
+}
