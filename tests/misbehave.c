@@ -8,6 +8,7 @@
 #include <string.h>
 
 static int calls;
+static int *volatile nowhere;
 
 static int start(const char *config, void **ret_self, char error[256])
 {
@@ -29,7 +30,7 @@ static int process(void *self, struct lade_plugin_message *messages, size_t n, c
 		struct lade_plugin_message *m = &messages[i];
 
 		if (has(m, "\"crash\""))
-			*(volatile int *)8 = 1;
+			*nowhere = 1;
 		if (has(m, "\"blame\"")) {
 			snprintf(error, 256, "one of %zu is bad", n);
 			return EBADMSG;
