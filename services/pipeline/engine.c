@@ -192,7 +192,9 @@ static int call_step(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, u
 	if (m == 0)
 		return 0;
 	rc = stage->ops->process(stage, b, index, m);
-	stage->busy_ns += lade_now().mono_ns - began_ns;
+	began_ns = lade_now().mono_ns - began_ns;
+	stage->busy_ns += began_ns;
+	lade_pipe_times_add(&stage->took, began_ns, 1);
 	if (rc < 0) {
 		forget_retries(b, index, m);
 		return rc;
@@ -381,6 +383,7 @@ static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,
 		uint64_t calls = e->stages[i].calls;
 		int64_t began_ns = lade_now().mono_ns;
 
+		b->at = e->stages[i].config->name;
 		rc = run_stage(&e->stages[i], b);
 		if (rc == 0 && e->show)
 			lade_pipe_show_step(&e->stages[i], b, calls,
@@ -388,6 +391,7 @@ static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,
 	}
 	e->readers[e->n_readers++] = b->reader;
 	b->reader = NULL;
+	b->at = "its turn to be written";
 	if (rc < 0) {
 		lade_pipe_batch_free(b);
 		return rc;
@@ -470,6 +474,21 @@ static int check_rejected(struct lade_pipe_engine *e, struct lade_pipe_batch *co
 	return 0;
 }
 
+/* One write, and how long it took. */
+static int call_sink(struct lade_pipe_outlet *o, struct lade_pipe_batch *const *group, uint32_t n,
+		     const struct lade_pipe_move *moves, uint32_t n_moves, const char *name)
+{
+	int64_t began_ns = lade_now().mono_ns;
+	int rc;
+
+	for (uint32_t k = 0; k < n; k++)
+		group[k]->at = name;
+	rc = o->ops->write(o, group, n, moves, n_moves);
+	lade_pipe_times_add(&o->took, lade_now().mono_ns - began_ns, 1);
+	o->errors += rc < 0 && rc != -ECANCELED;
+	return rc;
+}
+
 /* One sink until it has it. */
 static int write_to(struct lade_pipe_outlet *o, struct lade_pipe_batch *const *group, uint32_t n,
 		    const struct lade_pipe_move *moves, uint32_t n_moves, const char *name)
@@ -477,7 +496,7 @@ static int write_to(struct lade_pipe_outlet *o, struct lade_pipe_batch *const *g
 	struct lade_pipe_engine *e = o->engine;
 
 	for (uint32_t attempt = 1;; attempt++) {
-		int rc = o->ops->write(o, group, n, moves, n_moves);
+		int rc = call_sink(o, group, n, moves, n_moves, name);
 
 		if (rc == 0) {
 			lade_pipe_recovered(e, name, o->trouble, &o->trouble_since_ns);
@@ -542,17 +561,6 @@ static int write_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const
 	}
 }
 
-/* How long the messages took, in quarter powers of two from 1 us. */
-static void note_latency(struct lade_pipe_engine *e, const struct lade_pipe_batch *b)
-{
-	double us = (double)(lade_now().mono_ns - b->first.mono_ns) / 1000.0;
-	int bucket = 0;
-
-	for (double limit = 1; us > limit && bucket < 63; limit *= 1.4142135623730951)
-		bucket++;
-	e->stats.latency[bucket] += b->taken;
-}
-
 static void note_recent(struct lade_pipe_engine *e, uint32_t rejected, uint32_t all)
 {
 	for (uint32_t i = 0; i < all; i++) {
@@ -601,7 +609,8 @@ static int finish_group(struct lade_pipe_engine *e, struct lade_pipe_batch *cons
 		e->stats.out += with_verdict(b, LADE_VERDICT_OK) +
 				with_verdict(b, LADE_VERDICT_PASS);
 		note_recent(e, rejected, b->taken);
-		note_latency(e, b);
+		lade_pipe_times_add(&e->stats.latency, lade_now().mono_ns - b->first.mono_ns,
+				    b->taken);
 		finish_parts(e, b);
 	}
 	lade_event_set(&e->lane_moved);

@@ -51,6 +51,7 @@ void lade_pipe_lane_end(struct lade_pipe_engine *e, struct lade_pipe_lane *lane)
 			break;
 		}
 	}
+	e->stats.late_acks += lane->late_acks;
 	lade_pipe_lane_done(lane);
 }
 
