@@ -29,6 +29,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "services/pipeline/observe.h"
+#include "services/pipeline/taps.h"
+
 #define GROUP_MAX 64 /* batches of one write */
 #define SAY_AGAIN_NS INT64_C(30000000000)
 
@@ -377,6 +380,8 @@ static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,
 
 	*item = NULL;
 	b->reader = e->readers[--e->n_readers];
+	if (e->taps)
+		lade_pipe_tap_batch(e, 0, b);
 	if (e->show)
 		lade_pipe_show_read(e, b);
 	for (int i = 0; rc == 0 && i < e->n_stages; i++) {
@@ -385,6 +390,8 @@ static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,
 
 		b->at = e->stages[i].config->name;
 		rc = run_stage(&e->stages[i], b);
+		if (rc == 0 && e->taps)
+			lade_pipe_tap_batch(e, i + 1, b);
 		if (rc == 0 && e->show)
 			lade_pipe_show_step(&e->stages[i], b, calls,
 					    lade_now().mono_ns - began_ns);
@@ -905,7 +912,10 @@ int lade_pipe_engine_run(struct lade_pipe_engine *e)
 
 	lade_scope(s, &rc, .policy = LADE_ALL) {
 		e->scope = &s;
-		rc = lade_pipe_open_all(e);
+		if (e->observed)
+			rc = lade_pipe_observe(e, &s);
+		if (rc == 0)
+			rc = lade_pipe_open_all(e);
 		if (rc == 0)
 			rc = e->parts->source->open(e);
 		if (rc == 0) {
@@ -916,6 +926,7 @@ int lade_pipe_engine_run(struct lade_pipe_engine *e)
 		lade_pipe_close_all(e);
 		e->parts->source->close(e);
 	}
+	lade_pipe_observe_end(e);
 	return rc;
 }
 
@@ -967,6 +978,7 @@ int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live, b
 		return -ENOMEM;
 	e->live = live;
 	e->quiet = quiet;
+	e->observed = !lade_simulated();
 	rc = lade_pipe_engine_run(e);
 	clear_live(e);
 	if (!quiet && *e->nothing_new)

@@ -164,11 +164,17 @@ enum lade_pipe_exit {
 	LADE_EXIT_BAD_MESSAGE = 4,
 };
 
+struct lade_pipe_tap;
+struct lade_pipe_observer;
+
 struct lade_pipe_engine {
 	const struct lade_pipe_config *config;
 	FILE *log;			/* where the engine speaks */
 	bool live;			/* a line that is rewritten: a terminal */
 	bool quiet;			/* no summary */
+	bool observed;			/* others may look: metrics and a socket */
+	struct lade_pipe_observer *observer; /* what they look through */
+	struct lade_pipe_tap *taps;	/* those who look at messages */
 	FILE *show;			/* where each step is shown and nothing written; or NULL */
 	uint64_t read_max;		/* messages after which reading ends; 0: there is no end */
 	const struct lade_pipe_parts *parts; /* what the kinds of the configuration stand for */
