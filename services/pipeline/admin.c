@@ -73,7 +73,7 @@ static void put_pipeline(const struct lade_pipe_engine *e, struct lade_json_out 
 	put_number(out, "retries", s->retries);
 	put_number(out, "fenced", s->fenced);
 	put_number(out, "rewound", s->rewound);
-	put_number(out, "late", s->late_acks);
+	put_number(out, "late", lade_pipe_late(e));
 	put_number(out, "in_flight", (uint64_t)lade_pipe_lanes_in_flight(e));
 	if (s->bytes_total > 0) {
 		put_number(out, "bytes", (uint64_t)s->bytes_read);
@@ -108,8 +108,8 @@ static void put_lanes(const struct lade_pipe_engine *e, struct lade_json_out *ou
 		lade_pipe_put(out, ",\"part\":%" PRId64, l->part);
 		put_number(out, "offset", (uint64_t)l->commit_offset);
 		put_number(out, "in_flight", (uint64_t)l->in_flight);
-		if (l->end_offset && l->end_offset >= l->commit_offset)
-			put_number(out, "lag", (uint64_t)(l->end_offset - l->commit_offset));
+		if (lade_pipe_lag(l) >= 0)
+			put_number(out, "lag", (uint64_t)lade_pipe_lag(l));
 		lade_pipe_put(out, "}\n");
 	}
 }

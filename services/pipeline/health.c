@@ -52,6 +52,22 @@ bool lade_pipe_oldest(const struct lade_pipe_engine *e, struct lade_pipe_oldest 
 	return false;
 }
 
+int64_t lade_pipe_lag(const struct lade_pipe_lane *l)
+{
+	if (!l->end_offset)
+		return -1;
+	return l->end_offset > l->commit_offset ? l->end_offset - l->commit_offset : 0;
+}
+
+uint64_t lade_pipe_late(const struct lade_pipe_engine *e)
+{
+	uint64_t n = e->stats.late_acks;
+
+	for (const struct lade_pipe_lane *l = e->lanes; l; l = l->next)
+		n += l->late_acks;
+	return n;
+}
+
 const char *lade_pipe_unit(const struct lade_pipe_engine *e)
 {
 	int kind = e->config->source.kind;

@@ -21,6 +21,12 @@ struct lade_pipe_oldest {
 /* lade_pipe_oldest - the oldest message that is not finished.  Returns false: there is none. */
 bool lade_pipe_oldest(const struct lade_pipe_engine *engine, struct lade_pipe_oldest *ret);
 
+/* lade_pipe_lag - what there is of a lane and is not finished; -1: not known. */
+int64_t lade_pipe_lag(const struct lade_pipe_lane *lane);
+
+/* lade_pipe_late - messages of all lanes that were finished too late. */
+uint64_t lade_pipe_late(const struct lade_pipe_engine *engine);
+
 /* lade_pipe_unit - what the offsets of a source count: "byte" or "offset". */
 const char *lade_pipe_unit(const struct lade_pipe_engine *engine);
 

@@ -122,15 +122,6 @@ static void put_singles(const struct lade_pipe_engine *e, struct lade_json_out *
 	}
 }
 
-static uint64_t late_acks(const struct lade_pipe_engine *e)
-{
-	uint64_t n = e->stats.late_acks;
-
-	for (const struct lade_pipe_lane *l = e->lanes; l; l = l->next)
-		n += l->late_acks;
-	return n;
-}
-
 static void put_messages(const struct lade_pipe_engine *e, struct lade_json_out *out)
 {
 	const struct lade_pipe_stats *s = &e->stats;
@@ -149,7 +140,8 @@ static void put_messages(const struct lade_pipe_engine *e, struct lade_json_out 
 		{ "lade_retries_total", "counter", "Pauses before a failed call was made again.",
 		  (double)s->retries },
 		{ "lade_late_acks_total", "counter",
-		  "Messages that were finished after their lane was lost.", (double)late_acks(e) },
+		  "Messages that were finished after their lane was lost.",
+		  (double)lade_pipe_late(e) },
 		{ "lade_fenced_writes_total", "counter",
 		  "Writes that another process's claim has prevented.", (double)s->fenced },
 		{ "lade_rewound_batches_total", "counter",
@@ -186,12 +178,9 @@ static void put_lanes(const struct lade_pipe_engine *e, struct lade_json_out *ou
 	}
 }
 
-/* What is not finished of what there is; below 0: not known. */
 static double lag_of(const struct lade_pipe_lane *l)
 {
-	return l->end_offset >= l->commit_offset && l->end_offset
-		       ? (double)(l->end_offset - l->commit_offset)
-		       : -1;
+	return (double)lade_pipe_lag(l);
 }
 
 static double offset_of(const struct lade_pipe_lane *l)

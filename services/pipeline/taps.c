@@ -86,7 +86,7 @@ static void put_sample(const struct lade_pipe_tap *tap, const struct lade_pipe_b
 	default:
 		lade_pipe_put(out, ",\"message\":");
 		if (lade_pipe_message_write(m, b->shape, b->reader, out, &error) == -EBADMSG) {
-			lade_pipe_put(out, "null,\"error\":");
+			lade_pipe_put(out, "null,\"unwritten\":");
 			lade_json_out_string(out, error.reason, strlen(error.reason));
 		}
 	}
