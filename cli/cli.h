@@ -4,6 +4,8 @@
 
 /* cli.h - the verbs of the command `lade`: each parses its arguments and calls one function. */
 
+#include <stdint.h>
+
 #define CLI_USAGE 2   /* wrong arguments */
 #define CLI_CONFIG 78 /* a configuration that cannot run */
 
@@ -26,6 +28,12 @@ int cli_try(int argc, char **argv);
 /* cli_show - `lade show --effective PIPELINE.yaml`. */
 int cli_show(int argc, char **argv);
 
+/* cli_top - `lade top`. */
+int cli_top(int argc, char **argv);
+
+/* cli_tap - `lade tap STEP`. */
+int cli_tap(int argc, char **argv);
+
 /* cli_new - `lade new DIR`. */
 int cli_new(int argc, char **argv);
 
@@ -42,6 +50,16 @@ __attribute__((format(printf, 2, 3))) int cli_usage(const char *verb, const char
  *
  * Returns CLI_USAGE. */
 int cli_unknown(const char *verb, const char *options, const char *argument);
+
+struct lade_pipe_config;
+
+/* cli_load - reads a pipeline's file; the caller frees the configuration, whatever is returned.
+ *
+ * Returns 0, or an exit status, having said what is wrong. */
+int cli_load(const char *path, struct lade_pipe_config **ret);
+
+/* cli_count - a number from 1 to @max; 0: the text is none. */
+uint64_t cli_count(const char *text, uint64_t max);
 
 /* cli_printed - flushes stdout.  Returns 0, or 1 when not all could be written. */
 int cli_printed(void);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,8 +20,13 @@ static const struct cli_verb verbs[] = {
 	{ "check", "says whether a pipeline can run, and what is worth knowing", cli_check },
 	{ "try", "shows what each step makes of some messages, and writes nothing", cli_try },
 	{ "show", "prints a pipeline with every default", cli_show },
+	{ "top", "shows how a running pipeline goes, live", cli_top },
+	{ "tap", "prints what passes behind a step of a running pipeline", cli_tap },
 	{ "new", "makes a folder with a pipeline to begin from", cli_new },
 };
+
+/* Their names, for a guess at what was meant. */
+#define VERBS "run|check|try|show|top|tap|new|help"
 
 const char *cli_name = "lade";
 
@@ -45,6 +51,14 @@ int cli_unknown(const char *verb, const char *options, const char *argument)
 		return cli_usage(verb, "unknown argument '%s'; did you mean %.*s?", argument,
 				 (int)len, near);
 	return cli_usage(verb, "unknown argument '%s'", argument);
+}
+
+uint64_t cli_count(const char *text, uint64_t max)
+{
+	char *end;
+	long n = text && *text >= '0' && *text <= '9' ? strtol(text, &end, 10) : 0;
+
+	return n > 0 && (uint64_t)n <= max && !*end ? (uint64_t)n : 0;
 }
 
 int cli_printed(void)
@@ -76,7 +90,7 @@ static void usage(FILE *out)
 static void unknown(const char *verb)
 {
 	const char *near = NULL;
-	const char *words = *verb == '-' ? "--version|--help" : "run|check|try|show|new|help";
+	const char *words = *verb == '-' ? "--version|--help" : VERBS;
 	const char *what = *verb == '-' ? "argument" : "verb";
 	size_t len = lade_pipe_word_near(words, verb, &near);
 

@@ -65,8 +65,7 @@ static const char show_help[] =
 	"\n"
 	"exit status: 0; 2 wrong arguments; 78 the configuration cannot run\n";
 
-/* Reads a configuration.  Returns an exit status; the configuration is freed by the caller. */
-static int load(const char *path, struct lade_pipe_config **ret)
+int cli_load(const char *path, struct lade_pipe_config **ret)
 {
 	struct lade_pipe_config *config = lade_pipe_config_new();
 	const char *problems;
@@ -230,7 +229,7 @@ int cli_run(int argc, char **argv)
 	}
 	if (!path)
 		return cli_usage("run", "which pipeline?");
-	rc = load(path, &config);
+	rc = cli_load(path, &config);
 	if (rc == 0)
 		rc = run_loaded(config, quiet);
 	lade_pipe_config_free(config);
@@ -303,7 +302,7 @@ int cli_check(int argc, char **argv)
 	}
 	if (!path)
 		return cli_usage("check", "which pipeline?");
-	rc = load(path, &config);
+	rc = cli_load(path, &config);
 	if (rc == 0)
 		rc = check_loaded(config, path, connect);
 	lade_pipe_config_free(config);
@@ -333,15 +332,6 @@ static int try_loaded(struct lade_pipe_config *config, uint32_t n)
 	return status_of(rc, how);
 }
 
-/* A number of messages; 0: it is none. */
-static uint32_t count_of(const char *text)
-{
-	char *end;
-	long n = text ? strtol(text, &end, 10) : 0;
-
-	return n > 0 && n <= TRY_COUNT_MAX && !*end ? (uint32_t)n : 0;
-}
-
 int cli_try(int argc, char **argv)
 {
 	struct lade_pipe_config *config = NULL;
@@ -355,7 +345,7 @@ int cli_try(int argc, char **argv)
 			return cli_printed();
 		}
 		if (strcmp(argv[i], "-n") == 0) {
-			n = count_of(argv[++i]);
+			n = (uint32_t)cli_count(argv[++i], TRY_COUNT_MAX);
 			if (!n)
 				return cli_usage("try", "-n wants a number from 1 to %d",
 						 TRY_COUNT_MAX);
@@ -367,7 +357,7 @@ int cli_try(int argc, char **argv)
 	}
 	if (!path)
 		return cli_usage("try", "which pipeline?");
-	rc = load(path, &config);
+	rc = cli_load(path, &config);
 	if (rc == 0)
 		rc = try_loaded(config, n);
 	lade_pipe_config_free(config);
@@ -398,7 +388,7 @@ int cli_show(int argc, char **argv)
 	if (!path || !effective)
 		return cli_usage("show", !path ? "which pipeline?"
 					       : "what of it? --effective prints it as it runs");
-	rc = load(path, &config);
+	rc = cli_load(path, &config);
 	text = rc == 0 ? lade_pipe_config_show(config) : NULL;
 	if (text)
 		fputs(text, stdout);

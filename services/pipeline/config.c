@@ -588,6 +588,8 @@ static int place_files(struct lade_pipe_config *config)
 	for (int i = 0; i < config->n_sinks; i++)
 		place(config, "", &config->sinks[i].path);
 	place(config, "", &config->errors.dead_file);
+	if (config->admin_socket && strcmp(config->admin_socket, "none") != 0)
+		place(config, "", &config->admin_socket);
 	return outcome(config);
 }
 

@@ -187,6 +187,10 @@ struct lade_pipe_config {
 	int64_t memory_bytes_max;
 	int64_t transaction_max;		/* messages of a transaction */
 	int64_t unhealthy_after_ns;
+	bool metrics_given;
+	const char *metrics_listen;		/* where figures are served, or NULL */
+	bool admin_given;
+	const char *admin_socket;		/* NULL: by default; "none": there is none */
 };
 
 /* lade_pipe_config_new - an empty configuration.

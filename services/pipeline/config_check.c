@@ -8,9 +8,11 @@
 
 #include "services/pipeline/config.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <strings.h>
@@ -848,6 +850,43 @@ static void check_limits(struct checking *c)
 		       " could ever be full");
 }
 
+/* Whether a text is a host's number and a port's. */
+static bool is_listen_address(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	char host[64], *end;
+	long port = colon && colon[1] >= '0' && colon[1] <= '9' ? strtol(colon + 1, &end, 10) : -1;
+	size_t len = colon ? (size_t)(colon - text) : 0;
+	uint8_t address[16];
+
+	if (port < 0 || port > 65535 || *end || len >= sizeof(host))
+		return false;
+	memcpy(host, text, len);
+	host[len] = 0;
+	if (*host == '[' && host[len - 1] == ']') {
+		host[len - 1] = 0;
+		return inet_pton(AF_INET6, host + 1, address) == 1;
+	}
+	return len == 0 || inet_pton(AF_INET, host, address) == 1;
+}
+
+/* What others may look at. */
+static void check_observed(struct checking *c)
+{
+	const char *listen = c->config->metrics_listen, *socket = c->config->admin_socket;
+
+	if (listen && !is_listen_address(listen))
+		refuse(c, NULL, 0, "metrics.listen", "metrics.listen: \"%.100s\" is no address;"
+		       " write numbers: 127.0.0.1:9464, [::1]:9464, or :9464 for every network",
+		       listen);
+	else if (listen && strncmp(listen, "127.", 4) != 0 && strncmp(listen, "[::1]", 5) != 0)
+		note(c, NULL, 0, "metrics.listen", "anybody who reaches %.100s can read the"
+		     " figures", listen);
+	if (socket && strlen(socket) > 107)
+		refuse(c, NULL, 0, "admin.socket", "admin.socket: a socket's name has at most 107"
+		       " bytes, with its folder; choose a shorter one, as in /run or /tmp");
+}
+
 static void check_all(struct checking *c)
 {
 	struct lade_pipe_config *config = c->config;
@@ -863,6 +902,7 @@ static void check_all(struct checking *c)
 	for (int i = 0; i < config->n_sinks; i++)
 		check_sink(c, i);
 	check_dead_letter(c);
+	check_observed(c);
 	check_limits(c);
 	if (config->delivery == LADE_EXACTLY_ONCE)
 		check_exactly_once(c);

@@ -280,8 +280,6 @@ static void what_is_designed_but_not_here_says_so(void)
 {
 	static const char later[] = "not in this version";
 
-	check_complaint(HEAD "metrics: { listen: 127.0.0.1:9464 }\n", "4:10", later);
-	check_complaint(HEAD "admin: { socket: /tmp/x }\n", "4:8", later);
 	check_complaint(HEAD "order: { key: .id }\n", "4:8", later);
 	check_complaint("pipeline: p\nsource: { stdin: , format: avro }\nsink: { stdout: }\n",
 			"2:28", later);

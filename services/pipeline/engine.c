@@ -30,6 +30,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "services/pipeline/observe.h"
+#include "services/pipeline/taps.h"
+
 #define GROUP_MAX 64 /* batches of one write */
 #define SAY_AGAIN_NS INT64_C(30000000000)
 
@@ -206,7 +209,9 @@ static int call_step(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, u
 	if (m == 0)
 		return 0;
 	rc = stage->ops->process(stage, b, index, m);
-	stage->busy_ns += lade_now().mono_ns - began_ns;
+	began_ns = lade_now().mono_ns - began_ns;
+	stage->busy_ns += began_ns;
+	lade_pipe_times_add(&stage->took, began_ns, 1);
 	if (rc < 0) {
 		forget_retries(b, index, m);
 		return rc;
@@ -389,20 +394,26 @@ static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,
 
 	*item = NULL;
 	b->reader = e->readers[--e->n_readers];
+	if (e->taps)
+		lade_pipe_tap_batch(e, 0, b);
 	if (e->show)
 		lade_pipe_show_read(e, b);
 	for (int i = 0; rc == 0 && i < e->n_stages; i++) {
 		uint64_t calls = e->stages[i].calls;
 		int64_t began_ns = lade_now().mono_ns;
 
+		b->at = e->stages[i].config->name;
 		rc = run_stage(&e->stages[i], b);
 		lade_pipe_phase(LADE_PHASE_ENRICHING);
+		if (rc == 0 && e->taps)
+			lade_pipe_tap_batch(e, i + 1, b);
 		if (rc == 0 && e->show)
 			lade_pipe_show_step(&e->stages[i], b, calls,
 					    lade_now().mono_ns - began_ns);
 	}
 	e->readers[e->n_readers++] = b->reader;
 	b->reader = NULL;
+	b->at = "its turn to be written";
 	if (rc < 0) {
 		lade_pipe_batch_free(b);
 		return rc;
@@ -485,6 +496,21 @@ static int check_rejected(struct lade_pipe_engine *e, struct lade_pipe_batch *co
 	return 0;
 }
 
+/* One write, and how long it took. */
+static int call_sink(struct lade_pipe_outlet *o, struct lade_pipe_batch *const *group, uint32_t n,
+		     const struct lade_pipe_move *moves, uint32_t n_moves, const char *name)
+{
+	int64_t began_ns = lade_now().mono_ns;
+	int rc;
+
+	for (uint32_t k = 0; k < n; k++)
+		group[k]->at = name;
+	rc = o->ops->write(o, group, n, moves, n_moves);
+	lade_pipe_times_add(&o->took, lade_now().mono_ns - began_ns, 1);
+	o->errors += rc < 0 && rc != -ECANCELED;
+	return rc;
+}
+
 /* One sink until it has it. */
 static int write_to(struct lade_pipe_outlet *o, struct lade_pipe_batch *const *group, uint32_t n,
 		    const struct lade_pipe_move *moves, uint32_t n_moves, const char *name)
@@ -492,7 +518,7 @@ static int write_to(struct lade_pipe_outlet *o, struct lade_pipe_batch *const *g
 	struct lade_pipe_engine *e = o->engine;
 
 	for (uint32_t attempt = 1;; attempt++) {
-		int rc = o->ops->write(o, group, n, moves, n_moves);
+		int rc = call_sink(o, group, n, moves, n_moves, name);
 
 		if (rc == 0) {
 			lade_pipe_recovered(e, name, o->trouble, &o->trouble_since_ns);
@@ -558,17 +584,6 @@ static int write_group(struct lade_pipe_engine *e, struct lade_pipe_batch *const
 	}
 }
 
-/* How long the messages took, in quarter powers of two from 1 us. */
-static void note_latency(struct lade_pipe_engine *e, const struct lade_pipe_batch *b)
-{
-	double us = (double)(lade_now().mono_ns - b->first.mono_ns) / 1000.0;
-	int bucket = 0;
-
-	for (double limit = 1; us > limit && bucket < 63; limit *= 1.4142135623730951)
-		bucket++;
-	e->stats.latency[bucket] += b->taken;
-}
-
 static void note_recent(struct lade_pipe_engine *e, uint32_t rejected, uint32_t all)
 {
 	for (uint32_t i = 0; i < all; i++) {
@@ -617,7 +632,8 @@ static int finish_group(struct lade_pipe_engine *e, struct lade_pipe_batch *cons
 		e->stats.out += with_verdict(b, LADE_VERDICT_OK) +
 				with_verdict(b, LADE_VERDICT_PASS);
 		note_recent(e, rejected, b->taken);
-		note_latency(e, b);
+		lade_pipe_times_add(&e->stats.latency, lade_now().mono_ns - b->first.mono_ns,
+				    b->taken);
 		finish_parts(e, b);
 	}
 	lade_event_set(&e->lane_moved);
@@ -920,7 +936,10 @@ int lade_pipe_engine_run(struct lade_pipe_engine *e)
 
 	lade_scope(s, &rc, .policy = LADE_ALL) {
 		e->scope = &s;
-		rc = lade_pipe_open_all(e);
+		if (e->observed)
+			rc = lade_pipe_observe(e, &s);
+		if (rc == 0)
+			rc = lade_pipe_open_all(e);
 		if (rc == 0)
 			rc = e->from->open(e);
 		if (rc == 0) {
@@ -931,6 +950,7 @@ int lade_pipe_engine_run(struct lade_pipe_engine *e)
 		lade_pipe_close_all(e);
 		e->from->close(e);
 	}
+	lade_pipe_observe_end(e);
 	return rc;
 }
 
@@ -991,6 +1011,7 @@ int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live, b
 		return -ENOMEM;
 	e->live = live;
 	e->quiet = quiet;
+	e->observed = !lade_simulated();
 	rc = lade_pipe_engine_run(e);
 	clear_live(e);
 	if (!quiet && *e->nothing_new)

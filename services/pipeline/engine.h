@@ -17,6 +17,7 @@
 
 #include "services/pipeline/config.h"
 #include "services/pipeline/csv.h"
+#include "services/pipeline/figures.h"
 #include "services/pipeline/message.h"
 #include "services/pipeline/position.h"
 
@@ -63,6 +64,9 @@ struct lade_pipe_batch {
 	struct lade_pipe_message *rejected;	/* of before a transform, with their fates */
 	struct lade_pipe_fate *rejected_fates;
 	uint32_t n_rejected;
+	struct lade_pipe_engine *of;		/* NULL: it is not among those under way */
+	struct lade_pipe_batch *older, *newer;	/* its neighbours there */
+	const char *at;				/* what it waits for: a step's name, a sink */
 };
 
 struct lade_pipe_engine;
@@ -96,6 +100,7 @@ struct lade_pipe_stage {
 	uint64_t calls;			/* queries or requests that this took */
 	uint64_t errors;		/* failures of calls */
 	int64_t busy_ns;		/* time in process, over all batches */
+	struct lade_pipe_times took;	/* of each call of process */
 	char trouble[256];		/* the latest failure, in words; "": none */
 	int64_t trouble_since_ns;	/* 0: none */
 };
@@ -133,6 +138,8 @@ struct lade_pipe_outlet {
 	struct lade_pipe_shape *shape;
 	void *self;
 	uint64_t written;	/* messages */
+	uint64_t errors;	/* writes that failed */
+	struct lade_pipe_times took; /* of each write, whatever came of it */
 	char trouble[256];
 	int64_t trouble_since_ns;
 };
@@ -141,7 +148,9 @@ struct lade_pipe_outlet {
 struct lade_pipe_stats {
 	uint64_t in, out, dropped, rejected;
 	uint64_t batches, by_reason[LADE_BATCH_REASONS];
-	uint64_t latency[64];	/* arrival to acknowledgement: quarter powers of 2 from 1 us */
+	uint64_t sizes[LADE_SIZE_BUCKETS]; /* messages of a batch */
+	struct lade_pipe_times latency;	/* arrival to acknowledgement, of messages */
+	uint64_t late_acks;	/* messages of lanes that were ended, finished too late */
 	uint64_t retries;
 	uint64_t fenced;	/* writes that another process's claim has prevented */
 	uint64_t rewound;	/* batches that were given up, to be read again */
@@ -160,11 +169,17 @@ enum lade_pipe_exit {
 	LADE_EXIT_BAD_MESSAGE = 4,
 };
 
+struct lade_pipe_tap;
+struct lade_pipe_observer;
+
 struct lade_pipe_engine {
 	const struct lade_pipe_config *config;
 	FILE *log;			/* where the engine speaks */
 	bool live;			/* a line that is rewritten: a terminal */
 	bool quiet;			/* no summary */
+	bool observed;			/* others may look: metrics and a socket */
+	struct lade_pipe_observer *observer; /* what they look through */
+	struct lade_pipe_tap *taps;	/* those who look at messages */
 	FILE *show;			/* where each step is shown and nothing written; or NULL */
 	uint64_t read_max;		/* messages after which reading ends; 0: there is no end */
 	const struct lade_pipe_parts *parts; /* what the kinds of the configuration stand for */
@@ -182,6 +197,7 @@ struct lade_pipe_engine {
 	struct lade_pipe_outlet *keeper; /* the sink that keeps the offsets, or NULL */
 	struct lade_pipe_outlet *letters_in; /* the sink whose database has the dead letters */
 	struct lade_pipe_lane *lanes;	/* those that were begun, the first one first */
+	struct lade_pipe_batch *oldest, *newest; /* ends of the list of those that are under way */
 	struct lade_event lane_moved;	/* messages of a lane were finished */
 	struct lade_event stop_reading;	/* the process is asked to stop */
 	struct lade_sem keeping;	/* the one call at a time that the keeper serves */

@@ -42,6 +42,7 @@ struct lade_pipe_lane {
 	bool fenced;			/* another one writes it: ours would be in vain */
 	int64_t commit_offset;		/* everything before it is finished */
 	int64_t taken_offset;		/* everything before it was taken */
+	int64_t end_offset;		/* behind the last message that there is; 0: not known */
 	int64_t in_flight;		/* messages that are taken and not finished */
 	int64_t in_flight_max;		/* and how many there may be */
 	uint64_t taken;			/* messages in this epoch, finished ones too */

@@ -56,6 +56,7 @@ void lade_pipe_lane_unlist(struct lade_pipe_engine *e, struct lade_pipe_lane *la
 void lade_pipe_lane_end(struct lade_pipe_engine *e, struct lade_pipe_lane *lane)
 {
 	lade_pipe_lane_unlist(e, lane);
+	e->stats.late_acks += lane->late_acks;
 	lade_pipe_lane_done(lane);
 }
 

@@ -37,9 +37,27 @@ struct messages {
 	struct lade_json_reader *reader;
 };
 
+/* Those under way stand in the order in which they were taken. */
+static void join(struct lade_pipe_engine *e, struct lade_pipe_batch *b)
+{
+	b->of = e;
+	b->older = e->newest;
+	*(b->older ? &b->older->newer : &e->oldest) = b;
+	e->newest = b;
+}
+
+static void leave(struct lade_pipe_batch *b)
+{
+	if (!b->of)
+		return;
+	*(b->older ? &b->older->newer : &b->of->oldest) = b->newer;
+	*(b->newer ? &b->newer->older : &b->of->newest) = b->older;
+}
+
 struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch)
 {
 	if (batch) {
+		leave(batch);
 		lade_arena_done(&batch->arena);
 		free(batch);
 	}
@@ -309,6 +327,9 @@ static int take_batch(struct messages *m, const struct lade_pipe_raw_batch *raws
 	e->stats.in += b->n;
 	e->stats.batches++;
 	e->stats.by_reason[b->reason]++;
+	e->stats.sizes[lade_pipe_size_bucket(b->n)]++;
+	b->at = "a free place among the batches that are enriched";
+	join(e, b);
 	*ret = b;
 	return 1;
 }

@@ -528,6 +528,7 @@ static int begin_at(struct source *s, struct file *f, int64_t offset)
 		return failed(s, f, rc);
 	s->engine->stats.bytes_read += offset;
 	lade_pipe_lane_begin(s->engine, &f->lane, offset);
+	f->lane.end_offset = S_ISREG(f->st.st_mode) ? f->st.st_size : 0;
 	return 0;
 }
 
@@ -736,7 +737,7 @@ static int follow(struct source *s, struct file *f)
 	if (f->st.st_size < f->offset)
 		return was_cut(s, f);
 	if (f->st.st_size > f->size) {
-		f->size = f->st.st_size;
+		f->size = f->lane.end_offset = f->st.st_size;
 		f->left_ns = 0;
 		return read_on(s, f);
 	}

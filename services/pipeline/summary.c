@@ -84,21 +84,6 @@ void lade_pipe_progress(struct lade_pipe_engine *e)
 	fflush(e->log);
 }
 
-static double percentile_ms(const struct lade_pipe_engine *e, double part)
-{
-	uint64_t all = 0, seen = 0;
-	double us = 1;
-
-	for (int i = 0; i < 64; i++)
-		all += e->stats.latency[i];
-	for (int i = 0; i < 64; i++, us *= 1.4142135623730951) {
-		seen += e->stats.latency[i];
-		if ((double)seen >= part * (double)all)
-			break;
-	}
-	return us / 1000;
-}
-
 static void print_batches(const struct lade_pipe_engine *e, FILE *out)
 {
 	const char *comma = "";
@@ -152,6 +137,7 @@ void lade_pipe_summary(const struct lade_pipe_engine *e, FILE *out)
 		fprintf(out,
 			"  latency    first message of a batch to its acknowledgement: "
 			"p50 %.1f ms, p99 %.1f ms\n",
-			percentile_ms(e, 0.5), percentile_ms(e, 0.99));
+			lade_pipe_times_ms(s->latency.n, 0.5),
+			lade_pipe_times_ms(s->latency.n, 0.99));
 	fflush(out);
 }

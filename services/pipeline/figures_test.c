@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* figures_test.c - buckets of times and sizes. */
+
+#include "services/pipeline/figures.h"
+
+#include "tap.h"
+
+static void a_time_is_in_the_first_bucket_that_reaches_it(void)
+{
+	struct lade_pipe_times t = { 0 };
+
+	for (int i = 0; i < LADE_TIME_BUCKETS - 1; i++) {
+		double bound_ns = lade_pipe_times_bound_us(i) * 1000.0;
+
+		lade_pipe_times_add(&t, (int64_t)bound_ns, 1);
+		CHECK(t.n[i] == (i ? 2 : 1));
+		lade_pipe_times_add(&t, (int64_t)bound_ns + 2, 1);
+		CHECK(t.n[i + 1] == 1);
+	}
+}
+
+static void times_beyond_the_last_bound_are_in_the_last_bucket(void)
+{
+	struct lade_pipe_times t = { 0 };
+
+	lade_pipe_times_add(&t, INT64_MAX / 4, 1);
+	lade_pipe_times_add(&t, 0, 3);
+	lade_pipe_times_add(&t, -5, 1);
+	CHECK(t.n[LADE_TIME_BUCKETS - 1] == 1);
+	CHECK(t.n[0] == 4);
+	CHECK(t.count == 5);
+}
+
+static void a_percentile_is_the_bound_that_so_many_are_below(void)
+{
+	struct lade_pipe_times t = { 0 };
+
+	CHECK(lade_pipe_times_ms(t.n, 0.5) == 0);
+	lade_pipe_times_add(&t, 1000000, 99);	/* 1 ms: up to 1.024 */
+	lade_pipe_times_add(&t, 100000000, 1);	/* 100 ms: up to 131.072 */
+	CHECK(lade_pipe_times_ms(t.n, 0.5) > 1.0 && lade_pipe_times_ms(t.n, 0.5) < 1.03);
+	CHECK(lade_pipe_times_ms(t.n, 0.99) < 1.03);
+	CHECK(lade_pipe_times_ms(t.n, 1.0) > 100 && lade_pipe_times_ms(t.n, 1.0) < 142);
+	CHECK(t.sum_ns == 199000000);
+}
+
+static void sizes_are_in_powers_of_two(void)
+{
+	CHECK(lade_pipe_size_bucket(0) == 0);
+	CHECK(lade_pipe_size_bucket(1) == 0);
+	CHECK(lade_pipe_size_bucket(2) == 1);
+	CHECK(lade_pipe_size_bucket(3) == 2);
+	CHECK(lade_pipe_size_bucket(512) == 9);
+	CHECK(lade_pipe_size_bucket(513) == 10);
+	CHECK(lade_pipe_size_bucket(UINT64_MAX) == LADE_SIZE_BUCKETS - 1);
+}
+
+int main(void)
+{
+	TAP(a_time_is_in_the_first_bucket_that_reaches_it);
+	TAP(times_beyond_the_last_bound_are_in_the_last_bucket);
+	TAP(a_percentile_is_the_bound_that_so_many_are_below);
+	TAP(sizes_are_in_powers_of_two);
+	return tap_done();
+}

@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: MIT
+"""verbs.py LADE [NAME...] - a running pipeline looked at from outside: /metrics and /health, `lade
+top` and `lade tap`; and the verbs that need none: all of it, or the named functions."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "house"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import folder  # noqa: E402
+import tap  # noqa: E402
+
+LADE = os.path.abspath(sys.argv[1])
+PATIENCE_SECONDS = 60
+
+LIVE = """config: 1
+pipeline: live
+databases: { main: "sqlite:out.db" }
+batch: { linger: 5ms, max_messages: 100 }
+source: { file: { path: in.ndjson, follow: true } }
+steps:
+  - name: double
+    transform:
+      fields: { k: "integer .k" }
+      query: >
+        select i, json_object('k', k, 'twice', 2 * k) as value from batch where k <> 13
+sink:
+  - sqlite: { db: main, table: t, create: true, columns: { k: "integer .k" } }
+delivery: exactly_once
+unhealthy_after: 1s
+errors: { dead_letter: { table: dead } }
+"""
+
+
+class Live(folder.Folder):
+    """A pipeline that follows a file, with a folder of its own for sockets."""
+
+    def __init__(self, more="metrics: 127.0.0.1:0\n"):
+        super().__init__(LADE, LIVE + more)
+        self.env = dict(os.environ, XDG_RUNTIME_DIR=f"{self.path}/run")
+        os.mkdir(f"{self.path}/run", 0o700)
+        self.write("in.ndjson", "")
+        self.running = []
+
+    def __exit__(self, *_):
+        for p in self.running:
+            if p.poll() is None:
+                p.kill()
+            p.wait()
+        super().__exit__()
+
+    def start(self, *args):
+        log = open(f"{self.path}/log{len(self.running)}", "w", encoding="utf-8")
+        p = subprocess.Popen([LADE, "run", *args, "p.yaml"], cwd=self.path, env=self.env,
+                             stdout=log, stderr=log)
+        self.running.append(p)
+        return p
+
+    def log(self, i=0):
+        with open(f"{self.path}/log{i}", encoding="utf-8") as f:
+            return f.read()
+
+    def port(self):
+        """The port of the metrics, once it is said."""
+        return int(until(lambda: re.search(r"metrics at port (\d+)", self.log()))[1])
+
+    def add(self, *numbers):
+        self.write("in.ndjson", "".join(f'{{"k":{n}}}\n' for n in numbers), "a")
+
+    def lade(self, *args, **options):
+        return subprocess.run([LADE, *args], cwd=self.path, env=self.env, text=True, timeout=60,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+    def socket(self, name="live"):
+        return f"{self.path}/run/lade/{name}.sock"
+
+
+def until(ask, what="what was waited for did not come"):
+    """What @ask says, once it is something."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (said := ask()):
+        if time.monotonic() > end:
+            raise TimeoutError(what)
+        time.sleep(0.02)
+    return said
+
+
+def get(port, path, method="GET"):
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    c.request(method, path)
+    r = c.getresponse()
+    return r.status, r.getheader("Content-Type"), r.read().decode()
+
+
+def raw(port, text):
+    """What is answered to these bytes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as s:
+        s.sendall(text)
+        got = b""
+        while part := s.recv(65536):
+            got += part
+    return got.decode()
+
+
+def expect(*pairs):
+    """A complaint for each (what, is, should be) that differs."""
+    return [f"{what}: {a!r}, not {b!r}" for what, a, b in pairs if a != b]
+
+
+def within(text, *words):
+    return [f"no {w!r} in: {text!r}" for w in words if w not in text]
+
+
+def ended(r, status, *words):
+    """What is wrong with how a command ended, and what it said."""
+    return expect(("status", r.returncode, status)) + within(r.stdout + r.stderr, *words)
+
+
+def figures(text):
+    """{"name{labels}": value} of Prometheus' text; complains in place of a value."""
+    got = {}
+    for line in text.splitlines():
+        if m := re.fullmatch(r"([a-z_]+\{[^}]*\}) ([0-9.e+-]+)", line):
+            got[m[1].replace('pipeline="live",', "").replace('pipeline="live"', "")] = float(m[2])
+        elif not re.fullmatch(r"# (HELP [a-z_]+ .+|TYPE [a-z_]+ (counter|gauge|histogram))", line):
+            got[f"not understood: {line}"] = 1
+    return got
+
+
+def metrics():
+    with Live() as d:
+        d.start()
+        port = d.port()
+        d.add(*range(10, 210))
+        d.write("in.ndjson", "no message\n", "a")
+        got = until(lambda: (f := figures(get(port, "/metrics")[2]))
+                    and f["lade_messages_in_total{}"] == 201
+                    and f["lade_in_flight_messages{}"] == 0 and f)
+        tap.point("figures say what was read, written, dropped, rejected and kept", expect(
+            *((n, got.get(n), v) for n, v in {
+                "lade_messages_out_total{}": 199, "lade_messages_dropped_total{}": 1,
+                "lade_messages_rejected_total{}": 1, "lade_dead_letters_total{}": 1,
+                "lade_batch_messages_count{}": got['lade_batch_messages_bucket{le="+Inf"}'],
+                "lade_batch_messages_sum{}": 201, "lade_message_seconds_count{}": 201,
+                'lade_lane_offset{lane="in.ndjson",part="0"}':
+                    os.path.getsize(f"{d.path}/in.ndjson"),
+                'lade_lane_lag_bytes{lane="in.ndjson",part="0"}': 0,
+                'lade_step_asked_total{step="double"}': 200,
+                'lade_sink_written_total{sink="sqlite t"}': 199,
+                'lade_sink_down_seconds{sink="sqlite t"}': 0,
+                "lade_oldest_message_seconds{}": 0}.items()))
+            + [n for n in got if n.startswith("not")])
+        text = get(port, "/metrics")[2]
+        buckets = [float(v) for v in re.findall(r'lade_step_seconds_bucket\{[^}]*\} (\S+)', text)]
+        closed = sum(v for n, v in got.items() if n.startswith("lade_batches_total"))
+        tap.point("buckets grow up to the count, and every batch has a reason",
+                  expect(("buckets", buckets, sorted(buckets)), ("closed", closed,
+                         got["lade_batch_messages_count{}"]))
+                  + ([] if len(buckets) > 10 and buckets[-1] > 0 else [f"buckets: {buckets}"]))
+        names = re.findall(r"^# TYPE (\S+)", text, re.M)
+        bare = {re.sub(r"_(bucket|sum|count)$", "", n) for n in re.findall(r"^([a-z_]+)\{", text,
+                                                                          re.M)}
+        tap.point("each metric has its HELP and TYPE once, before its values",
+                  expect(("twice", sorted(set(names)), sorted(names)),
+                         ("without", sorted(bare - set(names)), [])))
+        tap.point("a finished pipeline is healthy",
+                  expect(("health", get(port, "/health"),
+                          (200, "text/plain; charset=utf-8", "ok\n"))))
+
+
+def odd_requests():
+    with Live() as d:
+        d.start()
+        port = d.port()
+        complaints = expect(("404", get(port, "/metric")[0], 404),
+                            ("405", get(port, "/metrics", "POST")[0], 405),
+                            ("HEAD", get(port, "/metrics", "HEAD")[::2], (200, "")),
+                            ("query", get(port, "/health?full=1")[0], 200))
+        for text, status in ((b"\r\n\r\n", 400), (b"GET\r\n\r\n", 400), (b"\0\n\n", 400),
+                             (b"GET /metrics HTTP/1.1\r\nX: " + b"x" * 9000, 431),
+                             (b"GET /metrics SPDY\r\n\r\n", 400)):
+            got = raw(port, text)
+            complaints += within(got[:40], f"HTTP/1.1 {status} ")
+        tap.point("what is no request for a page gets the status that says so", complaints)
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(16)]
+        began = time.monotonic()
+        said = get(port, "/health")[0]
+        took = time.monotonic() - began
+        tap.point("a connection that says nothing is ended after 5 s; 17 others wait that long",
+                  expect(("health", said, 200))
+                  + ([] if 3 < took < 15 else [f"it took {took:.1f} s"])
+                  + within(idle[0].recv(100).decode(), "408"))
+        for s in idle:
+            s.close()
+
+
+def a_port_that_is_taken():
+    with Live(), socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with Live(f"metrics: 127.0.0.1:{port}\n") as d:
+            tap.point("a port that is taken is an error, before anything is read",
+                      ended(d.lade("run", "p.yaml"), 1, f"127.0.0.1:{port} is taken",
+                            "choose another port"))
+    with Live("metrics: localhost:80\n") as d:
+        tap.point("a name is no address to listen at", ended(
+            d.lade("check", "p.yaml"), 78, 'p.yaml:17:10: metrics.listen: "localhost:80" is no'))
+    with Live("metrics: :9464\n") as d:
+        tap.point("an address that everybody reaches is pointed out", ended(
+            d.lade("check", "p.yaml"), 0, "anybody who reaches :9464"))
+
+
+def a_sink_that_is_down():
+    with Live() as d:
+        d.start()
+        port = d.port()
+        d.add(1)
+        d.wait([1])
+        db = sqlite3.connect(f"{d.path}/out.db", isolation_level=None)
+        db.execute("begin exclusive")
+        d.add(2)
+        status, _, text = until(lambda: (h := get(port, "/health"))[0] == 503 and "is down" in h[2]
+                                and h)
+        tap.point("a sink that is down for too long fails /health, with the message and its place",
+                  expect(("status", status, 503))
+                  + within(text, "the oldest message (in.ndjson, byte 8) is unfinished for",
+                           "it waits for sink", "sink sqlite t is down since", "locked"))
+        picture = d.lade("top", "--once").stdout
+        tap.point("top names the oldest message, what it waits for, and the sink that is down",
+                  within(picture, "oldest    in.ndjson, byte 8:", "waits for sink sqlite",
+                         "  down for ", "locked", "1 in flight"))
+        db.execute("rollback")
+        until(lambda: get(port, "/health")[0] == 200)
+        tap.point("when it is back the message is written, and all is well", d.wait([1, 2]))
+
+
+def top():
+    with Live() as d:
+        tap.point("without a running pipeline top says where it looked",
+                  ended(d.lade("top"), 1, "no pipeline runs", f"{d.path}/run/lade"))
+        d.start()
+        until(lambda: os.path.exists(d.socket()))
+        mode = os.stat(d.socket()).st_mode & 0o777
+        tap.point("the socket is its user's alone", expect(
+            ("mode", oct(mode), "0o600"),
+            ("folder", oct(os.stat(f"{d.path}/run/lade").st_mode & 0o777), "0o700")))
+        d.add(*range(100, 400))
+        d.wait([*range(100, 400)])
+        for args in ((), ("live",), ("p.yaml",), (d.socket(),)):
+            r = d.lade("top", "--once", *args)
+            tap.point(f"top --once {' '.join(args).replace(d.path, '')} prints one picture",
+                      ended(r, 0, "live: process", "300 in, 300 out", "closed by items 3",
+                            "double               transform", "sqlite t", "in.ndjson",
+                            "p50", "0 bytes")
+                      + ([] if "\033" not in r.stdout else ["it moves the cursor"]))
+        tap.point("another name is an error that says which there are",
+                  ended(d.lade("top", "--once", "lives"), 1, "no pipeline listens", "live"))
+        script = subprocess.run(["script", "-qec", f"{LADE} top", "/dev/null"], input=b"q",
+                                cwd=d.path, env=dict(d.env, TERM="xterm"), timeout=60,
+                                stdout=subprocess.PIPE)
+        tap.point("on a terminal it is drawn in place, until q", expect(
+            ("status", script.returncode, 0))
+            + within(script.stdout.decode(), "\033[?1049h", "live: process", "\033[?1049l"))
+
+
+def several_processes():
+    with Live("") as d:
+        first = d.start()
+        until(lambda: os.path.exists(d.socket()))
+        second = d.start()
+        other = d.socket(f"live-{second.pid}")
+        until(lambda: os.path.exists(other))
+        tap.point("a second process of a pipeline has a socket with its number",
+                  within(d.log(1), f"live-{second.pid}")
+                  + ended(d.lade("top", "--once"), 2, "which pipeline?", f"live-{second.pid}")
+                  + ended(d.lade("top", "--once", f"live-{second.pid}"), 0,
+                          f"process {second.pid}"))
+        first.kill()
+        first.wait()
+        d.start()
+        until(lambda: f"process {d.running[2].pid}" in d.lade("top", "--once", "live").stdout)
+        tap.point("a socket that a killed process left is replaced", [])
+        for p in d.running[1:]:
+            p.send_signal(signal.SIGTERM)
+            p.wait(timeout=60)
+        tap.point("who ends takes its socket away",
+                  expect(("left", os.listdir(f"{d.path}/run/lade"), [])))
+    with Live("admin: { socket: own.sock }\n") as d:
+        d.start()
+        until(lambda: os.path.exists(f"{d.path}/own.sock"))
+        tap.point("a socket's name that was asked for and is taken is an error", ended(
+            d.lade("run", "p.yaml"), 1, "own.sock is the socket of a process that runs"))
+        tap.point("the pipeline's file says where its socket is",
+                  ended(d.lade("top", "--once", "p.yaml"), 0, "live: process"))
+    with Live("admin: none\n") as d:
+        d.start()
+        d.add(1)
+        tap.point("without a socket nothing is made", d.wait([1])
+                  + expect(("folder", os.path.exists(f"{d.path}/run/lade"), False))
+                  + ended(d.lade("top", "p.yaml"), 1, "has no socket"))
+    with Live("") as d:
+        os.mkdir(f"{d.path}/run/lade", 0o755)
+        d.start()
+        d.add(1)
+        tap.point("a folder that others can read is not used, which is told",
+                  d.wait([1]) + within(d.log(), "its folder is not this user's alone"))
+
+
+def taps():
+    with Live("") as d:
+        d.start()
+        until(lambda: os.path.exists(d.socket()))
+        p = subprocess.Popen([LADE, "tap", "double", "--n", "3"], cwd=d.path, env=d.env, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        numbers = iter(range(100, 10000000))
+
+        def feed():
+            d.add(*(next(numbers) for _ in range(10)))
+            return p.poll() is not None
+        until(feed)
+        got = [json.loads(line) for line in p.stdout.read().splitlines()]
+        tap.point("tap prints so many messages as they are behind the step",
+                  expect(("how many", len(got), 3), ("status", p.returncode, 0),
+                         ("twice", [m["twice"] for m in got], [2 * m["k"] for m in got])))
+        tap.point("a step that is not there is an error that says which there are",
+                  ended(d.lade("tap", "dubble"), 1, "no step 'dubble'; there are source, double"))
+        p = subprocess.Popen([LADE, "tap", "source", "live", "--every", "50", "--n", "4"],
+                             cwd=d.path, env=d.env, text=True, stdout=subprocess.PIPE)
+        until(feed)
+        got = [json.loads(line)["k"] for line in p.stdout.read().splitlines()]
+        tap.point("of the source each so many-th is shown, as it was read",
+                  expect(("distances", [b - a for a, b in zip(got, got[1:])], [50, 50, 50])))
+        tap.point("a number that is none is refused", ended(d.lade("tap", "source", "--n", "0"),
+                                                            2, "--n wants a number"))
+
+
+def a_slow_reader():
+    with Live("") as d:
+        d.write("in.ndjson", "".join(f'{{"k":{n},"x":"{"x" * 5000}"}}\n' for n in range(2000)))
+        d.start()
+        until(lambda: os.path.exists(d.socket()))
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(d.socket())
+            s.sendall(b'{"ask":"tap","step":"source"}\n')
+            s.settimeout(60)
+            more = range(2000, 6000)
+            d.write("in.ndjson", "".join(f'{{"k":{n},"x":"{"x" * 5000}"}}\n' for n in more), "a")
+            complaints = d.wait([k for k in range(6000) if k != 13])
+            got = s.recv(1 << 20)
+            while b'"lost":' not in got:
+                d.write("in.ndjson", '{"k":13}\n', "a")
+                got = got[-100:] + s.recv(1 << 20)
+        tap.point("a slow reader does not hold the pipeline up; it loses samples and is told",
+                  complaints)
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(d.socket())
+            for ask, said in ((b"x\n", "a request is a JSON object"),
+                              (b'{"ask":1}\n', "ask for top, health or tap"),
+                              (b'{"ask":"' + b"x" * 5000 + b'"}\n', "at most 4,096 bytes"),
+                              (b'{"ask":"health"}\n', '"healthy":true')):
+                s.sendall(ask)
+                complaints += within(s.recv(65536).decode(), said)
+        tap.point("what is no request is answered with what is one", complaints)
+        several = [socket.socket(socket.AF_UNIX) for _ in range(5)]
+        for s in several:
+            s.connect(d.socket())
+            s.sendall(b'{"ask":"tap","step":"source"}\n')
+            time.sleep(0.05)
+        several[4].settimeout(60)
+        tap.point("a fifth who looks is told to come later",
+                  within(several[4].recv(65536).decode(), "others look already"))
+        for s in several:
+            s.close()
+
+
+ALL = (metrics, odd_requests, a_port_that_is_taken, a_sink_that_is_down, top, several_processes,
+       taps, a_slow_reader)
+
+
+for test in ALL:
+    if len(sys.argv) < 3 or test.__name__ in sys.argv[2:]:
+        test()
+tap.done()
