@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""on_kafka.py LADE [NAME...] - `lade run` on a real Kafka: into SQLite and into Kafka, exactly once and
-at least once, with kills, rebalances and what else happens to a broker; all, or the named ones."""
+"""on_kafka.py LADE [NAME...] - `lade run` on a real Kafka: into SQLite and into Kafka, exactly once
+and at least once, with kills, rebalances and what else happens; all, or the named ones."""
 
 import json
 import os

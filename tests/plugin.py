@@ -71,7 +71,8 @@ def what_is_said_of_it():
 
 
 def the_example():
-    with folder(SCORE, {"delay": 10}, {"delay": 200}, {}, more=', into: .score, config: "120"') as d:
+    flights = [{"delay": 10}, {"delay": 200}, {}]
+    with folder(SCORE, *flights, more=', into: .score, config: "120"') as d:
         complaints = ended(d.run(), 0)
         out = lines(d, "out.ndjson")
         if out != [{"delay": 10, "score": 95}, {"score": 100}]:

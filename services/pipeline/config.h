@@ -84,7 +84,7 @@ struct lade_pipe_source {
 	struct lade_pipe_map csv_header; /* csv: names of the fields; empty: the first record */
 	bool follow;			/* file: wait for more at its end, and for new files */
 	const char *brokers;		/* kafka: HOST:PORT,... to begin with */
-	struct lade_pipe_map topics;	/* kafka: their names; one that begins with ^ is a pattern */
+	struct lade_pipe_map topics;	/* kafka: their names; one with ^ in front is a pattern */
 	const char *group;		/* kafka: the consumer group */
 	const char *instance;		/* kafka: the member's lasting name, or NULL */
 	int start;			/* kafka: lade_pipe_start: where no offset is kept */

@@ -175,8 +175,9 @@ static void check_databases(struct checking *c)
 			       "databases: the name \"%.60s\" must consist of"
 			       " letters, digits, _ and -",
 			       e->name);
-		else if (!is_postgres(e->text) && (strncmp(e->text, SQLITE_PREFIX, strlen(SQLITE_PREFIX)) != 0 ||
-						   !e->text[strlen(SQLITE_PREFIX)]))
+		else if (!is_postgres(e->text) &&
+			 (strncmp(e->text, SQLITE_PREFIX, strlen(SQLITE_PREFIX)) != 0 ||
+			  !e->text[strlen(SQLITE_PREFIX)]))
 			refuse(c, NULL, 0, path, "databases.%s: expected sqlite:FILE, as"
 			       " sqlite:airports.db, or postgres://USER@HOST/DATABASE", e->name);
 	}
@@ -516,11 +517,11 @@ static void check_table_columns(struct checking *c, int i)
 	}
 	for (int k = 0; s->columns.n && k < s->key.n; k++)
 		if (!listed(&s->columns, s->key.at[k].text))
-			refuse(c, "sink", i, place_of(s, "key", room), "the key column \"%.60s\" is not among"
-			       " columns, so it would never have a value", s->key.at[k].text);
+			refuse(c, "sink", i, place_of(s, "key", room), "the key column \"%.60s\" is"
+			       " not among columns, so it would never have a value", s->key.at[k].text);
 	if (s->version && s->columns.n && !listed(&s->columns, s->version))
-		refuse(c, "sink", i, place_of(s, "version", room), "the column \"%.60s\" is not among columns,"
-		       " so it would never have a value", s->version);
+		refuse(c, "sink", i, place_of(s, "version", room), "the column \"%.60s\" is not among"
+		       " columns, so it would never have a value", s->version);
 }
 
 /* What tables of both kinds have in common. */
@@ -683,8 +684,8 @@ static void check_dead_topic(struct checking *c)
 	bool taken = false;
 
 	if (!lade_pipe_dead_brokers(config))
-		refuse(c, NULL, 0, "errors.dead_letter", "dead_letter: neither the source nor a sink"
-		       " is Kafka, so there is no cluster for the topic; use a file or a table");
+		refuse(c, NULL, 0, "errors.dead_letter", "dead_letter: neither the source nor a"
+		       " sink is Kafka, so there is no cluster for the topic; use a file or a table");
 	for (int k = 0; k < config->source.topics.n; k++)
 		taken |= strcmp(config->source.topics.at[k].text, e->dead_topic) == 0;
 	for (int i = 0; i < config->n_sinks; i++)

@@ -32,7 +32,7 @@ const struct lade_pipe_row lade_pipe_rows[] = {
 { "pipeline", LADE_ROW_TEXT, IN_CONFIG(name), .flags = LADE_ROW_REQUIRED,
   .help = "The pipeline's name: offsets are stored under it, so a renamed pipeline begins anew." },
 { "databases", LADE_ROW_MAP, IN_CONFIG(databases), .max = 16,
-  .help = "Names for databases: sqlite:FILE, from the pipeline's own folder, or postgres://HOST/DB." },
+  .help = "Names for databases: sqlite:FILE, from the pipeline's folder, or postgres://HOST/DB." },
 
 { "source", LADE_ROW_SECTION, NOWHERE | LADE_ROW_REQUIRED,
   .help = "Where messages come from: file, stdin or kafka." },

@@ -443,7 +443,8 @@ static void kafka_says_what_is_missing_and_what_would_go_round_in_circles(void)
 	CHECK_STR(lade_pipe_dead_brokers(config), "b:1");
 	check_complaint("pipeline: p\nsource: { kafka: { brokers: x } }\nsink: { stdout: }\n",
 			"2:18", "source.kafka.topics is missing");
-	check_complaint("pipeline: p\nsource: { stdin: }\n" "sink: { kafka: out }\n", "3:16", "brokers is missing");
+	check_complaint("pipeline: p\nsource: { stdin: }\nsink: { kafka: out }\n", "3:16",
+			"brokers is missing");
 	check_complaint(KAFKA "sink: { kafka: { topic: a } }\n", "3:25", "it would never end");
 	check_complaint(KAFKA "sink: [ { kafka: o }, { kafka: o } ]\n", "3:32",
 			"two sinks write to the topic o");

@@ -183,7 +183,8 @@ static void say_unfinished(struct lade_pipe_engine *e, int64_t unfinished)
 	(void)lade_pipe_fail(e, LADE_EXIT_UNFINISHED,
 			     "stopped with unfinished work: %" PRId64 " messages of %.200s, from "
 			     "%s %" PRId64 " on, will be %s", unfinished,
-			     lane ? lane->name : "the source", is_kafka(e) ? "offset" : "byte", lane ? lane->commit_offset : 0,
+			     lane ? lane->name : "the source", is_kafka(e) ? "offset" : "byte",
+			     lane ? lane->commit_offset : 0,
 			     what_becomes(e));
 }
 

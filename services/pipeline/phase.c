@@ -3,7 +3,6 @@
 
 #include "services/pipeline/phase.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const names[] = { "forming", "enriching", "writing", "fence",
-				     "commit",	"written",   "revoke" };
+static const char *const names[] = { "forming", "enriching", "writing", "fence", "commit",
+				     "written", "revoke" };
 
 static struct {
 	bool read;	  /* the environment was looked at */
@@ -37,18 +36,21 @@ static void read_wanted(void)
 	wanted.delay_us = colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
 }
 
-/* What is sent goes on its way while this waits: the kill is between the question and the answer. */
-static void *die_later(void *none)
+/* What is sent goes on its way while another process waits: the kill is between the question and
+ * the answer. */
+static void die_later(void)
 {
+	const pid_t who = getpid();
+
+	if (fork() != 0)
+		return;
 	usleep(wanted.delay_us);
-	kill(getpid(), SIGKILL);
-	return none;
+	kill(who, SIGKILL);
+	_exit(0);
 }
 
 void lade_pipe_phase(enum lade_pipe_phase phase)
 {
-	pthread_t thread;
-
 	if (!wanted.read)
 		read_wanted();
 	if ((int)phase != wanted.phase || --wanted.at)
@@ -57,6 +59,6 @@ void lade_pipe_phase(enum lade_pipe_phase phase)
 	dprintf(STDERR_FILENO, "dies: %s\n", names[phase]);
 	if (!wanted.delay_us)
 		kill(getpid(), SIGKILL);
-	else if (pthread_create(&thread, NULL, die_later, NULL) == 0)
-		pthread_detach(thread);
+	else
+		die_later();
 }

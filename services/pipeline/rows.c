@@ -20,8 +20,8 @@ static bool is_whole(const struct lade_datum *d)
 }
 
 /* A value of a column that asks for no type: a number as a number, a string as text. */
-static int natural(struct lade_pipe_table *t, struct lade_pipe_batch *b, uint32_t at, unsigned column,
-		   struct lade_datum *d, struct lade_json_error *error)
+static int natural(struct lade_pipe_table *t, struct lade_pipe_batch *b, uint32_t at,
+		   unsigned column, struct lade_datum *d, struct lade_json_error *error)
 {
 	struct lade_pipe_ref ref = t->columns[column].ref;
 	int rc;
@@ -93,8 +93,8 @@ static int take_row(struct lade_pipe_table *t, struct lade_pipe_batch *b, uint32
 	int rc = t->check_extra ? check_extra(t, b, at, error) : 0;
 
 	for (unsigned c = 0; rc == 0 && c < t->n_columns; c++) {
-		rc = lade_pipe_message_value(&b->messages[at], b->shape, &t->columns[c].ref, t->reader,
-					     &b->arena, &cells[c], error);
+		rc = lade_pipe_message_value(&b->messages[at], b->shape, &t->columns[c].ref,
+					     t->reader, &b->arena, &cells[c], error);
 		if (rc == 0 && t->columns[c].as_it_comes)
 			rc = natural(t, b, at, c, &cells[c], error);
 	}
@@ -142,7 +142,8 @@ static int take_letter(struct lade_pipe_table *t, const struct lade_pipe_message
 	return text ? 0 : -ENOMEM;
 }
 
-static int take_letters(struct lade_pipe_table *t, struct lade_pipe_batch *b, struct lade_pipe_rows *rows)
+static int take_letters(struct lade_pipe_table *t, struct lade_pipe_batch *b,
+			struct lade_pipe_rows *rows)
 {
 	int rc = 0;
 
@@ -180,7 +181,8 @@ int lade_pipe_rows_gather(struct lade_pipe_table *t, struct lade_pipe_batch *con
 	rows->at_of = lade_arena_alloc(&rows->arena, (all + 1) * sizeof(*rows->at_of));
 	if (t->letters)
 		rows->letters = lade_arena_alloc(
-			&rows->arena, (letters * LADE_PIPE_LETTER_COLUMNS + 1) * sizeof(struct lade_datum));
+			&rows->arena,
+			(letters * LADE_PIPE_LETTER_COLUMNS + 1) * sizeof(struct lade_datum));
 	if (!rows->cells || !rows->batch_of || !rows->at_of || (t->letters && !rows->letters))
 		return -ENOMEM;
 	for (uint32_t k = 0; k < n; k++) {

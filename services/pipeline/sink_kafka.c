@@ -55,7 +55,7 @@ struct records {
 	struct lade_arena arena;
 	struct lade_json_out values;	      /* all of them, one behind the other */
 	struct lade_kafka_record *at;
-	size_t *from;			      /* where a value begins in values; SIZE_MAX: elsewhere */
+	size_t *from;			      /* where its value begins in them; SIZE_MAX: elsewhere */
 	struct lade_pipe_batch **batch_of;
 	uint32_t *index_of;
 	uint32_t n;
@@ -352,8 +352,8 @@ static int transaction_failed(struct to_kafka *k, int rc, const struct lade_kafk
 		return rc;
 	if (rc == -ESTALE && !moved_on)
 		return lade_pipe_fail(e, LADE_EXIT_FAILED,
-				      "sink kafka: another process writes as \"%s\": give each its own "
-				      "sink: { kafka: { instance: NAME } }", t->id);
+				      "sink kafka: another process writes as \"%s\": give each its "
+				      "own sink: { kafka: { instance: NAME } }", t->id);
 	if (rc != -ESTALE && rc != -ECONNABORTED && rc != -EAGAIN)
 		return lade_pipe_fail(e, LADE_EXIT_FAILED, "sink kafka: %s",
 				      why ? why->text : fatal->text);
@@ -361,8 +361,8 @@ static int transaction_failed(struct to_kafka *k, int rc, const struct lade_kafk
 	if (aborted < 0)
 		return aborted == -ECANCELED ? aborted
 					     : lade_pipe_fail(e, LADE_EXIT_FAILED,
-							      "sink kafka: the transaction cannot be "
-							      "given up: %s", error.text);
+							      "sink kafka: the transaction cannot "
+							      "be given up: %s", error.text);
 	t->begun = false;
 	e->stats.aborted++;
 	if (rc != -ESTALE && why)

@@ -85,8 +85,8 @@ static int ask_stored(struct to_sqlite *s, const struct lade_sqlite_offset *offs
 	return done == n ? 0 : -EAGAIN;
 }
 
-static int write_rows(struct to_sqlite *s, struct lade_pipe_rows *rows, const struct lade_pipe_move *moves,
-		      uint32_t n_moves, struct lade_sqlite_error *error)
+static int write_rows(struct to_sqlite *s, struct lade_pipe_rows *rows,
+		      const struct lade_pipe_move *moves, uint32_t n_moves, struct lade_sqlite_error *error)
 {
 	const struct lade_sqlite_part parts[] = {
 		{ s->table, rows->cells, rows->n },
@@ -123,7 +123,8 @@ static int write_rows(struct to_sqlite *s, struct lade_pipe_rows *rows, const st
 
 /* One transaction, or the next after a row was refused.  Returns 0; 1: again; < 0. */
 static int write_once(struct to_sqlite *s, struct lade_pipe_batch *const *batches, uint32_t n,
-		      const struct lade_pipe_move *moves, uint32_t n_moves, struct lade_pipe_rows *rows,
+		      const struct lade_pipe_move *moves, uint32_t n_moves,
+		      struct lade_pipe_rows *rows,
 		      struct lade_sqlite_error *error)
 {
 	int rc = lade_pipe_rows_gather(&s->rows, batches, n, rows);
@@ -137,7 +138,8 @@ static int write_once(struct to_sqlite *s, struct lade_pipe_batch *const *batche
 		return rc;
 	if (error->part != 0 || error->row < 0 || error->row >= (int64_t)rows->n)
 		return -EIO; /* a dead letter that cannot be written: a person must see to it */
-	rc = lade_pipe_rows_reject(&s->rows, rows->batch_of[error->row], rows->at_of[error->row], error->text);
+	rc = lade_pipe_rows_reject(&s->rows, rows->batch_of[error->row], rows->at_of[error->row],
+				   error->text);
 	return rc < 0 ? rc : 1;
 }
 

@@ -135,10 +135,11 @@ static const char *advice(const struct lade_pipe_raw *raw)
 	const struct lade_line *line = &raw->line;
 
 	if (!raw->csv && line->number <= 1 && *line->text == '[')
-		return "; messages are one JSON object a line, as jq -c '.[]' makes them of an array";
+		return "; messages are one JSON object a line, as jq -c '.[]' makes them of an"
+		       " array";
 	if (raw->message.event && *line->text == '\0')
-		return "; it begins with byte 0, as what is written with a schema registry does: such "
-		       "formats are not read";
+		return "; it begins with byte 0, as what is written with a schema registry does:"
+		       " such formats are not read";
 	return "";
 }
 
@@ -200,11 +201,13 @@ static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 	if (line->too_long) {
 		lade_pipe_reject(b, i, "source",
 				 "the %s is longer than max_message_bytes (%lld)",
-				 line->number ? "line" : "value", (long long)m->engine->config->source.message_bytes_max);
+				 line->number ? "line" : "value",
+				 (long long)m->engine->config->source.message_bytes_max);
 		return 0;
 	}
 	if (line->len == 0) {
-		lade_pipe_reject(b, i, "source", "the %s is empty", line->number ? "line" : "value");
+		lade_pipe_reject(b, i, "source", "the %s is empty",
+				 line->number ? "line" : "value");
 		return 0;
 	}
 	rc = raw->csv ? convert_csv(b, msg, raw->csv, &error) : 0;

@@ -208,12 +208,13 @@ static int check_cluster(struct source *s, const struct part *p)
 {
 	const struct lade_pipe_stored *stored = &p->lane.stored;
 
-	if (stored->next_offset <= 0 || !*stored->cluster || strcmp(stored->cluster, s->cluster) == 0)
+	if (stored->next_offset <= 0 || !*stored->cluster ||
+	    strcmp(stored->cluster, s->cluster) == 0)
 		return 0;
 	return lade_pipe_fail(s->engine, LADE_EXIT_FAILED,
 			      "%s: the offset that is kept, %" PRId64 ", is of the cluster %s, but "
-			      "this one is %s: its messages are other ones. Give the pipeline another "
-			      "name, or go back to the brokers that it had", p->name,
+			      "this one is %s: its messages are other ones. Give the pipeline "
+			      "another name, or go back to the brokers that it had", p->name,
 			      stored->next_offset, stored->cluster, s->cluster);
 }
 
@@ -395,20 +396,20 @@ static int take_gap(struct source *s, const struct lade_kafka_item *item)
 							 s->error.text);
 	if (item->offset > range.high)
 		return lade_pipe_fail(e, LADE_EXIT_FAILED,
-				      "%s: offset %" PRId64 " is next, but the topic ends at %" PRId64
-				      ": it was made anew, or lost messages. To read it from its "
+				      "%s: offset %" PRId64 " is next, but the topic ends at %"
+				      PRId64 ": it was made anew, or lost messages. To read it from its "
 				      "beginning, give the pipeline and its group another name",
 				      p->name, item->offset, range.high);
 	if (how == LADE_GAP_STOP)
 		return lade_pipe_fail(e, LADE_EXIT_FAILED,
-				      "%s: offset %" PRId64 " is next, but the oldest message that is "
-				      "there is %" PRId64 ": those between were deleted before they "
-				      "were read. To go on without them: source: { kafka: { on_gap: "
-				      "earliest } }", p->name, item->offset, range.low);
+				      "%s: offset %" PRId64 " is next, but the oldest message that "
+				      "is there is %" PRId64 ": those between were deleted before "
+				      "they were read. To go on without them: source: { kafka: { "
+				      "on_gap: earliest } }", p->name, item->offset, range.low);
 	e->stats.gaps++;
-	lade_pipe_say(e, "%s: offsets %" PRId64 " to %" PRId64 " were deleted before they were read; "
-		      "it goes on with the %s message (on_gap)", p->name, item->offset, range.low - 1,
-		      how == LADE_GAP_EARLIEST ? "oldest" : "next");
+	lade_pipe_say(e, "%s: offsets %" PRId64 " to %" PRId64 " were deleted before they were "
+		      "read; it goes on with the %s message (on_gap)", p->name, item->offset,
+		      range.low - 1, how == LADE_GAP_EARLIEST ? "oldest" : "next");
 	/* Where it cannot be sought it is about to be lost. */
 	(void)lade_kafka_seek(handle, how == LADE_GAP_EARLIEST ? LADE_KAFKA_OLDEST
 								: LADE_KAFKA_NEWEST);
@@ -712,8 +713,8 @@ static int look_at_topic(struct source *s, struct lade_kafka_admin *admin, const
 		}
 		if (rc == -ENOENT)
 			return lade_pipe_fail(e, LADE_EXIT_FAILED,
-					      "source kafka: there is no topic \"%.100s\" at %.100s; "
-					      "create it first", name, e->config->source.brokers);
+					      "source kafka: there is no topic \"%.100s\" at "
+					      "%.100s; create it first", name, e->config->source.brokers);
 		if (rc != -EAGAIN || e->probing)
 			return rc == -ECANCELED ? rc
 						: lade_pipe_fail(e, LADE_EXIT_FAILED,

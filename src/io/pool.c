@@ -99,6 +99,11 @@ static int start_thread(struct lade_pool *pool)
 	int rc;
 
 	sigfillset(&all);
+	/* What a thread does to itself goes to its handler, as it would in a task. */
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGFPE);
+	sigdelset(&all, SIGILL);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);

@@ -6,8 +6,8 @@ points of a message's life that matter: forming, enriching, before the fence, fe
 sent and unanswered, written, a revoked lane held. Afterwards a checker compares what is in the sink
 with what was sent.
 
-NAME: sqlite, postgres or kafka (all exactly once), or least (at least once, into SQLite); by default
-all of them. LADE is a build with -Dfault_points=true. The last line of each is
+NAME: sqlite, postgres or kafka (all exactly once), or least (at least once, into SQLite); by
+default all of them. LADE is a build with -Dfault_points=true. The last line of each is
 'NAME: sent N, lost N, doubled N, reordered N, kills N'; the status is 1 if something was lost,
 doubled or reordered.
 """

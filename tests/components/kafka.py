@@ -122,7 +122,8 @@ class Kafka(Component):
                 failed.append(str(error))
 
         p = Producer({"bootstrap.servers": self.servers, "linger.ms": 5, "acks": "all",
-                      "enable.idempotence": True, "partitioner": "murmur2_random", "log_level": 3, **settings})
+                      "enable.idempotence": True, "partitioner": "murmur2_random",
+                      "log_level": 3, **settings})
         for value in values:
             k, v = value if isinstance(value, tuple) else (key, value)
             extra = {} if partition is None else {"partition": partition}

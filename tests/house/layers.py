@@ -29,7 +29,8 @@ def public_headers():
     """{'task.h': 'src/core', ...}; a header of no layer (version.h) is not in it."""
     text = tap.read("include/lade/meson.build")
     chunks = re.findall(r"'([\w/]+)' : files\((.*?)\)", text, re.S)
-    return {h: f"src/{layer}" for layer, names in chunks for h in re.findall(r"'([\w.]+)'", names)}
+    return {h: layer if layer.startswith("services/") else f"src/{layer}"
+            for layer, names in chunks for h in re.findall(r"'([\w.]+)'", names)}
 
 
 def part_of(path, order):
