@@ -518,10 +518,11 @@ static void check_table_columns(struct checking *c, int i)
 	for (int k = 0; s->columns.n && k < s->key.n; k++)
 		if (!listed(&s->columns, s->key.at[k].text))
 			refuse(c, "sink", i, place_of(s, "key", room), "the key column \"%.60s\" is"
-			       " not among columns, so it would never have a value", s->key.at[k].text);
+			       " not among columns, so it would never have a value",
+			       s->key.at[k].text);
 	if (s->version && s->columns.n && !listed(&s->columns, s->version))
-		refuse(c, "sink", i, place_of(s, "version", room), "the column \"%.60s\" is not among"
-		       " columns, so it would never have a value", s->version);
+		refuse(c, "sink", i, place_of(s, "version", room), "the column \"%.60s\" is not"
+		       " among columns, so it would never have a value", s->version);
 }
 
 /* What tables of both kinds have in common. */
@@ -685,7 +686,8 @@ static void check_dead_topic(struct checking *c)
 
 	if (!lade_pipe_dead_brokers(config))
 		refuse(c, NULL, 0, "errors.dead_letter", "dead_letter: neither the source nor a"
-		       " sink is Kafka, so there is no cluster for the topic; use a file or a table");
+		       " sink is Kafka, so there is no cluster for the topic; use a file or a"
+		       " table");
 	for (int k = 0; k < config->source.topics.n; k++)
 		taken |= strcmp(config->source.topics.at[k].text, e->dead_topic) == 0;
 	for (int i = 0; i < config->n_sinks; i++)

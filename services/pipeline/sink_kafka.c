@@ -55,7 +55,7 @@ struct records {
 	struct lade_arena arena;
 	struct lade_json_out values;	      /* all of them, one behind the other */
 	struct lade_kafka_record *at;
-	size_t *from;			      /* where its value begins in them; SIZE_MAX: elsewhere */
+	size_t *from;			      /* a value's place in them; SIZE_MAX: none */
 	struct lade_pipe_batch **batch_of;
 	uint32_t *index_of;
 	uint32_t n;

@@ -86,7 +86,8 @@ static int ask_stored(struct to_sqlite *s, const struct lade_sqlite_offset *offs
 }
 
 static int write_rows(struct to_sqlite *s, struct lade_pipe_rows *rows,
-		      const struct lade_pipe_move *moves, uint32_t n_moves, struct lade_sqlite_error *error)
+		      const struct lade_pipe_move *moves, uint32_t n_moves,
+		      struct lade_sqlite_error *error)
 {
 	const struct lade_sqlite_part parts[] = {
 		{ s->table, rows->cells, rows->n },

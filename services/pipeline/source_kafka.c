@@ -397,8 +397,8 @@ static int take_gap(struct source *s, const struct lade_kafka_item *item)
 	if (item->offset > range.high)
 		return lade_pipe_fail(e, LADE_EXIT_FAILED,
 				      "%s: offset %" PRId64 " is next, but the topic ends at %"
-				      PRId64 ": it was made anew, or lost messages. To read it from its "
-				      "beginning, give the pipeline and its group another name",
+				      PRId64 ": it was made anew, or lost messages. To read it from "
+				      "its beginning, give the pipeline and its group another name",
 				      p->name, item->offset, range.high);
 	if (how == LADE_GAP_STOP)
 		return lade_pipe_fail(e, LADE_EXIT_FAILED,
@@ -714,7 +714,8 @@ static int look_at_topic(struct source *s, struct lade_kafka_admin *admin, const
 		if (rc == -ENOENT)
 			return lade_pipe_fail(e, LADE_EXIT_FAILED,
 					      "source kafka: there is no topic \"%.100s\" at "
-					      "%.100s; create it first", name, e->config->source.brokers);
+					      "%.100s; create it first", name,
+					      e->config->source.brokers);
 		if (rc != -EAGAIN || e->probing)
 			return rc == -ECANCELED ? rc
 						: lade_pipe_fail(e, LADE_EXIT_FAILED,
