@@ -122,6 +122,7 @@ struct lade_kafka_message {
 	int64_t offset;
 	int64_t timestamp_ms; /* since 1970; -1: none */
 	uint64_t ticket;      /* the library's */
+	const void *raw;      /* the library's */
 	void *event;	      /* the library's; NULL: freed */
 };
 
@@ -183,8 +184,9 @@ int lade_kafka_consumer_new_at(struct lade_scope *scope,
 
 /* lade_kafka_next - waits for a message or an event. One task at a time.
  *
- * After ASSIGNED, REVOKED or LOST the next such event waits until that one is answered; messages
- * of other partitions come meanwhile, and so does everything else.
+ * After ASSIGNED, REVOKED or LOST the next such event waits until that one is answered; everything
+ * else comes meanwhile. But librdkafka fetches nothing, of no partition, until the answer: it is
+ * better given soon.
  * Returns 0 and *ret; -ECANCELED: nothing was taken; after FAILED -ESTALE or -EIO.
  * Suspends: yes; while messages are ready it only lets others run now and then.
  * Threads: inside a task only. */

@@ -304,6 +304,7 @@ static void show_message(struct lade_kafka_consumer *c, struct lade_kafka_partit
 		.key_len = m->key_len,
 		.offset = m->offset,
 		.timestamp_ms = rd_kafka_message_timestamp(m, &type),
+		.raw = m,
 		.event = event,
 	};
 	if (c->tracked)
@@ -454,21 +455,12 @@ void lade_kafka_message_free(struct lade_kafka_message *message)
 	lade_kafka_partition_unref(message->partition);
 }
 
-/* The message inside an event whose message was taken. */
-static const rd_kafka_message_t *inner(const struct lade_kafka_message *message)
-{
-	const rd_kafka_message_t *m = NULL;
-
-	return rd_kafka_event_message_array(message->event, &m, 1) ? m : NULL;
-}
-
 int lade_kafka_message_header(const struct lade_kafka_message *message, size_t i,
 			      struct lade_kafka_header *ret)
 {
-	const rd_kafka_message_t *m = inner(message);
 	rd_kafka_headers_t *headers;
 
-	if (!m || rd_kafka_message_headers(m, &headers) ||
+	if (rd_kafka_message_headers(message->raw, &headers) ||
 	    rd_kafka_header_get_all(headers, i, &ret->name, &ret->value, &ret->value_len))
 		return -ENOENT;
 	return 0;
@@ -477,10 +469,9 @@ int lade_kafka_message_header(const struct lade_kafka_message *message, size_t i
 int lade_kafka_message_header_find(const struct lade_kafka_message *message, const char *name,
 				   struct lade_kafka_header *ret)
 {
-	const rd_kafka_message_t *m = inner(message);
 	rd_kafka_headers_t *headers;
 
-	if (!m || rd_kafka_message_headers(m, &headers) ||
+	if (rd_kafka_message_headers(message->raw, &headers) ||
 	    rd_kafka_header_get_last(headers, name, &ret->value, &ret->value_len))
 		return -ENOENT;
 	ret->name = name;
@@ -578,8 +569,11 @@ static void consumer_done(struct lade_kafka_consumer *c, const char *site)
 		lade_kafka_event_free(LADE_CONTAINER(it, struct lade_kafka_event, link));
 	lade_kafka_event_free(c->shown);
 	lade_kafka_event_free(c->open);
-	while (c->n)
-		lade_kafka_partition_unref(c->list[--c->n]);
+	/* One that was fenced has nothing taken back. */
+	while (c->n) {
+		lade_kafka_let_go(c->list[--c->n]);
+		lade_kafka_partition_unref(c->list[c->n]);
+	}
 	lade_kafka_client_done(&c->client, site);
 	lade_free(c->list);
 	if (c->member)

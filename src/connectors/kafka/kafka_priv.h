@@ -220,6 +220,9 @@ void lade_kafka_rebalance(struct lade_kafka_consumer *c, rd_kafka_event_t *event
 /* lade_kafka_answer_all - closing: answers every event there is, without asking. */
 void lade_kafka_answer_all(struct lade_kafka_consumer *c);
 
+/* lade_kafka_let_go - gives a partition's queue back to librdkafka. */
+void lade_kafka_let_go(struct lade_kafka_partition *p);
+
 /* lade_kafka_partition_unref - gives a reference up. */
 void lade_kafka_partition_unref(struct lade_kafka_partition *p);
 

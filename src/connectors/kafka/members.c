@@ -56,7 +56,7 @@ static void put_aside(struct lade_kafka_consumer *c, struct lade_kafka_partition
 	lade_kafka_bell_hang(&p->bell, &c->client, p->queue);
 }
 
-static void let_go(struct lade_kafka_partition *p)
+void lade_kafka_let_go(struct lade_kafka_partition *p)
 {
 	p->state = PARTITION_GONE;
 	if (!p->queue)
@@ -267,7 +267,7 @@ static rd_kafka_topic_partition_list_t *list_of_event(const struct lade_kafka_ev
 static void drop_partitions(struct lade_kafka_consumer *c, struct lade_kafka_event *e)
 {
 	for (size_t i = 0; i < e->n; i++) {
-		let_go(e->partitions[i]);
+		lade_kafka_let_go(e->partitions[i]);
 		list_remove(c, e->partitions[i]);
 		lade_kafka_partition_unref(e->partitions[i]);
 	}
@@ -505,7 +505,7 @@ static rd_kafka_error_t *take_again(struct lade_kafka_partition *p,
 
 	if (error)
 		return error;
-	let_go(p);
+	lade_kafka_let_go(p);
 	put_aside(c, p);
 	p->state = PARTITION_ACTIVE;
 	p->gap = false;
