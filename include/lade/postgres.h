@@ -68,7 +68,7 @@ enum lade_pg_exchange {
 struct lade_pg_error {
 	enum lade_pg_fault fault;
 	enum lade_pg_exchange exchange;
-	int statement;	    /* which of the call failed, from 0; their number: the commit; -1: none */
+	int statement;	    /* which one failed, from 0; their number: the commit; -1: none */
 	char sqlstate[6];   /* "" if the server did not say */
 	char text[400];	    /* what happened, in words, without secrets */
 	char detail[200];   /* the server's further words on it, or "" */
@@ -120,16 +120,27 @@ void lade_pg_args_reset(struct lade_pg_args *args);
 /* lade_pg_args_done - frees it.  Suspends: no. */
 void lade_pg_args_done(struct lade_pg_args *args);
 
-/* lade_pg_null, lade_pg_int8 and so on - add an argument.
+/* lade_pg_null - adds an argument that is null.
  *
- * Text is UTF-8 without NUL. A time is in microseconds since 1970; INT64_MIN is null.
- * @type of null: one of lade_pg_type, or any number of PostgreSQL's.  Suspends: no. */
+ * @type: one of lade_pg_type, or any other number of PostgreSQL's.  Suspends: no. */
 void lade_pg_null(struct lade_pg_args *args, uint32_t type);
+
+/* lade_pg_int8 - adds an integer. */
 void lade_pg_int8(struct lade_pg_args *args, int64_t value);
+
+/* lade_pg_float8 - adds a double. */
 void lade_pg_float8(struct lade_pg_args *args, double value);
+
+/* lade_pg_bool - adds a boolean. */
 void lade_pg_bool(struct lade_pg_args *args, bool value);
+
+/* lade_pg_text - adds a text: UTF-8 without NUL. */
 void lade_pg_text(struct lade_pg_args *args, const char *text, size_t len);
+
+/* lade_pg_timestamptz - adds a time in microseconds since 1970; INT64_MIN: null. */
 void lade_pg_timestamptz(struct lade_pg_args *args, int64_t us);
+
+/* lade_pg_jsonb - adds a JSON document. */
 void lade_pg_jsonb(struct lade_pg_args *args, const char *json, size_t len);
 
 /* lade_pg_array - begins an argument that is an array of @n items; the next @n lade_pg_item_...
@@ -137,12 +148,26 @@ void lade_pg_jsonb(struct lade_pg_args *args, const char *json, size_t len);
  *
  * @type is that of an item.  Suspends: no. */
 void lade_pg_array(struct lade_pg_args *args, enum lade_pg_type type, uint32_t n);
+
+/* lade_pg_item_null - the array's next item: null. */
 void lade_pg_item_null(struct lade_pg_args *args);
+
+/* lade_pg_item_int8 - the array's next item. */
 void lade_pg_item_int8(struct lade_pg_args *args, int64_t value);
+
+/* lade_pg_item_float8 - the array's next item. */
 void lade_pg_item_float8(struct lade_pg_args *args, double value);
+
+/* lade_pg_item_bool - the array's next item. */
 void lade_pg_item_bool(struct lade_pg_args *args, bool value);
+
+/* lade_pg_item_text - the array's next item. */
 void lade_pg_item_text(struct lade_pg_args *args, const char *text, size_t len);
+
+/* lade_pg_item_timestamptz - the array's next item; INT64_MIN: null. */
 void lade_pg_item_timestamptz(struct lade_pg_args *args, int64_t us);
+
+/* lade_pg_item_jsonb - the array's next item. */
 void lade_pg_item_jsonb(struct lade_pg_args *args, const char *json, size_t len);
 
 /* lade_pg_array_of - an array made of every @stride-th datum: a column of rows that lie in a table.
