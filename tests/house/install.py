@@ -94,9 +94,32 @@ static int app(void)
 LADE_TASK_VOID(app)
 int main(void) { return everything[0] ? lade_main(lade_do(app)) : 1; }
 """,
+    "lade-postgres": """#include <lade/main.h>
+#include <lade/postgres.h>
+#include <lade/join.h>
+#include <errno.h>
+#include <stdio.h>
+extern const void *const everything[];
+static int app(void)
+{
+	struct lade_pg_config config = { .conninfo = "postgres://nobody@127.0.0.1:1/none" };
+	struct lade_pg_error error;
+	struct lade_pg *db;
+	int rc = lade_pg_open(&config, &db, &error);
+
+	if (rc < 0)
+		return rc;
+	rc = lade_pg_query(db, "select 1", NULL, NULL, &error);
+	puts(rc == -EAGAIN && error.exchange == LADE_PG_NOT_SENT ? "not sent" : error.text);
+	lade_pg_close(db);
+	return 0;
+}
+LADE_TASK_VOID(app)
+int main(void) { return everything[0] ? lade_main(lade_do(app)) : 1; }
+""",
 }
 WANTED = {"lade-json": "18446744073709551615\n", "lade-sqlite": "answer 2 \n",
-          "lade-http": "refused\n"}
+          "lade-http": "refused\n", "lade-postgres": "not sent\n"}
 
 
 def said(command, **options):
