@@ -158,7 +158,7 @@ static int bind_rows(struct to_postgres *s, struct lade_pipe_rows *rows, const u
 	for (unsigned c = 0; c < width; c++) {
 		for (uint32_t i = 0; i < n; i++)
 			column[i] = rows->cells[(size_t)order[i] * width + c];
-		lade_pg_array_of(&s->args, s->types[c], column, sizeof(*column), n);
+		lade_pg_array_of(&s->args, s->types[c], column, 1, n);
 	}
 	return s->args.status == -ENOMEM ? -ENOMEM : 0;
 }
@@ -173,8 +173,7 @@ static void bind_letters(struct to_postgres *s, const struct lade_pipe_rows *row
 	lade_pg_args_reset(&s->letter_args);
 	for (unsigned c = 0; c < LADE_PIPE_LETTER_COLUMNS; c++)
 		lade_pg_array_of(&s->letter_args, types[c], rows->letters + c,
-				 LADE_PIPE_LETTER_COLUMNS * sizeof(struct lade_datum),
-				 rows->n_letters);
+				 LADE_PIPE_LETTER_COLUMNS, rows->n_letters);
 }
 
 static void text_item(struct lade_pg_args *args, const char *text)
@@ -297,9 +296,9 @@ static int ask_stored(struct to_postgres *s, const struct lade_pipe_move *moves,
 		return -ESTALE;
 	if (overtaken)
 		return lade_pipe_fail(e, LADE_EXIT_FAILED,
-				      "sink postgres: another process (%s) has taken this pipeline "
-				      "over; what this one had not committed is that one's now. Let "
-				      "one run at a time", owner);
+				      "sink postgres: another process (%s) has taken this "
+				      "pipeline over; what this one had not committed is that "
+				      "one's now. Let one run at a time", owner);
 	return done == n ? 0 : -EAGAIN;
 }
 
@@ -487,11 +486,11 @@ static int postgres_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane
 	lade_pg_text(&args, lane->cluster, strlen(lane->cluster));
 	for (uint32_t attempt = 1;; attempt++) {
 		rc = lade_pg_query(s->db,
-				   "insert into " OFFSETS " as o (pipeline, topic, part, next_offset,"
-				   " epoch, owner, cluster) values ($1, $2, $3, 0, 1, $4, $5)"
+				   "insert into " OFFSETS " as o (pipeline, topic, part,"
+				   " next_offset, epoch, owner, cluster) values ($1, $2, $3, 0, 1, $4, $5)"
 				   " on conflict (pipeline, topic, part) do update"
-				   " set epoch = o.epoch + 1, owner = excluded.owner, updated_at = now()"
-				   " returning next_offset, epoch, cluster", &args, &r, &error);
+				   " set epoch = o.epoch + 1, owner = excluded.owner,"
+				   " updated_at = now() returning next_offset, epoch, cluster", &args, &r, &error);
 		if (rc != -EAGAIN || lade_stopping())
 			break;
 		lade_pipe_trouble(outlet->engine, name_of(), outlet->trouble, "%s", error.text);
@@ -562,8 +561,8 @@ static int open_by_name(struct to_postgres *s, struct lade_pipe_shape *shape)
 			continue;
 		if (s->rows.n_columns == LADE_PIPE_NAMES_MAX)
 			return config_fail(s->outlet, s->outlet->config->table,
-					   "it has too many columns: name those to be written under "
-					   "columns");
+					   "it has too many columns: name those to be written "
+					   "under columns");
 		rc = lade_pipe_table_by_name(&s->rows, shape, c->name, want, &error);
 		if (rc < 0)
 			return rc == -ENOMEM ? rc : config_fail(s->outlet, c->name, error.reason);
@@ -572,10 +571,10 @@ static int open_by_name(struct to_postgres *s, struct lade_pipe_shape *shape)
 	return 0;
 }
 
-static const char *missing(struct to_postgres *s, const char *what, const char *name, char room[256])
+static const char *missing(const char *what, const char *name, char room[256])
 {
-	snprintf(room, 256, "%s \"%.60s\" is not among the columns that are written", what, name);
-	(void)s;
+	snprintf(room, 256, "%s \"%.60s\" is not among the columns that are written", what,
+		 name);
 	return room;
 }
 
@@ -616,8 +615,8 @@ static int check_columns(struct to_postgres *s)
 
 		if (lade_pg_table_find(&s->table, name) < 0)
 			return lade_pipe_fail(s->outlet->engine, LADE_EXIT_FAILED,
-					      "sink postgres: the table %s has no column \"%.60s\"; "
-					      "make it: alter table %s add column \"%.60s\" %s",
+					      "sink postgres: the table %s has no column "
+					      "\"%.60s\"; make it: alter table %s add column \"%.60s\" %s",
 					      s->table.name, name, s->table.name, name,
 					      lade_pg_type_name(s->types[i]));
 	}
@@ -627,7 +626,7 @@ static int check_columns(struct to_postgres *s)
 		if (col->not_null && !col->has_default && !col->generated &&
 		    column_of(s, col->name) < 0)
 			return config_fail(s->outlet, c->table,
-					   missing(s, "its column that must not be null,",
+					   missing("its column that must not be null,",
 						   col->name, room));
 	}
 	for (int i = 0; i < c->key.n; i++) {
@@ -635,17 +634,17 @@ static int check_columns(struct to_postgres *s)
 
 		if (at < 0)
 			return config_fail(s->outlet, c->table,
-					   missing(s, "the key column", c->key.at[i].text, room));
+					   missing("the key column", c->key.at[i].text, room));
 		s->key[i] = (unsigned)at;
 	}
 	s->version = c->version ? column_of(s, c->version) : -1;
 	if (c->version && s->version < 0)
 		return config_fail(s->outlet, c->table,
-				   missing(s, "the version column", c->version, room));
+				   missing("the version column", c->version, room));
 	if (c->on_conflict != LADE_CONFLICT_ERROR && !has_key(s))
-		return config_fail(s->outlet, c->table, "it has no unique key of exactly the "
-				   "columns of key, which on_conflict needs; make it: create unique "
-				   "index on the table (the columns)");
+		return config_fail(s->outlet, c->table, "it has no unique key of exactly "
+				   "the columns of key, which on_conflict needs; make it: create "
+				   "unique index on TABLE (COLUMNS)");
 	return 0;
 }
 

@@ -398,8 +398,8 @@ static int take_gap(struct source *s, const struct lade_kafka_item *item)
 		return lade_pipe_fail(e, LADE_EXIT_FAILED,
 				      "%s: offset %" PRId64 " is next, but the topic ends at "
 				      "%" PRId64 ": it was made anew, or lost messages. To read it "
-				      "from its beginning, give the pipeline and its group another name",
-				      p->name, item->offset, range.high);
+				      "from its beginning, give the pipeline and its group another "
+				      "name", p->name, item->offset, range.high);
 	if (how == LADE_GAP_STOP)
 		return lade_pipe_fail(e, LADE_EXIT_FAILED,
 				      "%s: offset %" PRId64 " is next, but the oldest message that "
