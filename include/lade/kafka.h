@@ -445,7 +445,7 @@ const struct lade_kafka_error *lade_kafka_producer_error(
 /* lade_kafka_producer_free - frees a producer; no call may be under way; NULL is allowed.
  *
  * What cancelled calls have left behind is given up; a transaction that is open is left to its
- * time-out. It takes 10 s at most: a librdkafka that hangs is left behind.
+ * time-out. It takes 7 s at most: a librdkafka that hangs is left behind.
  * Returns NULL.  Suspends: yes, and is not cut short by a cancel.  Threads: inside a task only. */
 #define lade_kafka_producer_free(...) lade_kafka_producer_free_at(__VA_ARGS__, LADE_SITE)
 struct lade_kafka_producer *lade_kafka_producer_free_at(struct lade_kafka_producer *producer,

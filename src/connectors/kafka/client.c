@@ -9,8 +9,8 @@
  *
  * What blocks is a job on the pool, made of calls that each take a second at most.
  *
- * Freeing a handle can hang (librdkafka #4362, #3470). It runs in a thread of its own, which is
- * left behind when its time is over. */
+ * Freeing a handle can hang: librdkafka 2.0.2 does when a topic that it read was deleted. So it runs
+ * in a thread of its own, which is left behind when its time is over. */
 
 #include "connectors/kafka/kafka_priv.h"
 
@@ -108,6 +108,7 @@ struct destroy {
 	cnd_t done;
 	int users; /* the thread, and who waits for it */
 	bool over;
+	struct destroy *before; /* the one that was left behind before it */
 };
 
 static void destroy_unref(struct destroy *d)
@@ -153,6 +154,7 @@ static struct destroy *destroy_new(rd_kafka_t *rk)
 /* On the pool: waits for the thread, up to a limit. */
 static int destroy_job(void *arg)
 {
+	static _Atomic(struct destroy *) left_behind; /* the last of them, so that it can be found */
 	struct destroy *d = destroy_new(arg);
 	struct timespec until;
 	thrd_t thread;
@@ -169,6 +171,11 @@ static int destroy_job(void *arg)
 	mtx_lock(&d->lock);
 	while (!d->over && rc == thrd_success)
 		rc = cnd_timedwait(&d->done, &d->lock, &until);
+	if (!d->over) {
+		d->before = atomic_exchange(&left_behind, d);
+		mtx_unlock(&d->lock);
+		return 0;
+	}
 	mtx_unlock(&d->lock);
 	destroy_unref(d);
 	return 0;

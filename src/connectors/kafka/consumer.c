@@ -511,6 +511,10 @@ static void consumer_settings(struct lade_kafka_conf *conf,
 	lade_kafka_conf_set(conf, "heartbeat.interval.ms", "1000");
 	lade_kafka_conf_set_number(conf, "queued.max.messages.kbytes",
 				   (int64_t)(queue_bytes + 1023) / 1024);
+	/* It counts compressed bytes: what comes out of it may be many times as much. A batch that
+	 * is larger comes all the same. */
+	lade_kafka_conf_set_number(conf, "fetch.message.max.bytes",
+				   (int64_t)(queue_bytes < 8 << 14 ? 1 << 14 : queue_bytes / 8));
 	if (config->ends)
 		lade_kafka_conf_set(conf, "enable.partition.eof", "true");
 	if (config->instance)

@@ -14,7 +14,7 @@
 
 #define CALL_MS 1000	     /* what one call of librdkafka's that blocks may take */
 #define NAP_NS 50000000	     /* between two of them, when the first has failed at once */
-#define DESTROY_S 10	     /* what freeing a handle may take */
+#define DESTROY_S 5	     /* what freeing a handle may take */
 #define EVENTS_MAX 256	     /* events of a consumer that wait to be taken */
 #define BURST_MAX 256	     /* messages of a partition before it is the next one's turn */
 #define INLINE_MAX 64	     /* messages in a row before others run */
