@@ -198,6 +198,11 @@ struct lade_pg_result {
 	int64_t affected; /* rows that were inserted, updated, deleted or returned */
 };
 
+/* lade_pg_conninfo_check - whether a conninfo can be read.
+ *
+ * Returns 0; -EINVAL with the reason in @ret_error; -ENOMEM.  Suspends: no.  Threads: any. */
+int lade_pg_conninfo_check(const char *conninfo, struct lade_pg_error *ret_error);
+
 /* lade_pg_open - a database for the running task's loop; it connects when it is asked first.
  *
  * Returns 0 and *ret; -EINVAL: @conninfo cannot be read, with the reason in @ret_error;
@@ -244,6 +249,9 @@ const char *lade_pg_column_name(const struct lade_pg_result *result, unsigned co
 
 /* lade_pg_column_type - PostgreSQL's number of a column's type.  Suspends: no. */
 uint32_t lade_pg_column_type(const struct lade_pg_result *result, unsigned column);
+
+/* lade_pg_type_known - whether lade_pg_datum takes values of a type.  Suspends: no. */
+bool lade_pg_type_known(uint32_t type);
 
 /* lade_pg_bytes - a value as it came, in binary; NULL: null. They live as long as the result. */
 const void *lade_pg_bytes(const struct lade_pg_result *result, uint32_t row, unsigned column,

@@ -21,6 +21,7 @@
 
 #include "services/pipeline/config_table.h"
 #include "services/pipeline/csv.h"
+#include "services/pipeline/postgres.h"
 #include "services/pipeline/ref.h"
 #include "services/pipeline/url.h"
 
@@ -163,6 +164,21 @@ const char *lade_pipe_database_url(const struct lade_pipe_config *config, const 
 	return address && is_postgres(address) ? address : NULL;
 }
 
+static void check_url(struct checking *c, const struct lade_pipe_entry *e, const char *path)
+{
+	char *conninfo = lade_arena_alloc(&c->config->arena, strlen(e->text) + 1);
+	struct lade_pg_error error;
+	bool prepare;
+
+	if (!conninfo) {
+		c->config->problems.out_of_memory = true;
+		return;
+	}
+	lade_pipe_pg_conninfo(e->text, conninfo, &prepare);
+	if (lade_pg_conninfo_check(conninfo, &error) == -EINVAL)
+		refuse(c, NULL, 0, path, "databases.%.60s: %s", e->name, error.text);
+}
+
 static void check_databases(struct checking *c)
 {
 	for (int i = 0; i < c->config->databases.n; i++) {
@@ -175,9 +191,10 @@ static void check_databases(struct checking *c)
 			       "databases: the name \"%.60s\" must consist of"
 			       " letters, digits, _ and -",
 			       e->name);
-		else if (!is_postgres(e->text) &&
-			 (strncmp(e->text, SQLITE_PREFIX, strlen(SQLITE_PREFIX)) != 0 ||
-			  !e->text[strlen(SQLITE_PREFIX)]))
+		else if (is_postgres(e->text))
+			check_url(c, e, path);
+		else if (strncmp(e->text, SQLITE_PREFIX, strlen(SQLITE_PREFIX)) != 0 ||
+			 !e->text[strlen(SQLITE_PREFIX)])
 			refuse(c, NULL, 0, path, "databases.%s: expected sqlite:FILE, as"
 			       " sqlite:airports.db, or postgres://USER@HOST/DATABASE", e->name);
 	}
@@ -454,7 +471,8 @@ static void check_step(struct checking *c, int i)
 	check_step_name(c, i);
 	switch (step->kind) {
 	case LADE_STEP_SQL:
-		check_db(c, "steps", i, "sql.db", step->db, false);
+		check_db(c, "steps", i, "sql.db", step->db,
+			 lade_pipe_database_url(c->config, step->db) != NULL);
 		check_columns(c, &step->keys);
 		check_into(c, i, "sql.into");
 		break;

@@ -14,6 +14,7 @@
 #include <lade/json.h>
 
 #include "services/pipeline/config_table.h"
+#include "services/pipeline/postgres.h"
 #include "services/pipeline/units.h"
 
 #define TEXT_MAX (4 << 20)
@@ -317,6 +318,33 @@ static bool any_set(const struct showing *s, const char *prefix)
 	return row;
 }
 
+/* What is sent in place of a query, as comments. */
+static void show_sent(struct showing *s, int depth)
+{
+	struct lade_json_out sql;
+	const char *line;
+
+	if (!lade_pipe_database_url(s->config, s->step->db))
+		return;
+	lade_json_out_init(&sql, TEXT_MAX);
+	lade_pipe_pg_step_sql(&sql, s->step);
+	lade_json_out_raw(&sql, "", 1);
+	indent(s, depth);
+	put(s, "# sent, in a read-only transaction:\n");
+	for (line = sql.status == 0 ? sql.data : ""; *line;) {
+		size_t len = strcspn(line, "\n");
+
+		indent(s, depth);
+		put(s, "# ");
+		lade_json_out_raw(&s->out, line, len);
+		put(s, "\n");
+		line += len + (line[len] == '\n');
+	}
+	if (sql.status < 0)
+		s->out.status = sql.status;
+	lade_json_out_done(&sql);
+}
+
 static void show_row(struct showing *s, const struct lade_pipe_row *row, int depth)
 {
 	indent(s, depth);
@@ -341,6 +369,8 @@ static void show_row(struct showing *s, const struct lade_pipe_row *row, int dep
 		put(s, " ");
 		show_scalar(s, row, depth);
 	}
+	if (strcmp(row->key, "steps[].sql.query") == 0)
+		show_sent(s, depth);
 }
 
 static void show_section(struct showing *s, const char *prefix, int depth)

@@ -9,9 +9,7 @@
  *
  * The answer's columns are set as members of `into`; with `many`, `into` is an array of rows. */
 
-#include "services/pipeline/engine.h"
-
-#include <lade/sqlite.h>
+#include "services/pipeline/query.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,13 +17,14 @@
 
 /* One connection. */
 struct asker {
-	struct lade_sqlite_query *query;
+	void *query; /* of s->ops */
 	struct lade_sqlite_result result;
 	struct asker *next; /* the next one that is free */
 };
 
 struct sql {
 	struct lade_pipe_stage *stage;
+	const struct lade_pipe_query_ops *ops; /* of its database */
 	struct lade_sqlite_query_config config;
 	struct lade_sqlite_column columns[LADE_PIPE_NAMES_MAX];
 	struct lade_pipe_ref refs[LADE_PIPE_NAMES_MAX];
@@ -68,12 +67,12 @@ static void give_asker(struct sql *s, struct asker *a)
 	lade_sem_release(&s->free_count, 1);
 }
 
-static int fault_rc(struct sql *s, int rc, const struct lade_sqlite_error *error)
+static int fault_rc(struct sql *s, int rc, const char *why)
 {
 	if (rc < 0 && rc != -ECANCELED) {
 		s->stage->errors++;
 		lade_pipe_trouble(s->stage->engine, s->stage->config->name, s->stage->trouble,
-				  "%s", error->text);
+				  "%s", why);
 	}
 	return rc;
 }
@@ -82,7 +81,7 @@ static int fault_rc(struct sql *s, int rc, const struct lade_sqlite_error *error
 static int ask(struct sql *s, const struct lade_datum *cells, uint32_t rows, struct asker **ret)
 {
 	const struct lade_sqlite_batch batch = { .rows = rows, .cells = cells };
-	struct lade_sqlite_error error;
+	char why[512] = "";
 	struct asker *a;
 	int rc = lade_sem_acquire(&s->free_count, 1);
 
@@ -90,11 +89,11 @@ static int ask(struct sql *s, const struct lade_datum *cells, uint32_t rows, str
 		return rc;
 	a = take_asker(s);
 	s->stage->calls++;
-	rc = lade_sqlite_query_ask(a->query, &batch, limit_of(s), &a->result, &error);
+	rc = s->ops->ask(a->query, &batch, limit_of(s), &a->result, why);
 	s->stage->answers += rc == 0;
 	if (rc < 0) {
 		give_asker(s, a);
-		return fault_rc(s, rc, &error);
+		return fault_rc(s, rc, why);
 	}
 	*ret = a;
 	return 0;
@@ -170,7 +169,7 @@ static int set_rows(struct sql *s, struct lade_pipe_batch *b, uint32_t at,
 	for (uint32_t k = 0; k < n; k++) {
 		lade_json_out_raw(&out, k ? ",{" : "{", k ? 2 : 1);
 		for (unsigned col = 0; col < s->n_columns; col++) {
-			const char *name = lade_sqlite_query_column(s->askers[0].query, col);
+			const char *name = s->ops->column(s->askers[0].query, col);
 
 			if (col)
 				lade_json_out_raw(&out, ",", 1);
@@ -429,7 +428,7 @@ static int sql_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
 
 /* Opening */
 
-static int config_fail(struct lade_pipe_stage *stage, const char *what, const char *reason)
+int lade_pipe_query_fail(struct lade_pipe_stage *stage, const char *what, const char *reason)
 {
 	/* What SQLite says begins with the database's name where that matters. */
 	if (strncmp(reason, what, strlen(what)) == 0)
@@ -449,7 +448,7 @@ static int open_keys(struct sql *s, struct lade_pipe_shape *in)
 		int rc = lade_pipe_shape_ask(in, text, strlen(text), &s->refs[i], &error);
 
 		if (rc < 0)
-			return config_fail(s->stage, keys->at[i].name, error.reason);
+			return lade_pipe_query_fail(s->stage, keys->at[i].name, error.reason);
 		s->columns[i] = (struct lade_sqlite_column){ keys->at[i].name, s->refs[i].want };
 	}
 	s->n_keys = (unsigned)keys->n;
@@ -458,28 +457,20 @@ static int open_keys(struct sql *s, struct lade_pipe_shape *in)
 
 static int open_askers(struct sql *s)
 {
-	struct lade_sqlite_error error;
-
 	s->n_askers = (uint32_t)s->stage->engine->config->concurrency;
 	s->askers = calloc(s->n_askers, sizeof(*s->askers));
 	if (!s->askers)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < s->n_askers; i++) {
-		int rc = lade_sqlite_query_new(&s->config, &s->askers[i].query, &error);
+		int rc = s->ops->open(s->stage, &s->config, &s->askers[i].query);
 
-		if (rc == -ECANCELED)
-			return rc;
 		if (rc < 0)
-			return config_fail(s->stage, s->config.db.path, error.text);
+			return rc;
 		lade_sqlite_result_init(&s->askers[i].result, &s->config);
 		s->askers[i].next = s->free;
 		s->free = &s->askers[i];
 	}
 	lade_sem_init(&s->free_count, s->n_askers);
-	if (lade_sqlite_query_uses_message(s->askers[0].query))
-		return config_fail(s->stage, "the query",
-				   "only a transform can read m, the message; name what this query"
-				   " reads in keys");
 	return 0;
 }
 
@@ -489,16 +480,17 @@ static int open_columns(struct sql *s, struct lade_pipe_shape *in)
 	struct lade_json_error error;
 	int rc = 0;
 
-	s->n_columns = lade_sqlite_query_columns(s->askers[0].query);
+	while (s->ops->column(s->askers[0].query, s->n_columns))
+		s->n_columns++;
 	if (c->many) {
 		rc = lade_pipe_shape_get(in, c->into, NULL, &s->slots[0], &error);
 	} else {
 		for (unsigned i = 0; rc == 0 && i < s->n_columns; i++)
 			rc = lade_pipe_shape_get(in, c->into,
-						 lade_sqlite_query_column(s->askers[0].query, i),
+						 s->ops->column(s->askers[0].query, i),
 						 &s->slots[i], &error);
 	}
-	return rc < 0 ? config_fail(s->stage, c->into, error.reason) : 0;
+	return rc < 0 ? lade_pipe_query_fail(s->stage, c->into, error.reason) : 0;
 }
 
 static int open_cache(struct sql *s)
@@ -529,6 +521,9 @@ static int sql_open(struct lade_pipe_stage *stage, struct lade_pipe_shape *in)
 	stage->out = in;
 	stage->remote = true;
 	s->stage = stage;
+	s->ops = lade_pipe_database_url(stage->engine->config, stage->config->db)
+			 ? &lade_pipe_query_postgres
+			 : &lade_pipe_query_sqlite;
 	rc = open_keys(s, in);
 	s->config = (struct lade_sqlite_query_config){
 		.db = { .path = lade_pipe_database_file(stage->engine->config, stage->config->db) },
@@ -553,10 +548,8 @@ static void sql_close(struct lade_pipe_stage *stage)
 		return;
 	lade_cache_close(s->cache, true);
 	for (uint32_t i = 0; s->askers && i < s->n_askers; i++) {
-		if (!s->askers[i].query)
-			continue;
-		lade_sqlite_query_free(s->askers[i].query);
-		lade_sqlite_result_done(&s->askers[i].result);
+		if (s->askers[i].query)
+			s->ops->close(s->askers[i].query, &s->askers[i].result);
 	}
 	free(s->askers);
 	free(s);

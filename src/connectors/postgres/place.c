@@ -125,21 +125,40 @@ static int set_hosts(struct lade_pg_place *p)
 	return 0;
 }
 
-int lade_pg_place_init(struct lade_pg_place *p, const struct lade_pg_config *config,
-		       struct lade_pg_error *error)
+static PQconninfoOption *read_conninfo(const char *conninfo, struct lade_pg_error *error,
+				       int *ret_rc)
 {
 	char *said = NULL;
-	int rc;
+	PQconninfoOption *options = PQconninfoParse(conninfo, &said);
 
-	*p = (struct lade_pg_place){ .options = PQconninfoParse(config->conninfo, &said) };
-	if (!p->options) {
-		rc = said ? -EINVAL : -ENOMEM;
+	*ret_rc = options ? 0 : said ? -EINVAL : -ENOMEM;
+	if (!options) {
 		(void)lade_pg_fail(error, said ? LADE_PG_OWN : LADE_PG_MEMORY, -1,
 				   "the address of the database cannot be read: ");
 		say_without_quotes(error, said ? said : "out of memory");
 		PQfreemem(said);
-		return rc;
 	}
+	return options;
+}
+
+int lade_pg_conninfo_check(const char *conninfo, struct lade_pg_error *ret_error)
+{
+	int rc;
+
+	*ret_error = (struct lade_pg_error){ .statement = -1 };
+	PQconninfoFree(read_conninfo(conninfo, ret_error, &rc));
+	return rc;
+}
+
+int lade_pg_place_init(struct lade_pg_place *p, const struct lade_pg_config *config,
+		       struct lade_pg_error *error)
+{
+	int rc;
+
+	*p = (struct lade_pg_place){ .n = 0 };
+	p->options = read_conninfo(config->conninfo, error, &rc);
+	if (rc < 0)
+		return rc;
 	for (const PQconninfoOption *o = p->options; o->keyword; o++)
 		if (o->val && p->n < PG_OPTIONS_ROOM - 16)
 			set(p, o->keyword, o->val);

@@ -289,6 +289,23 @@ static int convert(uint32_t type, const char *at, uint32_t len, struct lade_aren
 	}
 }
 
+bool lade_pg_type_known(uint32_t type)
+{
+	switch (type) {
+	case LADE_PG_TEXT:
+	case TYPE_VARCHAR:
+	case TYPE_BPCHAR:
+	case TYPE_NAME:
+	case TYPE_UNKNOWN:
+	case TYPE_JSON:
+	case LADE_PG_JSONB:
+	case TYPE_NUMERIC:
+		return true;
+	default:
+		return width(type) > 0;
+	}
+}
+
 int lade_pg_datum(const struct lade_pg_result *result, uint32_t row, unsigned column,
 		  struct lade_arena *arena, struct lade_datum *ret)
 {
