@@ -134,7 +134,9 @@ static int lade_kafka_help(struct lade_kafka_helper *helper)
 
 void lade_kafka_helper_wake(struct lade_kafka_consumer *c)
 {
-	lade_event_set(&c->helper->work);
+	/* It ends before its consumer does. */
+	if (c->helper)
+		lade_event_set(&c->helper->work);
 }
 
 void lade_kafka_helper_kick(struct lade_kafka_partition *p)
@@ -142,7 +144,7 @@ void lade_kafka_helper_kick(struct lade_kafka_partition *p)
 	struct lade_kafka_helper *h = p->consumer->helper;
 	struct kick *kick;
 
-	if (!lade_kafka_needs_kicks() || h->n_kicks == KICKS_MAX)
+	if (!h || !lade_kafka_needs_kicks() || h->n_kicks == KICKS_MAX)
 		return;
 	kick = &h->kicks[h->n_kicks++];
 	snprintf(kick->topic, sizeof(kick->topic), "%s", p->topic);
