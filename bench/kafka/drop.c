@@ -17,6 +17,8 @@ static const char *const names[] = { ".seq", ".producer", ".date", ".delay", ".d
 				     ".origin", ".destination", ".pad" };
 #define FIELDS (sizeof(names) / sizeof(*names))
 
+typedef char **args_ptr;
+
 struct sums {
 	struct lade_json_paths *paths;
 	struct lade_json_reader *reader;
@@ -72,7 +74,7 @@ static int read_all(struct sums *s, struct lade_kafka_message_stream *stream, ui
 	return rc;
 }
 
-static int run(char **argv)
+static int run(args_ptr argv)
 {
 	const char *topic = argv[2];
 	struct lade_kafka_consumer_config config = {
@@ -103,10 +105,12 @@ static int run(char **argv)
 	return rc;
 }
 
-int lade_main(int argc, char **argv)
+LADE_TASK_VOID(run, (args_ptr, argv))
+
+int main(int argc, char **argv)
 {
 	if (argc == 5)
-		return run(argv);
+		return lade_main(lade_do(run, argv));
 	fprintf(stderr, "usage: drop SERVERS TOPIC GROUP COUNT\n");
 	return 2;
 }
