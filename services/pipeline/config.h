@@ -68,6 +68,13 @@ enum lade_pipe_fsync { LADE_FSYNC_BATCH, LADE_FSYNC_NONE };
 enum lade_pipe_on_truncate { LADE_TRUNCATE_STOP, LADE_TRUNCATE_RESTART };
 enum lade_pipe_format { LADE_FORMAT_JSON, LADE_FORMAT_CSV };
 enum lade_pipe_dead_kind { LADE_DEAD_NONE, LADE_DEAD_FILE, LADE_DEAD_TABLE, LADE_DEAD_KAFKA };
+enum lade_pipe_compression {
+	LADE_COMPRESS_NONE,
+	LADE_COMPRESS_GZIP,
+	LADE_COMPRESS_SNAPPY,
+	LADE_COMPRESS_LZ4,
+	LADE_COMPRESS_ZSTD
+};
 enum lade_pipe_start { LADE_START_EARLIEST, LADE_START_LATEST };
 enum lade_pipe_on_gap { LADE_GAP_STOP, LADE_GAP_EARLIEST, LADE_GAP_LATEST };
 enum lade_pipe_tombstone { LADE_TOMBSTONE_PASS, LADE_TOMBSTONE_DROP, LADE_TOMBSTONE_REJECT };
@@ -147,6 +154,7 @@ struct lade_pipe_sink {
 	const char *brokers;		/* kafka; NULL: the source's */
 	const char *topic;		/* kafka */
 	const char *message_key;	/* kafka: a reference; NULL: the key that it came with */
+	int compression;		/* kafka: lade_pipe_compression */
 	const char *instance;		/* kafka, exactly once: this process among others */
 	struct lade_pipe_map client;	/* kafka: further settings of librdkafka */
 };

@@ -515,12 +515,14 @@ static int new_producer(struct to_kafka *k, const char *brokers, const char *tra
 {
 	const struct lade_pipe_source *source = &k->outlet->engine->config->source;
 	const struct lade_pipe_sink *c = k->outlet->config;
+	static const char *const codecs[] = { NULL, "gzip", "snappy", "lz4", "zstd" };
 	struct lade_kafka_setting settings[LADE_PIPE_SETTINGS_MAX];
 	struct lade_kafka_error error;
 	struct lade_kafka_producer_config config = {
 		.brokers = brokers,
 		.transactional = transactional,
 		.linger_ns = LINGER_NS,
+		.compression = c ? codecs[c->compression] : NULL,
 		.record_bytes_max = (size_t)source->message_bytes_max * 2 + (64 << 10),
 		.settings = settings,
 		.n_settings = c ? lade_pipe_kafka_settings(&c->client, settings) : 0,
