@@ -34,6 +34,9 @@ int cli_top(int argc, char **argv);
 /* cli_tap - `lade tap STEP`. */
 int cli_tap(int argc, char **argv);
 
+/* cli_test - `lade test FILE...`. */
+int cli_test(int argc, char **argv);
+
 /* cli_new - `lade new DIR`. */
 int cli_new(int argc, char **argv);
 

@@ -19,6 +19,7 @@ static const struct cli_verb verbs[] = {
 	{ "run", "runs a pipeline", cli_run },
 	{ "check", "says whether a pipeline can run, and what is worth knowing", cli_check },
 	{ "try", "shows what each step makes of some messages, and writes nothing", cli_try },
+	{ "test", "runs cases of messages, without any server", cli_test },
 	{ "show", "prints a pipeline with every default", cli_show },
 	{ "top", "shows how a running pipeline goes, live", cli_top },
 	{ "tap", "prints what passes behind a step of a running pipeline", cli_tap },
@@ -26,7 +27,7 @@ static const struct cli_verb verbs[] = {
 };
 
 /* Their names, for a guess at what was meant. */
-#define VERBS "run|check|try|show|top|tap|new|help"
+#define VERBS "run|check|try|test|show|top|tap|new|help"
 
 const char *cli_name = "lade";
 

@@ -380,8 +380,113 @@ def a_slow_reader():
             s.close()
 
 
+STEPS = """config: 1
+pipeline: steps
+databases: {{ main: "sqlite:places.db" }}
+source: {{ kafka: {{ brokers: "none:9092", topics: [places], group: g }} }}
+steps:
+  - name: places
+    sql:
+      db: main
+      keys: {{ id: "integer .id" }}
+      query: select b.i, p.name, p.size from batch b join places p on p.id = b.id
+      into: .place
+      {sql}
+  - name: rates
+    http: {{ get: "http://rates.example/{{.id}}", into: .rate, retries: 1 {http} }}
+  - name: shape
+    transform:
+      fields: {{ id: "integer .id", place: "json? .place", rate: "json? .rate", k: "text? @key" }}
+      query: >
+        select i, json_object('id', id, 'place', json(place), 'rate', json(rate), 'k', k) as value
+        from batch where id <> 13
+sink: {{ stdout: }}
+"""
+
+GIVEN = """pipeline: p.yaml
+cases:
+  - name: one
+    input:
+{input}
+    answers:
+      rates: [ {{ url: "http://rates.example/7", body: {{ eur: 1.50 }} }},
+               {{ url: "http://rates.example/8", status: 503 }} ]
+{more}
+"""
+
+
+def cases(given, more, sql="", http="", rows=((7, "Oslo", 3),)):
+    """How `lade test` ends with this case."""
+    with folder.Folder(LADE, STEPS.format(sql=sql, http=http)) as d:
+        db = sqlite3.connect(f"{d.path}/places.db")
+        db.execute("create table places(id integer, name text, size integer)")
+        db.executemany("insert into places values (?, ?, ?)", rows)
+        db.commit()
+        db.close()
+        os.mkdir(f"{d.path}/t")
+        os.rename(f"{d.path}/p.yaml", f"{d.path}/t/p.yaml")
+        os.rename(f"{d.path}/places.db", f"{d.path}/t/places.db")
+        d.write("t/cases.yaml", GIVEN.format(
+            input="".join(f"      - {line}\n" for line in given),
+            more="".join(f"    {line}\n" for line in more)))
+        r = subprocess.run([LADE, "test", "t/cases.yaml"], cwd=d.path, text=True, timeout=60,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        r.left = sorted(os.listdir(f"{d.path}/t"))
+        return r
+
+
+def test_verb():
+    keep = ", on_error: keep"
+    r = cases(["{ value: { id: 7 }, key: here }", "{ id: 13 }", "{ id: 9 }"],
+              ["output:",
+               "  - { id: 7, place: { size: 3, name: Oslo }, rate: { eur: 1.5 }, k: here }",
+               "  - '{\"id\":9,\"rate\":null,\"place\":{},\"k\":null}'", "dropped: 1"])
+    tap.point("lade test: a database is read for real, a service is simulated, nothing is written",
+              ended(r, 65, "output 2 (line 14), .place: expected {}, found null")
+              + expect(("left", r.left, ["cases.yaml", "p.yaml", "places.db"])))
+    r = cases(["{ id: 7 }", "'no JSON'", "{ id: x }"],
+              ["output: [ { id: 7, place: { size: 3, name: Oslo }, rate: { eur: 1.5 }, k: } ]",
+               "rejected: [ { input: 2, step: source }, { step: places, reason: .id } ]"])
+    tap.point("rejected messages are expected with step and reason",
+              ended(r, 0, "ok   t/cases.yaml:3: one", "1 case passed"))
+    r = cases(["{ id: 7 }", "{ id: 13 }"], ["output: []", "rejected: [ { step: places } ]",
+                                            "dropped: 0"])
+    tap.point("each thing that differs is told with its place", ended(
+        r, 65, "FAIL t/cases.yaml:3: one", 'output 1: not expected, of input 1: {"id":7',
+        "rejected (line 12): expected one by places, found none", "dropped: expected 0, found 1",
+        "1 of 1 cases failed"))
+    r = cases(["{ id: 8 }"], ["output: [ { id: 8, place: , rate: , k: } ]"], http=keep)
+    tap.point("a reply of 503 is tried again and then kept without", ended(r, 0, "1 case passed"))
+    r = cases(["{ id: 8 }"], ["output: []"])
+    tap.point("what would be tried for ever fails after an hour of simulated time", ended(
+        r, 65, "step rates still fails after an hour of simulated time", "503"))
+    r = cases(["{ id: 1 }", "{ id: 2 }"], [
+        "  places: [ { id: 1, name: A }, { id: 1, name: B } ]",
+        "output:", "  - { id: 1, place: [ { name: A }, { name: B } ], rate: , k: }",
+        "  - { id: 2, place: [], rate: , k: }"], sql="many: true")
+    tap.point("rows that the case gives are in place of the database",
+              ended(r, 0, "1 case passed"))
+    for line, words in (
+            ("outputs: []", ("unknown key 'outputs'; did you mean output?", ":10:5:")),
+            ("output: [ '{' ]", ("expected JSON:", ":10:15:")),
+            ("dropped: some", ("dropped: expected a number", ":10:14:")),
+            ("output: [ { value: 1, kee: 2 } ]", ("unknown key 'kee'; did you mean key?",))):
+        tap.point(f"lade test: {line} is refused with its place",
+                  ended(cases(["{ id: 7 }"], [line]), 78, *words))
+    r = cases(["{ id: 7 }"], ["  shape: []"])
+    tap.point("answers of a step that asks nobody are refused",
+              ended(r, 78, "the pipeline has no step 'shape' that asks anybody"))
+    r = subprocess.run([LADE, "test", "/nonexistent.yaml"], text=True, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE)
+    tap.point("a file that is not there is wrong", ended(r, 78, "/nonexistent.yaml: No such file"))
+    example = os.path.join(tap.ROOT, "examples/flights/cases.yaml")
+    r = subprocess.run([LADE, "test", example], text=True, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE)
+    tap.point("the example's cases pass", ended(r, 0, "4 cases passed"))
+
+
 ALL = (metrics, odd_requests, a_port_that_is_taken, a_sink_that_is_down, top, several_processes,
-       taps, a_slow_reader)
+       taps, a_slow_reader, test_verb)
 
 
 for test in ALL:
