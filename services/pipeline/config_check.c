@@ -847,6 +847,14 @@ static void check_exactly_once(struct checking *c)
 						      : ", with the same Idempotency-Key");
 }
 
+static bool has_kafka_sink(const struct lade_pipe_config *config)
+{
+	for (int i = 0; i < config->n_sinks; i++)
+		if (config->sinks[i].kind == LADE_SINK_KAFKA)
+			return true;
+	return false;
+}
+
 static void check_limits(struct checking *c)
 {
 	struct lade_pipe_config *config = c->config;
@@ -854,8 +862,9 @@ static void check_limits(struct checking *c)
 
 	if (!config->in_flight_max)
 		config->in_flight_max = ten;
+	/* A commit of Kafka has its price, whatever is in it. */
 	if (!config->transaction_max)
-		config->transaction_max = ten;
+		config->transaction_max = has_kafka_sink(config) ? 10 * ten : ten;
 	if (config->in_flight_max < config->batch.messages_max)
 		refuse(c, NULL, 0, "max_in_flight",
 		       "max_in_flight is below batch.max_messages, so no"

@@ -34,6 +34,7 @@
 #include "services/pipeline/taps.h"
 
 #define GROUP_MAX 64 /* batches of one write */
+#define TRANSACTION_NS INT64_C(100000000) /* from the end of one to the next: see take_group() */
 #define SAY_AGAIN_NS INT64_C(30000000000)
 
 int lade_pipe_fail(struct lade_pipe_engine *e, enum lade_pipe_exit how, const char *format, ...)
@@ -640,7 +641,21 @@ static int finish_group(struct lade_pipe_engine *e, struct lade_pipe_batch *cons
 	return check_reject_rate(e);
 }
 
-/* Takes batches that are ready, without waiting for more. */
+/* One more batch that is ready, or, in a transaction, comes in time; each has its price.
+ * Returns 1; 0 or < 0: what there is is written now. */
+static int take_another(struct lade_pipe_engine *e, struct lade_pipe_batches_stream *in,
+			struct lade_pipe_batch **ret)
+{
+	int64_t left_ns = e->written_ns + TRANSACTION_NS - lade_now().mono_ns;
+	int rc = lade_pipe_batches_try_next(in, ret);
+
+	if (rc > 0 || !e->transaction || left_ns <= 0 || lade_stopping())
+		return rc;
+	/* What ends or fails here does so again when it is asked next. */
+	return lade_within(lade_ns(left_ns), lade_pipe_batches_next(in, ret));
+}
+
+/* Takes batches that are ready, without waiting for more but in a transaction. */
 static int take_group(struct lade_pipe_engine *e, struct lade_pipe_batches_stream *in,
 		      struct lade_pipe_batch **group, uint32_t *ret_n)
 {
@@ -652,7 +667,7 @@ static int take_group(struct lade_pipe_engine *e, struct lade_pipe_batches_strea
 		return rc;
 	messages = group[0]->n;
 	while (n < GROUP_MAX && messages < e->config->transaction_max &&
-	       lade_pipe_batches_try_next(in, &group[n]) > 0)
+	       take_another(e, in, &group[n]) > 0)
 		messages += group[n++]->n;
 	*ret_n = n;
 	return 1;
@@ -749,6 +764,7 @@ static int write_all(struct lade_pipe_engine *e, struct lade_pipe_batches_stream
 		rc = write_and_finish(e, group, n);
 		if (rc < 0)
 			break;
+		e->written_ns = lade_now().mono_ns;
 	}
 	return rc;
 }

@@ -214,6 +214,7 @@ struct lade_pipe_engine {
 	bool timed_out;			/* shutdown_timeout has passed */
 	struct lade_json_reader **readers; /* free ones; a batch takes one while it is enriched */
 	uint32_t n_readers;
+	int64_t written_ns;		/* when the latest write had ended */
 	uint64_t jitter;		/* state of the generator for pauses */
 	int64_t said_ns;		/* when a failure was said last */
 	uint64_t unsaid;		/* failures since */
