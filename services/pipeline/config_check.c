@@ -806,9 +806,9 @@ static void check_one_database(struct checking *c)
 			refuse(c, "sink", i, "", "exactly_once: this sink cannot take part in a"
 			       " transaction with the offsets; use tables of a database only, or"
 			       " at_least_once");
-	if (!only_database(c))
-		refuse(c, NULL, 0, "sink", "exactly_once: all sinks must be tables of ONE"
-		       " database, so that one transaction holds rows and offsets");
+	if (config->n_sinks > 1)
+		refuse(c, "sink", 1, "", "exactly_once: one transaction holds the offsets and the"
+		       " rows of ONE table; use one sink, or at_least_once");
 	if (config->errors.dead_kind == LADE_DEAD_FILE ||
 	    config->errors.dead_kind == LADE_DEAD_KAFKA)
 		refuse(c, NULL, 0, "errors.dead_letter",

@@ -482,8 +482,9 @@ static void exactly_once_takes_one_database_or_one_cluster(void)
 static void exactly_once_is_refused_where_it_could_not_be_kept(void)
 {
 	check_fine(DB_HEAD ONCE LITE "db: out }\n");
-	check_fine(DB_HEAD ONCE LITE "db: out }\n  - sqlite: { table: u, path: ./o.db }\n"
-			   "errors: { dead_letter: { table: dead } }\n");
+	check_fine(DB_HEAD ONCE LITE "db: out }\nerrors: { dead_letter: { table: dead } }\n");
+	check_complaint(DB_HEAD ONCE LITE "db: out }\n  - sqlite: { table: u, path: ./o.db }\n",
+			"7:5", "ONE table");
 	check_complaint(STDIN_HEAD ONCE, "4:11", "standard input cannot be read again");
 	check_complaint(HEAD ONCE, "3:7", "this sink cannot take part");
 	check_complaint(DB_HEAD ONCE "order: none\n" LITE "db: out }\n", "5:8",
@@ -491,7 +492,7 @@ static void exactly_once_is_refused_where_it_could_not_be_kept(void)
 	check_complaint(DB_HEAD ONCE LITE "db: out }\n  - file: x\n", "7:5",
 			"this sink cannot take part");
 	check_complaint(DB_HEAD ONCE LITE "db: out }\n  - sqlite: { table: u, path: p.db }\n",
-			"6:3", "ONE database");
+			"7:5", "ONE table");
 	check_complaint(DB_HEAD ONCE LITE "db: out }\nerrors: { dead_letter: { file: x } }\n",
 			"7:24", "use dead_letter: { table: NAME }");
 }
