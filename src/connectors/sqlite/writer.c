@@ -188,9 +188,11 @@ static const char *type_name(enum lade_datum_type type)
 	}
 }
 
-static void add_create(struct sql_text *sql, const struct lade_sqlite_table_config *config)
+/* @ours: another process may make it at the same moment. */
+static void add_create(struct sql_text *sql, const struct lade_sqlite_table_config *config,
+		       bool ours)
 {
-	add(sql, "create table ");
+	add(sql, ours ? "create table if not exists " : "create table ");
 	add_name(sql, config->name);
 	add(sql, " (");
 	for (unsigned i = 0; i < config->n_columns; i++) {
@@ -233,7 +235,7 @@ static int missing_table(struct lade_sqlite_writer *writer,
 	int rc;
 
 	lade_buf_init(&sql.buf, SQL_MAX);
-	add_create(&sql, config);
+	add_create(&sql, config, config->create);
 	text = text_of(&sql, error);
 	if (!text)
 		rc = status_of(error);
