@@ -973,6 +973,7 @@ static const struct lade_pipe_parts real_parts = {
 		[LADE_SINK_FILE] = &lade_pipe_to_file,
 		[LADE_SINK_STDOUT] = &lade_pipe_to_file,
 		[LADE_SINK_KAFKA] = &lade_pipe_to_kafka,
+		[LADE_SINK_POSTGRES] = &lade_pipe_to_postgres,
 	},
 	.letters = &lade_pipe_to_file,
 };
