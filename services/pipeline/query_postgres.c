@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* query_postgres.c - a step's query at PostgreSQL: the keys of a batch go as arrays, one round trip.
+/* query_postgres.c - a step's query at PostgreSQL: the keys of a batch go as arrays, at once.
  *
  * DESIGN
  * The batch is a relation that the query's own text begins with, see postgres.c. Transactions are
@@ -91,7 +91,7 @@ static int take_cells(const struct at_postgres *q, uint32_t row, struct lade_sql
 	return 0;
 }
 
-/* first[i], and the places of each i's rows behind one another, in the order in which they came. */
+/* first[i], and the places of each i's rows, in the order in which they came. */
 static int sort_by_i(const struct at_postgres *q, struct lade_sqlite_result *r, uint32_t rows,
 		     char why[512])
 {

@@ -1,197 +1,135 @@
 /* SPDX-License-Identifier: MIT */
-/* sink_postgres.c - rows into a table of PostgreSQL, and with them offsets and dead letters.
+/* sink_postgres.c - rows into a table of PostgreSQL, with offsets and dead letters beside them.
  *
  * DESIGN
- * What is ready is one call: the fence, which moves the offsets, the rows as arrays of columns
- * (unnest), and the dead letters; one round trip, one transaction. The fence divides by the wish
- * that it has moved every lane, so a lane that another process has claimed fails the call at its
- * first statement, whatever the others do. That, and a call of which the answer was lost, is
- * decided by reading what is stored.
+ * A write is one round trip and one transaction: the fence, which moves the offsets, then the rows
+ * as arrays, then the dead letters. The fence fails unless it has moved every lane that it was told
+ * to, and is known by being the first statement, whatever error it fails with. What is not known,
+ * after a fence or a commit whose answer was lost, is read: epoch and offset of each lane.
  *
- * The server does not say which row it refused. It is looked for by writing ever shorter beginnings
- * in calls that undo themselves; it gets its verdict, and the rest is written.
+ * Upserts are reduced to one row per key, the last in the order of the lanes (or that with the
+ * highest version), and sorted by key: one statement may not touch a row twice, and two processes
+ * that take rows in different orders deadlock.
  *
- * An upsert takes each key once, the last of the batch, or the one with the highest version; and
- * takes the keys in order, lest two processes wait for one another. */
+ * PostgreSQL does not say which row it refuses. So parts of the rows are tried, in transactions
+ * that end with a failure of our own and leave nothing: halves, until a row stands alone. Where the
+ * halves are fine and the whole is not, rows are in each other's way: the later one is to blame. */
 
 #include "services/pipeline/phase.h"
+#include "services/pipeline/postgres.h"
 #include "services/pipeline/rows.h"
 
-#include <lade/postgres.h>
-
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define WRITE_LIMIT_NS INT64_C(30000000000)
-#define OFFSETS "lade_offsets"
+#define SQL_MAX (1 << 20)
+#define KEY_MAX 16 /* columns of a conflict key */
+#define ARGS_MAX ((size_t)1 << 30) /* bytes of a transaction's rows */
 
 struct to_postgres {
 	struct lade_pipe_outlet *outlet;
 	struct lade_pg *db;
 	struct lade_pg_table table;
-	struct lade_pipe_table rows;	  /* what they are made of */
-	enum lade_pg_type types[LADE_PIPE_NAMES_MAX]; /* in which a column's values are sent */
-	unsigned key[LADE_PIPE_NAMES_MAX]; /* columns of the conflict key */
-	int version;			  /* the column that says which row is newer, or -1 */
-	char *insert, *letters;		  /* statements; owned */
-	struct lade_pg_args args, letter_args, fence_args;
+	struct lade_pipe_table rows; /* what they are made of */
+	bool has_table;		     /* `check` may find none */
+	unsigned key[KEY_MAX];	     /* places among the columns that are written */
+	unsigned n_key;
+	int version;		     /* the same; -1: none */
+	char *insert, *letters;	     /* SQL; owned */
+	struct lade_pg_args fence_args, row_args, letter_args;
+	struct lade_pg_error error;
+	char why[512];
 };
 
-static const char *name_of(void)
-{
-	return "sink postgres";
-}
+static const char FENCE_SQL[] =
+	"with m as (select * from unnest($2::text[], $3::int8[], $4::int8[], $5::int8[],"
+	" $6::int8[], $7::text[]) as m(topic, part, epoch, was, next, cluster)),"
+	" u as (update lade_offsets o set next_offset = m.next, cluster = m.cluster,"
+	" updated_at = now() from m where o.pipeline = $1 and o.topic = m.topic"
+	" and o.part = m.part and o.epoch = m.epoch and o.next_offset = m.was returning 1)"
+	" select 1 / (case when count(*) = cardinality($3) then 1 else 0 end) from u";
 
+static const char CLAIM_SQL[] =
+	"insert into lade_offsets as o (pipeline, topic, part, next_offset, epoch, owner, cluster)"
+	" values ($1, $2, $3, 0, 1, $4, $5) on conflict (pipeline, topic, part) do update"
+	" set epoch = o.epoch + 1, owner = excluded.owner, updated_at = now()"
+	" returning next_offset, epoch, cluster";
+
+static const char READ_SQL[] =
+	"select m.nth - 1, o.next_offset, o.epoch, o.owner"
+	" from unnest($2::text[], $3::int8[]) with ordinality as m(topic, part, nth)"
+	" join lade_offsets o on o.pipeline = $1 and o.topic = m.topic and o.part = m.part";
+
+static const char OFFSETS_SQL[] =
+	"create table if not exists lade_offsets (pipeline text not null, topic text not null,"
+	" part int8 not null, next_offset int8 not null, epoch int8 not null, owner text not null,"
+	" cluster text not null, format int4 not null default 1,"
+	" updated_at timestamptz not null default now(), primary key (pipeline, topic, part))";
+
+/* A text of a failure, at the place that the configuration names. */
 static int config_fail(struct lade_pipe_outlet *outlet, const char *what, const char *reason)
 {
 	return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "sink postgres: %s: %s", what,
 			      reason);
 }
 
-static bool keeps(const struct to_postgres *s)
+static void text(struct lade_pg_args *args, const char *value)
 {
-	return s->outlet == s->outlet->engine->keeper;
-}
-
-/* Keys */
-
-static int compare_cells(const struct lade_datum *a, const struct lade_datum *b)
-{
-	size_t len = a->len < b->len ? a->len : b->len;
-	int rc;
-
-	if (a->type != b->type)
-		return a->type < b->type ? -1 : 1;
-	switch (a->type) {
-	case LADE_ABSENT:
-	case LADE_NULL:
-		return 0;
-	case LADE_DOUBLE:
-		return (a->real > b->real) - (a->real < b->real);
-	case LADE_TEXT:
-	case LADE_JSON:
-		rc = len ? memcmp(a->text, b->text, len) : 0;
-		return rc ? rc : (a->len > b->len) - (a->len < b->len);
-	default:
-		return (a->integer > b->integer) - (a->integer < b->integer);
-	}
-}
-
-/* What a comparison of rows looks at; qsort has no place for it, and one runs at a time. */
-static const struct to_postgres *comparing;
-static const struct lade_datum *comparing_cells;
-
-static int compare_keys(uint32_t a, uint32_t b)
-{
-	const unsigned width = comparing->rows.n_columns;
-	int rc = 0;
-
-	for (int i = 0; rc == 0 && i < comparing->outlet->config->key.n; i++)
-		rc = compare_cells(&comparing_cells[(size_t)a * width + comparing->key[i]],
-				   &comparing_cells[(size_t)b * width + comparing->key[i]]);
-	return rc;
-}
-
-static int compare_rows(const void *a, const void *b)
-{
-	uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
-	int rc = compare_keys(i, j);
-
-	return rc ? rc : (i > j) - (i < j);
-}
-
-/* Of the rows of one key the one that wins: the newest version, else the last. */
-static uint32_t winner(const struct to_postgres *s, const struct lade_datum *cells,
-		       const uint32_t *order, uint32_t n)
-{
-	uint32_t best = order[0];
-
-	for (uint32_t i = 1; i < n; i++) {
-		const struct lade_datum *old = &cells[(size_t)best * s->rows.n_columns];
-		const struct lade_datum *now = &cells[(size_t)order[i] * s->rows.n_columns];
-
-		if (s->version < 0 || compare_cells(&now[s->version], &old[s->version]) > 0)
-			best = order[i];
-	}
-	return best;
-}
-
-/* The rows that are sent, of those from @first to before @end: for an upsert each key once, in the
- * order of keys; else all.  Returns their number. */
-static uint32_t choose(const struct to_postgres *s, const struct lade_pipe_rows *rows,
-		       uint32_t first, uint32_t end, uint32_t *order)
-{
-	uint32_t n = 0, kept = 0;
-
-	for (uint32_t i = first; i < end; i++)
-		order[n++] = i;
-	if (s->outlet->config->on_conflict == LADE_CONFLICT_ERROR)
-		return n;
-	comparing = s;
-	comparing_cells = rows->cells;
-	qsort(order, n, sizeof(*order), compare_rows);
-	if (s->outlet->config->on_conflict == LADE_CONFLICT_NOTHING)
-		return n;
-	for (uint32_t i = 0, next; i < n; i = next) {
-		for (next = i + 1; next < n && compare_keys(order[i], order[next]) == 0; next++)
-			;
-		order[kept++] = winner(s, rows->cells, order + i, next - i);
-	}
-	return kept;
+	lade_pg_text(args, value, strlen(value));
 }
 
 /* Calls */
 
-/* Columns as arrays, of the rows in @order. */
-static int bind_rows(struct to_postgres *s, struct lade_pipe_rows *rows, const uint32_t *order,
-		     uint32_t n)
+static int call(struct to_postgres *s, const struct lade_pg_statement *statements, unsigned n,
+		struct lade_pg_result *results)
 {
-	const unsigned width = s->rows.n_columns;
-	struct lade_datum *column = lade_arena_alloc(&rows->arena, (n + 1) * sizeof(*column));
+	int rc = lade_within(lade_ns(WRITE_LIMIT_NS),
+			     lade_pg_batch(s->db, statements, n, results, &s->error));
 
-	if (!column)
-		return -ENOMEM;
-	lade_pg_args_reset(&s->args);
-	for (unsigned c = 0; c < width; c++) {
-		for (uint32_t i = 0; i < n; i++)
-			column[i] = rows->cells[(size_t)order[i] * width + c];
-		lade_pg_array_of(&s->args, s->types[c], column, 1, n);
+	if (rc == -ETIME) {
+		enum lade_pg_exchange exchange = s->error.exchange;
+
+		s->error = (struct lade_pg_error){ .fault = LADE_PG_PASSING, .exchange = exchange,
+						   .statement = -1 };
+		snprintf(s->error.text, sizeof(s->error.text), "no answer after %d s",
+			 (int)(WRITE_LIMIT_NS / 1000000000));
+		rc = -EAGAIN;
 	}
-	return s->args.status == -ENOMEM ? -ENOMEM : 0;
+	lade_pipe_pg_say(&s->error, s->why);
+	return rc == -EMSGSIZE || rc == -EINVAL ? -EIO : rc;
 }
 
-static void bind_letters(struct to_postgres *s, const struct lade_pipe_rows *rows)
+static int64_t integer_at(const struct lade_pg_result *r, uint32_t row, unsigned column)
 {
-	static const enum lade_pg_type types[LADE_PIPE_LETTER_COLUMNS] = {
-		LADE_PG_TEXT, LADE_PG_TEXT, LADE_PG_INT8, LADE_PG_INT8,	       LADE_PG_INT8,
-		LADE_PG_TEXT, LADE_PG_TEXT, LADE_PG_INT8, LADE_PG_TIMESTAMPTZ, LADE_PG_TEXT
-	};
+	struct lade_datum d = { 0 };
 
-	lade_pg_args_reset(&s->letter_args);
-	for (unsigned c = 0; c < LADE_PIPE_LETTER_COLUMNS; c++)
-		lade_pg_array_of(&s->letter_args, types[c], rows->letters + c,
-				 LADE_PIPE_LETTER_COLUMNS, rows->n_letters);
+	(void)lade_pg_datum(r, row, column, NULL, &d);
+	return d.integer;
 }
 
-static void text_item(struct lade_pg_args *args, const char *text)
+static void text_at(const struct lade_pg_result *r, uint32_t row, unsigned column, char *to,
+		    size_t room)
 {
-	lade_pg_item_text(args, text, strlen(text));
+	uint32_t len = 0;
+	const char *bytes = lade_pg_bytes(r, row, column, &len);
+
+	snprintf(to, room, "%.*s", (int)len, bytes ? bytes : "");
 }
 
-/* Where each lane goes, and where it must be for that. */
-static const char *bind_fence(struct to_postgres *s, const struct lade_pipe_move *moves, uint32_t n)
+/* Offsets */
+
+static void build_fence(struct to_postgres *s, const struct lade_pipe_move *moves, uint32_t n)
 {
 	struct lade_pg_args *a = &s->fence_args;
-	const char *name = s->outlet->engine->config->name;
 
 	lade_pg_args_reset(a);
-	lade_pg_text(a, name, strlen(name));
+	text(a, s->outlet->engine->config->name);
 	lade_pg_array(a, LADE_PG_TEXT, n);
 	for (uint32_t i = 0; i < n; i++)
-		text_item(a, moves[i].lane->topic);
+		lade_pg_item_text(a, moves[i].lane->topic, strlen(moves[i].lane->topic));
 	lade_pg_array(a, LADE_PG_INT8, n);
 	for (uint32_t i = 0; i < n; i++)
 		lade_pg_item_int8(a, moves[i].lane->part);
@@ -206,364 +144,626 @@ static const char *bind_fence(struct to_postgres *s, const struct lade_pipe_move
 		lade_pg_item_int8(a, moves[i].to);
 	lade_pg_array(a, LADE_PG_TEXT, n);
 	for (uint32_t i = 0; i < n; i++)
-		text_item(a, moves[i].lane->cluster);
-	lade_pg_int8(a, n);
-	return "with moved as (update " OFFSETS " o set next_offset = m.upto, cluster = m.cluster,"
-	       " updated_at = now() from unnest($2::text[], $3::int8[], $4::int8[], $5::int8[],"
-	       " $6::int8[], $7::text[]) as m(topic, part, epoch, since, upto, cluster)"
-	       " where o.pipeline = $1 and o.topic = m.topic and o.part = m.part"
-	       " and o.epoch = m.epoch and o.next_offset = m.since returning 1)"
-	       " select 1 / (count(*) = $8)::int from moved";
+		lade_pg_item_text(a, moves[i].lane->cluster, strlen(moves[i].lane->cluster));
 }
 
-static int call(struct to_postgres *s, const struct lade_pg_statement *statements, unsigned n,
-		struct lade_pg_error *error)
+/* Somebody else has claimed a lane. Where lanes come and go that is how one learns that it has
+ * gone; else two processes run one pipeline. */
+static int overtaken(struct to_postgres *s, struct lade_pipe_lane *lane, const char *owner)
 {
-	int rc;
+	struct lade_pipe_engine *e = s->outlet->engine;
 
-	error->exchange = LADE_PG_NOT_SENT;
-	rc = lade_within(lade_ns(WRITE_LIMIT_NS), lade_pg_batch(s->db, statements, n, NULL, error));
-	if (rc == -ETIMEDOUT) {
-		error->fault = LADE_PG_PASSING;
-		snprintf(error->text, sizeof(error->text), "no answer for %d s",
-			 (int)(WRITE_LIMIT_NS / 1000000000));
-		return -EAGAIN;
+	lane->fenced = true;
+	if (e->from->rewind)
+		return -ESTALE;
+	return lade_pipe_fail(e, LADE_EXIT_FAILED,
+			      "sink postgres: another process (%s) has taken this pipeline over; "
+			      "what this one had not committed is that one's now. Let one run at "
+			      "a time",
+			      owner);
+}
+
+/* Its own epoch, and an offset from before: the database has lost what it had said was safe. */
+static int went_back(struct to_postgres *s, const struct lade_pipe_lane *lane, int64_t now)
+{
+	struct lade_pipe_engine *e = s->outlet->engine;
+
+	if (e->from->rewind) {
+		lade_pipe_say(e, "%s: the database is back at %lld, before the %lld that it had "
+			      "kept: it has lost commits; the lane is read again from there",
+			      lane->name, (long long)now, (long long)lane->stored.next_offset);
+		return -ESTALE;
 	}
-	return rc;
+	return lade_pipe_fail(e, LADE_EXIT_FAILED,
+			      "sink postgres: the offset of %s is not where it was left: the "
+			      "database has lost commits, or somebody has set it. Start again to "
+			      "go on from where it is",
+			      lane->name);
 }
 
-/* What is stored of one lane.  Returns 0; -ENOENT; as lade_pg_query(). */
-static int read_stored(struct to_postgres *s, const struct lade_pipe_lane *lane,
-		       struct lade_pipe_stored *ret, char owner[96], struct lade_pg_error *error)
+/* What the database says of each lane.
+ *
+ * Returns 0: all is written; -EAGAIN: nothing is, again; -ESTALE: nothing is, and never will be. */
+static int judge_stored(struct to_postgres *s, const struct lade_pg_result *r,
+			const struct lade_pipe_move *moves, uint32_t n)
 {
-	const char *name = s->outlet->engine->config->name;
-	struct lade_pg_args args;
-	struct lade_pg_result r;
-	struct lade_datum cells[4] = { 0 };
-	int rc;
+	uint32_t done = 0;
+	int rc = 0;
 
-	lade_pg_args_init(&args, 0);
-	lade_pg_text(&args, name, strlen(name));
-	lade_pg_text(&args, lane->topic, strlen(lane->topic));
-	lade_pg_int8(&args, lane->part);
-	rc = lade_pg_query(s->db,
-			   "select next_offset, epoch, cluster, owner from " OFFSETS
-			   " where pipeline = $1 and topic = $2 and part = $3",
-			   &args, &r, error);
-	lade_pg_args_done(&args);
+	for (uint32_t k = 0; k < r->rows; k++) {
+		const struct lade_pipe_move *m = &moves[integer_at(r, k, 0)];
+		int64_t next = integer_at(r, k, 1);
+		char owner[128];
+
+		text_at(r, k, 3, owner, sizeof(owner));
+		if (integer_at(r, k, 2) != m->lane->stored.epoch)
+			rc = overtaken(s, m->lane, owner);
+		else if (next == m->to)
+			done++;
+		else if (next != m->lane->stored.next_offset)
+			rc = rc < 0 ? rc : went_back(s, m->lane, next);
+	}
+	if (r->rows < n)
+		rc = config_fail(s->outlet, "lade_offsets", "this pipeline's rows are gone from it");
 	if (rc < 0)
 		return rc;
-	rc = r.rows ? 0 : -ENOENT;
-	for (unsigned i = 0; rc == 0 && i < 4; i++)
-		rc = lade_pg_datum(&r, 0, i, NULL, &cells[i]);
-	if (rc == 0) {
-		ret->next_offset = cells[0].integer;
-		ret->epoch = cells[1].integer;
-		snprintf(ret->cluster, sizeof(ret->cluster), "%.*s", (int)cells[2].len,
-			 cells[2].text);
-		snprintf(owner, 96, "%.*s", (int)cells[3].len, cells[3].text);
-	}
+	return done == n ? 0 : -EAGAIN;
+}
+
+static int ask_stored(struct to_postgres *s, const struct lade_pipe_move *moves, uint32_t n)
+{
+	const struct lade_pg_statement read = { READ_SQL, &s->fence_args };
+	struct lade_pg_args *a = &s->fence_args;
+	struct lade_pg_result r = { 0 };
+	int rc;
+
+	lade_pg_args_reset(a);
+	text(a, s->outlet->engine->config->name);
+	lade_pg_array(a, LADE_PG_TEXT, n);
+	for (uint32_t i = 0; i < n; i++)
+		lade_pg_item_text(a, moves[i].lane->topic, strlen(moves[i].lane->topic));
+	lade_pg_array(a, LADE_PG_INT8, n);
+	for (uint32_t i = 0; i < n; i++)
+		lade_pg_item_int8(a, moves[i].lane->part);
+	rc = call(s, &read, 1, &r);
+	if (rc < 0)
+		return rc == -ECANCELED ? rc : -EAGAIN;
+	rc = judge_stored(s, &r, moves, n);
 	lade_pg_result_done(&r);
 	return rc;
 }
 
-/* A fence, or a call of which the answer was lost: what the database says of each lane.
- *
- * Returns 0: all is written; -EAGAIN: nothing is, again; -ESTALE: nothing is, and never will be. */
-static int ask_stored(struct to_postgres *s, const struct lade_pipe_move *moves, uint32_t n,
-		      struct lade_pg_error *error)
+/* The same until it is known: nothing else may be written before. */
+static int find_out(struct to_postgres *s, const struct lade_pipe_move *moves, uint32_t n,
+		    const char *why)
 {
 	struct lade_pipe_engine *e = s->outlet->engine;
-	uint32_t done = 0, overtaken = 0;
-	char owner[96] = "";
+	char said[512];
 
-	for (uint32_t i = 0; i < n; i++) {
-		const struct lade_pipe_lane *lane = moves[i].lane;
-		struct lade_pipe_stored now = { 0 };
-		int rc = read_stored(s, lane, &now, owner, error);
+	snprintf(said, sizeof(said), "%s", why);
+	for (uint32_t attempt = 1;; attempt++) {
+		int rc = ask_stored(s, moves, n);
 
-		if (rc < 0 && rc != -ENOENT)
-			return rc == -ECANCELED ? rc : -EAGAIN;
-		if (rc == -ENOENT || now.epoch != lane->stored.epoch ||
-		    (now.next_offset != moves[i].to &&
-		     now.next_offset != lane->stored.next_offset)) {
-			moves[i].lane->fenced = now.epoch != lane->stored.epoch;
-			overtaken++;
+		if (rc != -EAGAIN || s->error.fault != LADE_PG_PASSING || !*s->error.text) {
+			snprintf(s->why, sizeof(s->why), "%s", said);
+			return rc;
 		}
-		done += now.next_offset == moves[i].to;
+		lade_pipe_trouble(e, "sink postgres", s->outlet->trouble, "%s", s->why);
+		if (!s->outlet->trouble_since_ns)
+			s->outlet->trouble_since_ns = lade_now().mono_ns;
+		rc = lade_pipe_back_off(e, attempt);
+		if (rc < 0)
+			return rc;
 	}
-	if (overtaken && e->from->rewind)
-		return -ESTALE;
-	if (overtaken)
-		return lade_pipe_fail(e, LADE_EXIT_FAILED,
-				      "sink postgres: another process (%s) has taken this "
-				      "pipeline over; what this one had not committed is that "
-				      "one's now. Let one run at a time", owner);
-	return done == n ? 0 : -EAGAIN;
 }
 
-static int write_rows(struct to_postgres *s, struct lade_pipe_rows *rows,
-		      const struct lade_pipe_move *moves, uint32_t n_moves,
-		      struct lade_pg_error *error)
+/* The order of rows */
+
+static int compare(const struct lade_datum *a, const struct lade_datum *b)
 {
-	struct lade_pg_statement statements[3];
-	uint32_t *order = lade_arena_alloc(&rows->arena, (rows->n + 1) * sizeof(*order));
-	uint32_t chosen = order ? choose(s, rows, 0, rows->n, order) : 0;
-	bool fenced = n_moves > 0;
-	unsigned n = 0;
-	int rc = order ? bind_rows(s, rows, order, chosen) : -ENOMEM;
+	uint32_t len = a->len < b->len ? a->len : b->len;
+	int order;
+
+	if (a->type != b->type)
+		return a->type < b->type ? -1 : 1;
+	switch (a->type) {
+	case LADE_TEXT:
+	case LADE_JSON:
+		order = len ? memcmp(a->text, b->text, len) : 0;
+		return order ? order : (a->len > b->len) - (a->len < b->len);
+	case LADE_DOUBLE:
+		return (a->real > b->real) - (a->real < b->real);
+	case LADE_INTEGER:
+	case LADE_BOOLEAN:
+	case LADE_TIMESTAMP:
+		return (a->integer > b->integer) - (a->integer < b->integer);
+	default:
+		return 0;
+	}
+}
+
+static int compare_keys(const struct to_postgres *s, const struct lade_datum *a,
+			const struct lade_datum *b)
+{
+	for (unsigned k = 0; k < s->n_key; k++) {
+		int order = compare(&a[s->key[k]], &b[s->key[k]]);
+
+		if (order)
+			return order;
+	}
+	return 0;
+}
+
+/* A row on its way: which one it was. */
+struct placed {
+	const struct to_postgres *s;
+	const struct lade_datum *cells;
+	uint32_t row;
+};
+
+static int by_key(const void *a, const void *b)
+{
+	const struct placed *x = a, *y = b;
+	int order = compare_keys(x->s, x->cells, y->cells);
+
+	return order ? order : (x->row > y->row) - (x->row < y->row);
+}
+
+/* Of two rows of one key, in the order of their lanes: does the later one count? */
+static bool replaces(const struct to_postgres *s, const struct placed *later,
+		     const struct placed *earlier)
+{
+	return s->version < 0 || earlier->cells[s->version].type == LADE_NULL ||
+	       compare(&later->cells[s->version], &earlier->cells[s->version]) > 0;
+}
+
+static bool has_null_key(const struct to_postgres *s, const struct placed *p)
+{
+	for (unsigned k = 0; k < s->n_key; k++)
+		if (p->cells[s->key[k]].type == LADE_NULL)
+			return true;
+	return false;
+}
+
+/* Sorts rows by key, and leaves one of each for an upsert. */
+static uint32_t sort_and_reduce(const struct to_postgres *s, struct placed *rows, uint32_t n)
+{
+	const struct lade_pipe_sink *c = s->outlet->config;
+	uint32_t kept = 0;
+
+	if (!s->n_key || c->on_conflict == LADE_CONFLICT_ERROR)
+		return n;
+	qsort(rows, n, sizeof(*rows), by_key);
+	for (uint32_t i = 0; i < n; i++) {
+		/* Two nulls are not one key. */
+		if (c->on_conflict == LADE_CONFLICT_UPDATE && kept &&
+		    compare_keys(s, rows[kept - 1].cells, rows[i].cells) == 0 &&
+		    !has_null_key(s, &rows[i])) {
+			if (replaces(s, &rows[i], &rows[kept - 1]))
+				rows[kept - 1] = rows[i];
+		} else {
+			rows[kept++] = rows[i];
+		}
+	}
+	return kept;
+}
+
+/* The rows of the numbers @index, as arrays.  Returns 0 or -ENOMEM. */
+static int build_rows(struct to_postgres *s, struct lade_pipe_rows *rows, const uint32_t *index,
+		      uint32_t n)
+{
+	unsigned columns = s->rows.n_columns;
+	struct placed *placed = malloc((n + 1) * sizeof(*placed));
+	struct lade_datum *cells = malloc(((size_t)n * columns + 1) * sizeof(*cells));
+	uint32_t kept = 0;
+
+	lade_pg_args_reset(&s->row_args);
+	for (uint32_t i = 0; placed && i < n; i++)
+		placed[i] = (struct placed){ s, rows->cells + (size_t)index[i] * columns,
+					     index[i] };
+	if (placed && cells)
+		kept = sort_and_reduce(s, placed, n);
+	for (uint32_t i = 0; i < kept; i++)
+		memcpy(cells + (size_t)i * columns, placed[i].cells, columns * sizeof(*cells));
+	for (unsigned c = 0; cells && c < columns; c++)
+		lade_pg_array_of(&s->row_args, lade_pg_type_of(s->rows.columns[c].ref.want.type),
+				 cells + c, columns, kept);
+	free(placed);
+	free(cells);
+	return placed && cells ? s->row_args.status : -ENOMEM;
+}
+
+static void build_letters(struct to_postgres *s, const struct lade_pipe_rows *rows)
+{
+	static const enum lade_pg_type types[LADE_PIPE_LETTER_COLUMNS] = {
+		LADE_PG_TEXT, LADE_PG_TEXT, LADE_PG_INT8, LADE_PG_INT8, LADE_PG_INT8,
+		LADE_PG_TEXT, LADE_PG_TEXT, LADE_PG_INT8, LADE_PG_TIMESTAMPTZ, LADE_PG_TEXT
+	};
+
+	lade_pg_args_reset(&s->letter_args);
+	for (unsigned c = 0; c < LADE_PIPE_LETTER_COLUMNS; c++)
+		lade_pg_array_of(&s->letter_args, types[c], rows->letters + c,
+				 LADE_PIPE_LETTER_COLUMNS, rows->n_letters);
+}
+
+/* Which row it is */
+
+/* A cardinality violation is the data's, too: keys that PostgreSQL finds equal and we did not. */
+static bool is_datas(const struct to_postgres *s, int rc)
+{
+	return rc == -EBADMSG || (rc == -EIO && strncmp(s->error.sqlstate, "21", 2) == 0);
+}
+
+/* Writes rows and takes them back.  Returns 0: they are fine; -EBADMSG: they are not; < 0. */
+static int try_rows(struct to_postgres *s, struct lade_pipe_rows *rows, const uint32_t *index,
+		    uint32_t n)
+{
+	const struct lade_pg_statement statements[] = {
+		{ s->insert, &s->row_args },
+		{ "set constraints all immediate", NULL },
+		{ "select 1 / 0", NULL },
+	};
+	int rc = build_rows(s, rows, index, n);
 
 	if (rc < 0)
-		return rc;
-	if (n_moves)
-		statements[n++] = (struct lade_pg_statement){ bind_fence(s, moves, n_moves),
-							      &s->fence_args };
-	if (chosen)
-		statements[n++] = (struct lade_pg_statement){ s->insert, &s->args };
+		return rc == -EMSGSIZE ? -EBADMSG : rc;
+	rc = call(s, statements, 3, NULL);
+	if (rc == -EBADMSG && s->error.statement == 2)
+		return 0;
+	return is_datas(s, rc) ? -EBADMSG : rc;
+}
+
+static int blame(struct to_postgres *s, struct lade_pipe_rows *rows, uint32_t row, uint32_t *found)
+{
+	++*found;
+	return lade_pipe_rows_reject(&s->rows, rows->batch_of[row], rows->at_of[row], s->why);
+}
+
+/* Rows that are fine one by one and not together: the shortest beginning that fails ends with the
+ * one to blame. */
+static int find_in_the_way(struct to_postgres *s, struct lade_pipe_rows *rows,
+			   const uint32_t *index, uint32_t n, uint32_t *found)
+{
+	uint32_t good = 0, failing = n;
+	char why[512];
+	int rc;
+
+	snprintf(why, sizeof(why), "%s", s->why);
+	while (failing - good > 1) {
+		uint32_t half = good + (failing - good) / 2;
+
+		rc = try_rows(s, rows, index, half);
+		if (rc == -EBADMSG)
+			snprintf(why, sizeof(why), "%s", s->why);
+		else if (rc < 0)
+			return rc;
+		if (rc == 0)
+			good = half;
+		else
+			failing = half;
+	}
+	snprintf(s->why, sizeof(s->why), "%s", why);
+	return blame(s, rows, index[failing - 1], found);
+}
+
+/* Rejects the rows of @index that PostgreSQL refuses; these fail as a whole. */
+static int find_bad(struct to_postgres *s, struct lade_pipe_rows *rows, const uint32_t *index,
+		    uint32_t n, uint32_t *found)
+{
+	uint32_t before = *found;
+	int rc = 0;
+
+	if (n == 1)
+		return blame(s, rows, *index, found);
+	for (uint32_t from = 0, half = n / 2; rc == 0 && from < n; from += half, half = n - half) {
+		rc = try_rows(s, rows, index + from, half);
+		if (rc == -EBADMSG)
+			rc = find_bad(s, rows, index + from, half, found);
+	}
+	if (rc == 0 && *found == before) {
+		rc = try_rows(s, rows, index, n);
+		if (rc == -EBADMSG)
+			rc = find_in_the_way(s, rows, index, n, found);
+	}
+	return rc;
+}
+
+/* Writing */
+
+static int send(struct to_postgres *s, const struct lade_pipe_rows *rows,
+		const struct lade_pipe_move *moves, uint32_t n_moves, int *ret_rows_at)
+{
+	struct lade_pg_statement statements[3];
+	unsigned n = 0;
+
+	*ret_rows_at = -1;
+	if (n_moves) {
+		build_fence(s, moves, n_moves);
+		statements[n++] = (struct lade_pg_statement){ FENCE_SQL, &s->fence_args };
+	}
+	if (rows->n) {
+		*ret_rows_at = (int)n;
+		statements[n++] = (struct lade_pg_statement){ s->insert, &s->row_args };
+	}
 	if (rows->n_letters) {
-		bind_letters(s, rows);
+		build_letters(s, rows);
 		statements[n++] = (struct lade_pg_statement){ s->letters, &s->letter_args };
 	}
 	if (n == 0)
 		return 0;
 	lade_pipe_phase(LADE_PHASE_FENCE);
-	rc = call(s, statements, n, error);
-	/* A place before the rows is the fence, whatever it says; one that is not known asks. */
-	if (rc < 0 && fenced && rc != -ECANCELED && rc != -ENOMEM &&
-	    (error->exchange != LADE_PG_ANSWERED
-		     ? error->exchange == LADE_PG_SENT
-		     : error->statement == 0 && error->fault == LADE_PG_DATA))
-		rc = ask_stored(s, moves, n_moves, error);
-	if (rc == -EBADMSG && error->statement != (int)fenced)
-		return -EIO; /* a dead letter, or the commit: a person must see to it */
+	lade_pipe_phase(LADE_PHASE_COMMIT);
+	return call(s, statements, n, NULL);
+}
+
+static uint32_t *all_of(struct lade_pipe_rows *rows)
+{
+	uint32_t *index = lade_arena_alloc(&rows->arena, (rows->n + 1) * sizeof(*index));
+
+	for (uint32_t i = 0; index && i < rows->n; i++)
+		index[i] = i;
+	return index;
+}
+
+/* After a failure: what is to be done.  Returns 0: it is written; 1: again at once; < 0. */
+static int after_failure(struct to_postgres *s, struct lade_pipe_rows *rows, const uint32_t *index,
+			 const struct lade_pipe_move *moves, uint32_t n_moves, int rc, int rows_at)
+{
+	bool unsure = s->error.exchange == LADE_PG_SENT;
+	bool fence = n_moves && s->error.statement == 0 && s->error.fault != LADE_PG_PASSING;
+	uint32_t found = 0;
+
+	if (rc == -ECANCELED || rc == -ENOMEM)
+		return rc;
+	if (n_moves && (unsure || fence)) {
+		char why[512];
+
+		snprintf(why, sizeof(why), "%s", s->why);
+		return find_out(s, moves, n_moves, why);
+	}
+	/* At the commit, or in the rows: one of them is to blame. A letter never is. */
+	if (!is_datas(s, rc) || rows_at < 0 ||
+	    (s->error.statement != rows_at && s->error.statement < rows_at + 1 +
+						      (rows->n_letters > 0)))
+		return rc == -EBADMSG ? -EIO : rc;
+	rc = find_bad(s, rows, index, rows->n, &found);
+	return rc < 0 ? rc : found ? 1 : -EAGAIN;
+}
+
+/* One transaction, or the next after rows were refused.  Returns 0; 1: again; < 0. */
+static int write_once(struct to_postgres *s, struct lade_pipe_batch *const *batches, uint32_t n,
+		      const struct lade_pipe_move *moves, uint32_t n_moves,
+		      struct lade_pipe_rows *rows)
+{
+	int rc = lade_pipe_rows_gather(&s->rows, batches, n, rows), rows_at;
+	uint32_t *index;
+
+	if (rc < 0)
+		return rc;
+	index = all_of(rows);
+	rc = index ? build_rows(s, rows, index, rows->n) : -ENOMEM;
+	if (rc == -EMSGSIZE) {
+		snprintf(s->why, sizeof(s->why), "the rows of one transaction have more bytes than "
+			 "one statement may: lower max_transaction");
+		return -EIO;
+	}
+	if (rc < 0)
+		return rc;
+	rc = send(s, rows, moves, n_moves, &rows_at);
+	if (rc < 0)
+		rc = after_failure(s, rows, index, moves, n_moves, rc, rows_at);
 	for (uint32_t i = 0; rc == 0 && i < n_moves; i++)
 		moves[i].lane->stored.next_offset = moves[i].to;
-	return rc;
-}
-
-/* The bad row */
-
-/* Whether the rows from @first to before @end could be written: 0; -EBADMSG: not all of them. */
-static int probe_rows(struct to_postgres *s, struct lade_pipe_rows *rows, uint32_t first,
-		      uint32_t end, struct lade_pg_error *error)
-{
-	uint32_t *order = lade_arena_alloc(&rows->arena, (end - first + 1) * sizeof(*order));
-	struct lade_pg_statement statements[] = {
-		{ s->insert, &s->args },
-		{ "set constraints all immediate", NULL },
-		{ "select 1 / (count(*) - count(*)) from (select 1) as undo", NULL },
-	};
-	int rc = order ? 0 : -ENOMEM;
-
-	if (rc == 0)
-		rc = bind_rows(s, rows, order, choose(s, rows, first, end, order));
-	if (rc == 0)
-		rc = call(s, statements, 3, error);
-	/* The last statement is there to fail. */
-	return rc == -EBADMSG && error->statement == 2 ? 0 : rc;
-}
-
-/* The first row that cannot be written behind those from @first on, by halves; rows->n: none. */
-static int find_bad(struct to_postgres *s, struct lade_pipe_rows *rows, uint32_t first,
-		    uint32_t *ret, struct lade_pg_error *error)
-{
-	uint32_t good = first, bad = rows->n;
-	struct lade_pg_error said;
-	int rc = probe_rows(s, rows, first, bad, error);
-
-	*ret = rows->n;
-	if (rc != -EBADMSG)
-		return rc;
-	/* Those before @good can be written; those before @bad cannot. */
-	while (good + 1 < bad) {
-		uint32_t middle = good + (bad - good) / 2;
-
-		rc = probe_rows(s, rows, first, middle, &said);
-		if (rc == -EBADMSG) {
-			bad = middle;
-			*error = said;
-		} else if (rc == 0) {
-			good = middle;
-		} else {
-			*error = said;
-			return rc;
-		}
-	}
-	*ret = bad - 1;
-	return 0;
-}
-
-static void leave_out_row(const struct to_postgres *s, struct lade_pipe_rows *rows, uint32_t i)
-{
-	const size_t width = s->rows.n_columns;
-
-	memmove(rows->cells + i * width, rows->cells + (i + 1) * width,
-		(rows->n - i - 1) * width * sizeof(*rows->cells));
-	memmove(rows->batch_of + i, rows->batch_of + i + 1,
-		(rows->n - i - 1) * sizeof(struct lade_pipe_batch *));
-	memmove(rows->at_of + i, rows->at_of + i + 1, (rows->n - i - 1) * sizeof(*rows->at_of));
-	rows->n--;
-}
-
-/* Rejects the rows that the server refuses.  Returns 0: at least one; -EIO: none can be found. */
-static int reject_bad(struct to_postgres *s, struct lade_pipe_rows *rows,
-		      struct lade_pg_error *error)
-{
-	uint32_t from = 0, found = 0;
-	int rc = 0;
-
-	while (rc == 0 && from < rows->n) {
-		uint32_t at;
-
-		rc = find_bad(s, rows, from, &at, error);
-		if (rc < 0 || at == rows->n)
-			break;
-		rc = lade_pipe_rows_reject(&s->rows, rows->batch_of[at], rows->at_of[at],
-					   error->text);
-		leave_out_row(s, rows, at);
-		from = at; /* what is before it has been found to be good */
-		found++;
-	}
-	return rc == 0 && !found ? -EIO : rc;
-}
-
-/* Writing */
-
-static int gather_and_write(struct to_postgres *s, struct lade_pipe_batch *const *batches,
-			    uint32_t n, const struct lade_pipe_move *moves, uint32_t n_moves,
-			    struct lade_pipe_rows *rows, struct lade_pg_error *error)
-{
-	int rc = lade_pipe_rows_gather(&s->rows, batches, n, rows);
-
-	if (rc == 0)
-		rc = write_rows(s, rows, moves, n_moves, error);
 	if (rc == 0)
 		s->outlet->written += rows->n;
-	if (rc != -EBADMSG || !rows->n)
-		return rc;
-	rc = reject_bad(s, rows, error);
-	return rc < 0 ? rc : 1;
+	return rc;
 }
 
 static int postgres_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
 			  uint32_t n, const struct lade_pipe_move *moves, uint32_t n_moves)
 {
-	struct lade_pg_error error = { .text = "" };
+	struct to_postgres *s = outlet->self;
 	int rc;
 
 	do {
 		struct lade_pipe_rows rows = { 0 };
 
 		lade_arena_init(&rows.arena, 256 << 10, (size_t)1 << 32);
-		rc = gather_and_write(outlet->self, batches, n, moves, n_moves, &rows, &error);
+		rc = write_once(s, batches, n, moves, n_moves, &rows);
 		lade_arena_done(&rows.arena);
 	} while (rc == 1);
 	if ((rc == -EAGAIN || rc == -EIO) && !outlet->engine->failed)
-		lade_pipe_trouble(outlet->engine, name_of(), outlet->trouble, "%s", error.text);
-	return rc == -EMSGSIZE ? -EIO : rc;
-}
-
-/* A lane */
-
-static int postgres_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane)
-{
-	struct to_postgres *s = outlet->self;
-	const char *name = outlet->engine->config->name;
-	struct lade_pg_error error;
-	struct lade_pg_result r;
-	struct lade_datum cells[3] = { 0 };
-	struct lade_pg_args args;
-	char owner[160], host[65] = "";
-	int rc;
-
-	(void)gethostname(host, sizeof(host) - 1);
-	snprintf(owner, sizeof(owner), "process %ld on %s", (long)getpid(), host);
-	lade_pg_args_init(&args, 0);
-	lade_pg_text(&args, name, strlen(name));
-	lade_pg_text(&args, lane->topic, strlen(lane->topic));
-	lade_pg_int8(&args, lane->part);
-	lade_pg_text(&args, owner, strlen(owner));
-	lade_pg_text(&args, lane->cluster, strlen(lane->cluster));
-	for (uint32_t attempt = 1;; attempt++) {
-		rc = lade_pg_query(s->db,
-				   "insert into " OFFSETS " as o (pipeline, topic, part,"
-				   " next_offset, epoch, owner, cluster) values ($1, $2, $3, 0, 1, $4, $5)"
-				   " on conflict (pipeline, topic, part) do update"
-				   " set epoch = o.epoch + 1, owner = excluded.owner,"
-				   " updated_at = now() returning next_offset, epoch, cluster", &args, &r, &error);
-		if (rc != -EAGAIN || lade_stopping())
-			break;
-		lade_pipe_trouble(outlet->engine, name_of(), outlet->trouble, "%s", error.text);
-		if (!outlet->trouble_since_ns)
-			outlet->trouble_since_ns = lade_now().mono_ns;
-		rc = lade_pipe_back_off(outlet->engine, attempt);
-		if (rc < 0)
-			break;
-	}
-	lade_pg_args_done(&args);
-	if (rc < 0)
-		return rc == -ECANCELED || rc == -EAGAIN
-			       ? -ECANCELED
-			       : config_fail(outlet, "the table of offsets", error.text);
-	lade_pipe_recovered(outlet->engine, name_of(), outlet->trouble, &outlet->trouble_since_ns);
-	for (unsigned i = 0; rc == 0 && i < 3; i++)
-		rc = lade_pg_datum(&r, 0, i, NULL, &cells[i]);
-	lane->stored.next_offset = cells[0].integer;
-	lane->stored.epoch = cells[1].integer;
-	snprintf(lane->stored.cluster, sizeof(lane->stored.cluster), "%.*s", (int)cells[2].len,
-		 cells[2].len ? cells[2].text : "");
-	lade_pg_result_done(&r);
+		lade_pipe_trouble(outlet->engine, "sink postgres", outlet->trouble, "%s", s->why);
 	return rc;
 }
 
 /* Opening */
 
-/* What a column of the table takes, if it says. */
+/* Makes a call until it does not pass, visibly; `check` does not wait. */
+static int insist(struct to_postgres *s, const struct lade_pg_statement *statements, unsigned n,
+		  struct lade_pg_result *results)
+{
+	struct lade_pipe_engine *e = s->outlet->engine;
+
+	for (uint32_t attempt = 1;; attempt++) {
+		int rc = call(s, statements, n, results);
+
+		if (rc == 0)
+			lade_pipe_recovered(e, "sink postgres", s->outlet->trouble,
+					    &s->outlet->trouble_since_ns);
+		if (rc != -EAGAIN || e->probing)
+			return rc;
+		if (lade_stopping())
+			return -ECANCELED;
+		lade_pipe_trouble(e, "sink postgres", s->outlet->trouble, "%s", s->why);
+		if (!s->outlet->trouble_since_ns)
+			s->outlet->trouble_since_ns = lade_now().mono_ns;
+		rc = lade_pipe_back_off(e, attempt);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+static int run(struct to_postgres *s, const char *sql, const char *what)
+{
+	const struct lade_pg_statement statement = { sql, NULL };
+	int rc = insist(s, &statement, 1, NULL);
+
+	return rc < 0 && rc != -ECANCELED ? config_fail(s->outlet, what, s->why) : rc;
+}
+
+/* Takes the text out of @out; NULL: it is too long, or memory is out. */
+static char *take_sql(struct lade_json_out *out)
+{
+	lade_json_out_raw(out, "", 1);
+	if (out->status < 0)
+		lade_json_out_done(out);
+	return out->data;
+}
+
+static const char *type_name(enum lade_datum_type type)
+{
+	return type == LADE_DOUBLE ? "double precision" : lade_pg_type_name(lade_pg_type_of(type));
+}
+
+static void put_key(struct lade_json_out *out, const struct lade_pipe_sink *c)
+{
+	for (int i = 0; i < c->key.n; i++) {
+		lade_pipe_pg_put(out, i ? ", " : "");
+		lade_pipe_pg_name(out, c->key.at[i].text);
+	}
+}
+
+/* What would make the table, of the columns as they are configured. */
+static char *create_sql(const struct to_postgres *s)
+{
+	const struct lade_pipe_sink *c = s->outlet->config;
+	struct lade_json_out out;
+
+	lade_json_out_init(&out, SQL_MAX);
+	lade_pipe_pg_put(&out, "create table ");
+	lade_pipe_pg_put(&out, c->table);
+	lade_pipe_pg_put(&out, " (");
+	for (unsigned i = 0; i < s->rows.n_columns; i++) {
+		const struct lade_pipe_column *column = &s->rows.columns[i];
+
+		lade_pipe_pg_put(&out, i ? ", " : "");
+		lade_pipe_pg_name(&out, column->name);
+		lade_pipe_pg_put(&out, " ");
+		lade_pipe_pg_put(&out, type_name(column->ref.want.type));
+		lade_pipe_pg_put(&out, column->ref.want.nullable ? "" : " not null");
+	}
+	if (c->key.n) {
+		lade_pipe_pg_put(&out, ", primary key (");
+		put_key(&out, c);
+		lade_pipe_pg_put(&out, ")");
+	}
+	lade_pipe_pg_put(&out, ")");
+	return take_sql(&out);
+}
+
+static int describe(struct to_postgres *s, const char *name, struct lade_pg_table *ret)
+{
+	struct lade_pipe_engine *e = s->outlet->engine;
+
+	for (uint32_t attempt = 1;; attempt++) {
+		int rc = lade_within(lade_ns(WRITE_LIMIT_NS),
+				     lade_pg_describe(s->db, name, ret, &s->error));
+
+		lade_pipe_pg_say(&s->error, s->why);
+		if (rc == 0)
+			lade_pipe_recovered(e, "sink postgres", s->outlet->trouble,
+					    &s->outlet->trouble_since_ns);
+		if ((rc != -EAGAIN && rc != -ETIME) || e->probing)
+			return rc;
+		if (lade_stopping())
+			return -ECANCELED;
+		lade_pipe_trouble(e, "sink postgres", s->outlet->trouble, "%s", s->why);
+		if (!s->outlet->trouble_since_ns)
+			s->outlet->trouble_since_ns = lade_now().mono_ns;
+		rc = lade_pipe_back_off(e, attempt);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+/* The table is not there: it is made, or what would make it is said. */
+static int make_table(struct to_postgres *s)
+{
+	const struct lade_pipe_sink *c = s->outlet->config;
+	char *sql = c->columns.n ? create_sql(s) : NULL, why[900];
+	int rc;
+
+	if (c->create && !sql)
+		return -ENOMEM;
+	if (c->create && s->outlet->engine->probing) {
+		rc = 0;
+	} else if (c->create) {
+		rc = run(s, sql, c->table);
+		if (rc == 0)
+			rc = describe(s, c->table, &s->table);
+		s->has_table = rc == 0;
+	} else {
+		snprintf(why, sizeof(why), "there is no such table%s%.600s%s",
+			 sql ? "; create: true would make it: " : "", sql ? sql : "", "");
+		rc = config_fail(s->outlet, c->table, why);
+	}
+	free(sql);
+	return rc;
+}
+
+static int open_table(struct to_postgres *s)
+{
+	const struct lade_pipe_sink *c = s->outlet->config;
+	int rc = describe(s, c->table, &s->table);
+
+	if (rc == -ENOENT)
+		return make_table(s);
+	s->has_table = rc == 0;
+	return rc < 0 && rc != -ECANCELED ? config_fail(s->outlet, c->table, s->why) : rc;
+}
+
+/* The type by which a column's value is asked for. */
 static struct lade_want want_of(const struct lade_pg_table_column *c)
 {
-	struct lade_want want = { LADE_TEXT, !c->not_null };
+	bool nullable = !c->not_null || c->preset;
 
 	switch (c->oid) {
 	case 20: /* int8, int2, int4 */
 	case 21:
 	case 23:
-		want.type = LADE_INTEGER;
-		break;
+		return (struct lade_want){ LADE_INTEGER, nullable };
 	case 700: /* float4, float8 */
 	case 701:
-		want.type = LADE_DOUBLE;
-		break;
-	case 16: /* bool */
-		want.type = LADE_BOOLEAN;
-		break;
+		return (struct lade_want){ LADE_DOUBLE, nullable };
+	case 16:
+		return (struct lade_want){ LADE_BOOLEAN, nullable };
 	case 1114: /* timestamp, timestamptz */
 	case 1184:
-		want.type = LADE_TIMESTAMP;
-		break;
+		return (struct lade_want){ LADE_TIMESTAMP, nullable };
 	case 114: /* json, jsonb */
 	case 3802:
-		want.type = LADE_JSON;
-		break;
+		return (struct lade_want){ LADE_JSON, nullable };
+	default:
+		return (struct lade_want){ LADE_TEXT, nullable };
 	}
-	return want;
 }
 
+/* Columns as the table has them: each takes the member of its name. */
 static int open_by_name(struct to_postgres *s, struct lade_pipe_shape *shape)
 {
 	struct lade_json_error error;
 
 	for (unsigned i = 0; i < s->table.n_columns; i++) {
 		const struct lade_pg_table_column *c = &s->table.columns[i];
-		struct lade_want want = want_of(c);
 		int rc;
 
-		if (c->generated || c->has_default)
+		if (c->generated)
 			continue;
 		if (s->rows.n_columns == LADE_PIPE_NAMES_MAX)
 			return config_fail(s->outlet, s->outlet->config->table,
-					   "it has too many columns: name those to be written "
-					   "under columns");
-		rc = lade_pipe_table_by_name(&s->rows, shape, c->name, want, &error);
+					   "has more than 256 columns: list those to write");
+		rc = lade_pipe_table_by_name(&s->rows, shape, c->name, want_of(c), &error);
 		if (rc < 0)
 			return rc == -ENOMEM ? rc : config_fail(s->outlet, c->name, error.reason);
 	}
@@ -571,14 +771,16 @@ static int open_by_name(struct to_postgres *s, struct lade_pipe_shape *shape)
 	return 0;
 }
 
-static const char *missing(const char *what, const char *name, char room[256])
+static int open_listed(struct to_postgres *s, struct lade_pipe_shape *shape)
 {
-	snprintf(room, 256, "%s \"%.60s\" is not among the columns that are written", what,
-		 name);
-	return room;
+	struct lade_json_error error;
+	const char *column;
+	int rc = lade_pipe_table_listed(&s->rows, shape, &column, &error);
+
+	return rc < 0 && rc != -ENOMEM ? config_fail(s->outlet, column, error.reason) : rc;
 }
 
-static int column_of(const struct to_postgres *s, const char *name)
+static int place_of(const struct to_postgres *s, const char *name)
 {
 	for (unsigned i = 0; i < s->rows.n_columns; i++)
 		if (strcmp(s->rows.columns[i].name, name) == 0)
@@ -586,279 +788,271 @@ static int column_of(const struct to_postgres *s, const char *name)
 	return -1;
 }
 
-/* Whether the table has a unique key of exactly these columns: ON CONFLICT needs one. */
-static bool has_key(const struct to_postgres *s)
+/* Are the configured columns those of a unique key, in whatever order? */
+static bool is_unique(const struct to_postgres *s)
 {
 	const struct lade_pipe_map *key = &s->outlet->config->key;
 
 	for (unsigned k = 0; k < s->table.n_keys; k++) {
-		const struct lade_pg_table_key *u = &s->table.keys[k];
-		unsigned found = 0;
+		const struct lade_pg_table_key *it = &s->table.keys[k];
+		int found = 0;
 
-		for (unsigned i = 0; i < u->n; i++)
-			for (int j = 0; j < key->n; j++)
-				found += strcmp(s->table.columns[u->columns[i]].name,
-						key->at[j].text) == 0;
-		if (found == u->n && u->n == (unsigned)key->n)
+		for (int i = 0; i < key->n; i++)
+			for (unsigned j = 0; j < it->n; j++)
+				found += strcmp(s->table.columns[it->columns[j]].name,
+						key->at[i].text) == 0;
+		if ((int)it->n == key->n && found == key->n)
 			return true;
 	}
 	return false;
 }
 
-static int check_columns(struct to_postgres *s)
-{
-	const struct lade_pipe_sink *c = s->outlet->config;
-	char room[256];
-
-	for (unsigned i = 0; i < s->rows.n_columns; i++) {
-		const char *name = s->rows.columns[i].name;
-
-		if (lade_pg_table_find(&s->table, name) < 0)
-			return lade_pipe_fail(s->outlet->engine, LADE_EXIT_FAILED,
-					      "sink postgres: the table %s has no column "
-					      "\"%.60s\"; make it: alter table %s add column \"%.60s\" %s",
-					      s->table.name, name, s->table.name, name,
-					      lade_pg_type_name(s->types[i]));
-	}
-	for (unsigned i = 0; i < s->table.n_columns; i++) {
-		const struct lade_pg_table_column *col = &s->table.columns[i];
-
-		if (col->not_null && !col->has_default && !col->generated &&
-		    column_of(s, col->name) < 0)
-			return config_fail(s->outlet, c->table,
-					   missing("its column that must not be null,",
-						   col->name, room));
-	}
-	for (int i = 0; i < c->key.n; i++) {
-		int at = column_of(s, c->key.at[i].text);
-
-		if (at < 0)
-			return config_fail(s->outlet, c->table,
-					   missing("the key column", c->key.at[i].text, room));
-		s->key[i] = (unsigned)at;
-	}
-	s->version = c->version ? column_of(s, c->version) : -1;
-	if (c->version && s->version < 0)
-		return config_fail(s->outlet, c->table,
-				   missing("the version column", c->version, room));
-	if (c->on_conflict != LADE_CONFLICT_ERROR && !has_key(s))
-		return config_fail(s->outlet, c->table, "it has no unique key of exactly "
-				   "the columns of key, which on_conflict needs; make it: create "
-				   "unique index on TABLE (COLUMNS)");
-	return 0;
-}
-
-/* Appends a name in quotes. */
-static void put_name(struct lade_json_out *out, const char *name)
-{
-	lade_json_out_raw(out, "\"", 1);
-	for (const char *p = name; *p; p++)
-		lade_json_out_raw(out, *p == '"' ? "\"\"" : p, *p == '"' ? 2 : 1);
-	lade_json_out_raw(out, "\"", 1);
-}
-
-__attribute__((format(printf, 2, 3)))
-static void put(struct lade_json_out *out, const char *format, ...)
-{
-	char text[512];
-	va_list args;
-	int len;
-
-	va_start(args, format);
-	len = vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	lade_json_out_raw(out, text, (size_t)len);
-}
-
-static void put_conflict(struct to_postgres *s, struct lade_json_out *out)
-{
-	const struct lade_pipe_sink *c = s->outlet->config;
-	const char *comma = "";
-
-	if (c->on_conflict == LADE_CONFLICT_ERROR)
-		return;
-	put(out, " on conflict (");
-	for (int i = 0; i < c->key.n; i++) {
-		put(out, "%s", i ? ", " : "");
-		put_name(out, c->key.at[i].text);
-	}
-	if (c->on_conflict == LADE_CONFLICT_NOTHING || (int)s->rows.n_columns == c->key.n) {
-		put(out, ") do nothing");
-		return;
-	}
-	put(out, ") do update set ");
-	for (unsigned i = 0; i < s->rows.n_columns; i++) {
-		bool in_key = false;
-
-		for (int k = 0; k < c->key.n; k++)
-			in_key |= s->key[k] == i;
-		if (in_key)
-			continue;
-		put(out, "%s", comma);
-		put_name(out, s->rows.columns[i].name);
-		put(out, " = excluded.");
-		put_name(out, s->rows.columns[i].name);
-		comma = ", ";
-	}
-	if (s->version >= 0) {
-		put(out, " where excluded.");
-		put_name(out, c->version);
-		put(out, " > t.");
-		put_name(out, c->version);
-	}
-}
-
-/* The statement that all rows are written with, as arrays of columns. */
-static int make_insert(struct to_postgres *s)
-{
-	struct lade_json_out out;
-
-	lade_json_out_init(&out, 1 << 20);
-	put(&out, "insert into %s as t (", s->table.name);
-	for (unsigned i = 0; i < s->rows.n_columns; i++) {
-		put(&out, "%s", i ? ", " : "");
-		put_name(&out, s->rows.columns[i].name);
-	}
-	put(&out, ") select ");
-	for (unsigned i = 0; i < s->rows.n_columns; i++) {
-		int at = lade_pg_table_find(&s->table, s->rows.columns[i].name);
-
-		put(&out, "%sv%u::%s", i ? ", " : "", i, s->table.columns[at].type);
-	}
-	put(&out, " from unnest(");
-	for (unsigned i = 0; i < s->rows.n_columns; i++)
-		put(&out, "%s$%u::%s[]", i ? ", " : "", i + 1, lade_pg_type_name(s->types[i]));
-	put(&out, ") as rows(");
-	for (unsigned i = 0; i < s->rows.n_columns; i++)
-		put(&out, "%sv%u", i ? ", " : "", i);
-	put(&out, ")");
-	put_conflict(s, &out);
-	lade_json_out_raw(&out, "", 1);
-	if (out.status < 0)
-		lade_json_out_done(&out);
-	s->insert = out.data;
-	return s->insert ? 0 : -ENOMEM;
-}
-
-/* Asks until there is an answer: a server that is away is waited for, but not by `check`. */
-static int ask(struct to_postgres *s, const char *sql, struct lade_pg_error *error)
-{
-	struct lade_pipe_engine *e = s->outlet->engine;
-
-	for (uint32_t attempt = 1;; attempt++) {
-		int rc = lade_pg_query(s->db, sql, NULL, NULL, error);
-
-		if (rc != -EAGAIN || e->probing)
-			return rc;
-		lade_pipe_trouble(e, name_of(), s->outlet->trouble, "%s; it waits", error->text);
-		if (!s->outlet->trouble_since_ns)
-			s->outlet->trouble_since_ns = lade_now().mono_ns;
-		rc = lade_stopping() ? -ECANCELED : lade_pipe_back_off(e, attempt);
-		if (rc < 0)
-			return rc;
-	}
-}
-
-/* The table from its columns, where it is missing and may be made. */
-static int create_table(struct to_postgres *s, struct lade_pg_error *error)
+static int open_key(struct to_postgres *s)
 {
 	const struct lade_pipe_sink *c = s->outlet->config;
 	struct lade_json_out out;
+	char *said;
 	int rc;
 
-	lade_json_out_init(&out, 1 << 20);
-	put(&out, "create table if not exists %.200s (", c->table);
-	for (unsigned i = 0; i < s->rows.n_columns; i++) {
-		put(&out, "%s", i ? ", " : "");
-		put_name(&out, s->rows.columns[i].name);
-		put(&out, " %s", lade_pg_type_name(s->types[i]));
+	s->version = c->version ? place_of(s, c->version) : -1;
+	if (c->version && s->version < 0)
+		return config_fail(s->outlet, c->version, "the table has no such column");
+	for (int i = 0; i < c->key.n && i < KEY_MAX; i++) {
+		int at = place_of(s, c->key.at[i].text);
+
+		if (at < 0)
+			return config_fail(s->outlet, c->key.at[i].text,
+					   "the table has no such column");
+		s->key[s->n_key++] = (unsigned)at;
 	}
-	for (int i = 0; i < c->key.n; i++) {
-		put(&out, "%s", i ? ", " : ", primary key (");
-		put_name(&out, c->key.at[i].text);
-	}
-	put(&out, "%s", c->key.n ? "))" : ")");
-	lade_json_out_raw(&out, "", 1);
-	rc = out.status < 0 ? -ENOMEM : ask(s, out.data, error);
-	lade_json_out_done(&out);
+	if (!s->has_table || c->on_conflict == LADE_CONFLICT_ERROR || is_unique(s))
+		return 0;
+	lade_json_out_init(&out, SQL_MAX);
+	lade_pipe_pg_put(&out, "no unique key of the table has just the columns of key: create"
+			       " unique index on ");
+	lade_pipe_pg_put(&out, s->table.name);
+	lade_pipe_pg_put(&out, " (");
+	put_key(&out, c);
+	lade_pipe_pg_put(&out, ")");
+	said = take_sql(&out);
+	rc = said ? config_fail(s->outlet, c->table, said) : -ENOMEM;
+	free(said);
 	return rc;
 }
 
-static int open_letters(struct to_postgres *s, struct lade_pg_error *error)
+/* Columns that are written are the table's, and none is missing that must have a value. */
+static int check_columns(struct to_postgres *s)
 {
-	const struct lade_pipe_errors *c = &s->outlet->engine->config->errors;
-	char sql[1024];
-	int rc;
+	for (unsigned i = 0; i < s->rows.n_columns; i++) {
+		int at = lade_pg_table_find(&s->table, s->rows.columns[i].name);
 
-	if (c->dead_kind != LADE_DEAD_TABLE || s->outlet->engine->letters_in ||
-	    s->outlet->engine->probing)
-		return 0;
-	snprintf(sql, sizeof(sql),
-		 "create table if not exists %.200s (pipeline text, topic text, part int8,"
-		 " \"offset\" int8, line int8, step text, reason text, attempts int8,"
-		 " first_failed timestamptz, document text)", c->dead_table);
-	rc = ask(s, sql, error);
-	if (rc < 0)
-		return rc;
-	if (asprintf(&s->letters,
-		     "insert into %.200s select * from unnest($1::text[], $2::text[], $3::int8[],"
-		     " $4::int8[], $5::int8[], $6::text[], $7::text[], $8::int8[],"
-		     " $9::timestamptz[], $10::text[])", c->dead_table) < 0)
-		return -ENOMEM;
-	s->rows.letters = true;
-	s->outlet->engine->letters_in = s->outlet;
+		if (at < 0)
+			return config_fail(s->outlet, s->rows.columns[i].name,
+					   "the table has no such column");
+		if (s->table.columns[at].generated)
+			return config_fail(s->outlet, s->rows.columns[i].name,
+					   "the database makes this column's values by itself");
+	}
+	for (unsigned i = 0; i < s->table.n_columns; i++) {
+		const struct lade_pg_table_column *c = &s->table.columns[i];
+
+		if (c->not_null && !c->preset && !c->generated && place_of(s, c->name) < 0)
+			return config_fail(s->outlet, c->name,
+					   "the column must not be null, has no default, and is not"
+					   " among columns");
+	}
 	return 0;
 }
 
-static int open_offsets(struct to_postgres *s, struct lade_pg_error *error)
+static void put_select(struct lade_json_out *out, const struct to_postgres *s)
 {
-	if (!keeps(s) || s->outlet->engine->probing)
-		return 0;
-	return ask(s,
-		   "create table if not exists " OFFSETS " (pipeline text, topic text, part int8,"
-		   " next_offset int8 not null, epoch int8 not null, owner text not null, cluster"
-		   " text not null, updated_at timestamptz not null default now(),"
-		   " primary key (pipeline, topic, part))", error);
+	char number[24];
+
+	for (unsigned i = 0; i < s->rows.n_columns; i++) {
+		int at = lade_pg_table_find(&s->table, s->rows.columns[i].name);
+		const struct lade_pg_table_column *c = &s->table.columns[at];
+
+		snprintf(number, sizeof(number), "u.c%u::", i);
+		lade_pipe_pg_put(out, i ? ", " : "");
+		lade_pipe_pg_put(out, c->preset ? "coalesce(" : "");
+		lade_pipe_pg_put(out, number);
+		lade_pipe_pg_put(out, c->type);
+		if (c->preset) {
+			lade_pipe_pg_put(out, ", ");
+			lade_pipe_pg_put(out, c->preset);
+			lade_pipe_pg_put(out, ")");
+		}
+	}
+	lade_pipe_pg_put(out, " from unnest(");
+	for (unsigned i = 0; i < s->rows.n_columns; i++) {
+		enum lade_pg_type type = lade_pg_type_of(s->rows.columns[i].ref.want.type);
+
+		snprintf(number, sizeof(number), "%s$%u::", i ? ", " : "", i + 1);
+		lade_pipe_pg_put(out, number);
+		lade_pipe_pg_put(out, lade_pg_type_name(type));
+		lade_pipe_pg_put(out, "[]");
+	}
+	lade_pipe_pg_put(out, ") as u(");
+	for (unsigned i = 0; i < s->rows.n_columns; i++) {
+		snprintf(number, sizeof(number), "%sc%u", i ? ", " : "", i);
+		lade_pipe_pg_put(out, number);
+	}
+	lade_pipe_pg_put(out, ")");
 }
 
-static int open_table(struct to_postgres *s, struct lade_pipe_shape *shape,
-		      struct lade_pg_error *error)
+static bool in_key(const struct to_postgres *s, unsigned column)
+{
+	for (unsigned k = 0; k < s->n_key; k++)
+		if (s->key[k] == column)
+			return true;
+	return false;
+}
+
+static void put_updates(struct lade_json_out *out, const struct to_postgres *s)
+{
+	bool first = true;
+
+	for (unsigned i = 0; i < s->rows.n_columns; i++) {
+		if (in_key(s, i))
+			continue;
+		lade_pipe_pg_put(out, first ? " do update set " : ", ");
+		lade_pipe_pg_name(out, s->rows.columns[i].name);
+		lade_pipe_pg_put(out, " = excluded.");
+		lade_pipe_pg_name(out, s->rows.columns[i].name);
+		first = false;
+	}
+	if (first)
+		lade_pipe_pg_put(out, " do nothing");
+	if (s->version < 0 || first)
+		return;
+	lade_pipe_pg_put(out, " where t.");
+	lade_pipe_pg_name(out, s->outlet->config->version);
+	lade_pipe_pg_put(out, " is null or excluded.");
+	lade_pipe_pg_name(out, s->outlet->config->version);
+	lade_pipe_pg_put(out, " > t.");
+	lade_pipe_pg_name(out, s->outlet->config->version);
+}
+
+static int build_insert(struct to_postgres *s)
 {
 	const struct lade_pipe_sink *c = s->outlet->config;
-	struct lade_json_error wrong;
-	const char *column = "";
-	int rc = c->columns.n ? lade_pipe_table_listed(&s->rows, shape, &column, &wrong) : 0;
+	struct lade_json_out out;
 
+	lade_json_out_init(&out, SQL_MAX);
+	lade_pipe_pg_put(&out, "insert into ");
+	lade_pipe_pg_put(&out, s->table.name);
+	lade_pipe_pg_put(&out, " as t (");
+	for (unsigned i = 0; i < s->rows.n_columns; i++) {
+		lade_pipe_pg_put(&out, i ? ", " : "");
+		lade_pipe_pg_name(&out, s->rows.columns[i].name);
+	}
+	lade_pipe_pg_put(&out, ") select ");
+	put_select(&out, s);
+	if (c->on_conflict != LADE_CONFLICT_ERROR) {
+		lade_pipe_pg_put(&out, " on conflict (");
+		put_key(&out, c);
+		lade_pipe_pg_put(&out, ")");
+	}
+	if (c->on_conflict == LADE_CONFLICT_UPDATE)
+		put_updates(&out, s);
+	else if (c->on_conflict == LADE_CONFLICT_NOTHING)
+		lade_pipe_pg_put(&out, " do nothing");
+	s->insert = take_sql(&out);
+	return s->insert ? 0 : -ENOMEM;
+}
+
+/* An insert of no rows: types, rights and the key are found wrong now and not in the night. */
+static int try_insert(struct to_postgres *s)
+{
+	const struct lade_pg_statement statement = { s->insert, &s->row_args };
+	struct lade_pipe_rows none = { 0 };
+	int rc = build_rows(s, &none, NULL, 0);
+
+	if (rc == 0)
+		rc = insist(s, &statement, 1, NULL);
+	return rc < 0 && rc != -ECANCELED && rc != -ENOMEM
+		       ? config_fail(s->outlet, s->outlet->config->table, s->why)
+		       : rc;
+}
+
+/* A table of lade's own. Two processes may make it at once: whoever is late finds it made. */
+static int open_own(struct to_postgres *s, const char *name, const char *sql)
+{
+	struct lade_pg_table table;
+	int rc = describe(s, name, &table);
+
+	if (rc == -ENOENT && s->outlet->engine->probing)
+		return 0;
+	if (rc == -ENOENT) {
+		const struct lade_pg_statement make = { sql, NULL };
+		char why[512];
+
+		rc = insist(s, &make, 1, NULL);
+		if (rc == -ECANCELED)
+			return rc;
+		snprintf(why, sizeof(why), "%s", s->why);
+		rc = describe(s, name, &table);
+		if (rc < 0)
+			snprintf(s->why, sizeof(s->why), "%s", why);
+	}
 	if (rc < 0)
-		return rc == -ENOMEM ? rc : config_fail(s->outlet, column, wrong.reason);
-	for (unsigned i = 0; i < s->rows.n_columns; i++)
-		s->types[i] = lade_pg_type_of(s->rows.columns[i].ref.want.type);
-	if (c->create && !s->outlet->engine->probing)
-		rc = create_table(s, error);
+		return rc == -ECANCELED ? rc : config_fail(s->outlet, name, s->why);
+	lade_pg_table_done(&table);
+	return 0;
+}
+
+static int open_letters(struct to_postgres *s)
+{
+	const struct lade_pipe_errors *c = &s->outlet->engine->config->errors;
+	struct lade_json_out out;
+	char *sql;
+	int rc;
+
+	if (c->dead_kind != LADE_DEAD_TABLE || s->outlet->engine->letters_in)
+		return 0;
+	lade_json_out_init(&out, SQL_MAX);
+	lade_pipe_pg_put(&out, "create table if not exists ");
+	lade_pipe_pg_put(&out, c->dead_table);
+	lade_pipe_pg_put(&out, " (pipeline text not null, topic text not null, part int8 not null,"
+			       " \"offset\" int8 not null, line int8 not null, step text not null,"
+			       " reason text not null, attempts int8 not null, first_failed"
+			       " timestamptz not null, document text not null)");
+	sql = take_sql(&out);
+	if (!sql)
+		return -ENOMEM;
+	rc = open_own(s, c->dead_table, sql);
+	free(sql);
+	if (rc < 0 || s->outlet->engine->probing)
+		return rc;
+	lade_json_out_init(&out, SQL_MAX);
+	lade_pipe_pg_put(&out, "insert into ");
+	lade_pipe_pg_put(&out, c->dead_table);
+	lade_pipe_pg_put(&out, " (pipeline, topic, part, \"offset\", line, step, reason, attempts,"
+			       " first_failed, document) select * from unnest($1::text[],"
+			       " $2::text[], $3::int8[], $4::int8[], $5::int8[], $6::text[],"
+			       " $7::text[], $8::int8[], $9::timestamptz[], $10::text[])");
+	s->letters = take_sql(&out);
+	s->rows.letters = s->letters != NULL;
+	s->outlet->engine->letters_in = s->letters ? s->outlet : NULL;
+	return s->letters ? 0 : -ENOMEM;
+}
+
+static int open_writing(struct to_postgres *s)
+{
+	int rc = check_columns(s);
+
 	if (rc == 0)
-		rc = lade_pg_describe(s->db, c->table, &s->table, error);
-	if (rc == -ENOENT && c->create && s->outlet->engine->probing)
-		return 0; /* the run will make it */
-	if (rc == 0 && !c->columns.n)
-		rc = open_by_name(s, shape);
-	for (unsigned i = 0; rc == 0 && i < s->rows.n_columns; i++)
-		s->types[i] = lade_pg_type_of(s->rows.columns[i].ref.want.type);
-	if (rc == 0)
-		rc = check_columns(s);
-	return rc == 0 ? make_insert(s) : rc;
+		rc = build_insert(s);
+	return rc == 0 ? try_insert(s) : rc;
 }
 
 static int postgres_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *shape)
 {
 	const struct lade_pipe_sink *c = outlet->config;
+	const struct lade_pg_config settings = { .connections_max = 1,
+						 .statement_ns = WRITE_LIMIT_NS,
+						 .args_bytes_max = ARGS_MAX };
 	struct to_postgres *s = calloc(1, sizeof(*s));
-	struct lade_pg_error error = { .text = "" };
-	const struct lade_pg_config config = {
-		.conninfo = lade_pipe_database_url(outlet->engine->config, c->db),
-		.connections_max = 1, /* writes are one chain */
-		.statement_ns = WRITE_LIMIT_NS,
-		.application = outlet->engine->config->name,
-	};
 	int rc;
 
 	if (!s)
@@ -866,23 +1060,28 @@ static int postgres_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape
 	outlet->self = s;
 	s->outlet = outlet;
 	s->rows.outlet = outlet;
-	lade_pg_args_init(&s->args, 0);
-	lade_pg_args_init(&s->letter_args, 0);
 	lade_pg_args_init(&s->fence_args, 0);
+	lade_pg_args_init(&s->row_args, ARGS_MAX);
+	lade_pg_args_init(&s->letter_args, ARGS_MAX);
 	rc = lade_json_reader_new(&s->rows.reader);
+	if (rc == 0) {
+		rc = lade_pipe_pg_open(outlet->engine->config, c->db, settings, &s->db, &s->error);
+		if (rc < 0 && rc != -ENOMEM)
+			return config_fail(outlet, c->db, s->error.text);
+	}
+	if (rc == 0 && c->columns.n)
+		rc = open_listed(s, shape);
 	if (rc == 0)
-		rc = lade_pg_open(&config, &s->db, &error);
+		rc = open_table(s);
+	if (rc == 0 && !c->columns.n)
+		rc = open_by_name(s, shape);
 	if (rc == 0)
-		rc = ask(s, "select 1", &error);
-	if (rc == 0)
-		rc = open_table(s, shape, &error);
-	if (rc == 0)
-		rc = open_letters(s, &error);
-	if (rc == 0)
-		rc = open_offsets(s, &error);
-	lade_pipe_recovered(outlet->engine, name_of(), outlet->trouble, &outlet->trouble_since_ns);
-	return rc < 0 && rc != -ECANCELED && rc != -ENOMEM && !outlet->engine->failed
-		       ? config_fail(outlet, c->table, error.text) : rc;
+		rc = open_key(s);
+	if (rc == 0 && s->has_table)
+		rc = open_writing(s);
+	if (rc == 0 && outlet == outlet->engine->keeper)
+		rc = open_own(s, "lade_offsets", OFFSETS_SQL);
+	return rc == 0 ? open_letters(s) : rc;
 }
 
 static void postgres_close(struct lade_pipe_outlet *outlet)
@@ -894,13 +1093,41 @@ static void postgres_close(struct lade_pipe_outlet *outlet)
 	lade_pg_close(s->db);
 	lade_pg_table_done(&s->table);
 	lade_pipe_table_done(&s->rows);
-	lade_pg_args_done(&s->args);
-	lade_pg_args_done(&s->letter_args);
 	lade_pg_args_done(&s->fence_args);
+	lade_pg_args_done(&s->row_args);
+	lade_pg_args_done(&s->letter_args);
 	free(s->insert);
 	free(s->letters);
 	free(s);
 	outlet->self = NULL;
+}
+
+static int postgres_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane)
+{
+	struct to_postgres *s = outlet->self;
+	const struct lade_pg_statement claim = { CLAIM_SQL, &s->fence_args };
+	struct lade_pg_result r = { 0 };
+	char owner[128], host[64] = "";
+	int rc;
+
+	gethostname(host, sizeof(host) - 1);
+	snprintf(owner, sizeof(owner), "process %ld on %s", (long)getpid(), host);
+	lade_pg_args_reset(&s->fence_args);
+	text(&s->fence_args, outlet->engine->config->name);
+	text(&s->fence_args, lane->topic);
+	lade_pg_int8(&s->fence_args, lane->part);
+	text(&s->fence_args, owner);
+	text(&s->fence_args, lane->cluster);
+	rc = insist(s, &claim, 1, &r);
+	if (rc < 0)
+		return rc == -ECANCELED || rc == -ENOMEM
+			       ? rc
+			       : config_fail(outlet, "the table of offsets", s->why);
+	lane->stored.next_offset = integer_at(&r, 0, 0);
+	lane->stored.epoch = integer_at(&r, 0, 1);
+	text_at(&r, 0, 2, lane->stored.cluster, sizeof(lane->stored.cluster));
+	lade_pg_result_done(&r);
+	return 0;
 }
 
 const struct lade_pipe_sink_ops lade_pipe_to_postgres = { postgres_open, postgres_claim,
