@@ -182,7 +182,7 @@ int lade_kafka_consumer_new_at(struct lade_scope *scope,
 			       struct lade_kafka_consumer **ret,
 			       struct lade_kafka_error *ret_error, const char *site);
 
-/* lade_kafka_next - waits for a message or an event. One task at a time.
+/* lade_kafka_next - waits for a message or an event; one task at a time, another gets -EBUSY.
  *
  * After ASSIGNED, REVOKED or LOST the next such event waits until that one is answered; everything
  * else comes meanwhile. But librdkafka fetches nothing, of no partition, until the answer: it is
@@ -343,7 +343,7 @@ const char *lade_kafka_consumer_member(struct lade_kafka_consumer *consumer);
  * frees a consumer; all its messages are freed before; NULL is allowed.
  *
  * An event that waits for an answer is answered. Nothing is committed, but for what a stream of
- * messages has finished. It takes 20 s at most: a librdkafka that hangs is left behind.
+ * messages has finished. It takes 20 s at most, and a librdkafka that hangs is left behind.
  * Returns NULL.  Suspends: yes, and is not cut short by a cancel.  Threads: inside a task only. */
 #define lade_kafka_consumer_free(...) lade_kafka_consumer_free_at(__VA_ARGS__, LADE_SITE)
 struct lade_kafka_consumer *lade_kafka_consumer_free_at(struct lade_kafka_consumer *consumer,

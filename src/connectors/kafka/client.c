@@ -101,6 +101,28 @@ void lade_kafka_client_quiet(struct lade_kafka_client *client)
 	lade_close(client->fd);
 }
 
+/* A task that rests. */
+struct rest {
+	struct lade_op op;
+	struct lade_alarm alarm;
+};
+
+static void rested(void *arg)
+{
+	struct rest *rest = arg;
+
+	lade_complete(&rest->op, 0);
+}
+
+void lade_kafka_rest(struct lade_duration moment, const char *site)
+{
+	struct rest rest = { .op = LADE_OP("the end of a Kafka client") };
+
+	lade_alarm_init_at(&rest.alarm, rested, &rest, site);
+	lade_alarm_start(&rest.alarm, lade_in(moment));
+	(void)!lade_park_at(&rest.op, NULL, site);
+}
+
 /* The end of a handle; freed by whoever leaves last. */
 struct destroy {
 	rd_kafka_t *rk;

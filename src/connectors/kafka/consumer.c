@@ -359,12 +359,19 @@ static struct lade_kafka_event *first_event(struct lade_kafka_consumer *c)
 /* Takes an event, if one is there. */
 static int take_waiting(struct lade_kafka_consumer *c, struct lade_kafka_item *ret)
 {
-	struct lade_kafka_event *e = first_event(c);
+	struct lade_kafka_event *e;
 
-	if (!e)
-		return -EAGAIN;
-	lade_list_remove(&e->link);
-	c->n_events--;
+	for (;;) {
+		e = first_event(c);
+		if (!e)
+			return -EAGAIN;
+		lade_list_remove(&e->link);
+		c->n_events--;
+		if (!e->one || e->one->state == PARTITION_ACTIVE)
+			break;
+		/* The partition was taken back meanwhile. */
+		lade_kafka_event_free(e);
+	}
 	ret->kind = e->kind;
 	ret->partitions = e->partitions;
 	ret->n_partitions = e->n;
@@ -637,10 +644,10 @@ const struct lade_kafka_error *lade_kafka_consumer_error(
 	return &consumer->error;
 }
 
-/* Waits until a bell rings or some time has passed. */
-static void wait_a_little(struct lade_kafka_consumer *c, const char *site)
+/* Lets librdkafka come along, and answers what it asks. */
+static void come_along(struct lade_kafka_consumer *c, const char *site)
 {
-	(void)!lade_within(lade_ms(20), wait_for_item(c, site));
+	lade_kafka_rest(lade_ms(1), site);
 	lade_kafka_serve_main(c, true);
 	lade_kafka_answer_all(c);
 }
@@ -666,7 +673,7 @@ static void leave_group(struct lade_kafka_consumer *c, const char *site)
 	rd_kafka_unsubscribe(c->client.rk);
 	lade_kafka_answer_all(c);
 	do {
-		wait_a_little(c, site);
+		come_along(c, site);
 	} while (is_assigned(c) && lade_now().mono_ns < until.mono_ns);
 	error = rd_kafka_consumer_close_queue(c->client.rk, c->client.queue);
 	if (error) {
@@ -675,22 +682,27 @@ static void leave_group(struct lade_kafka_consumer *c, const char *site)
 	}
 	until = lade_in(lade_s(5));
 	while (!rd_kafka_consumer_closed(c->client.rk) && lade_now().mono_ns < until.mono_ns)
-		wait_a_little(c, site);
+		come_along(c, site);
 }
 
 struct lade_kafka_consumer *lade_kafka_consumer_free_at(struct lade_kafka_consumer *consumer,
 							const char *site)
 {
+	struct lade_instant until;
+
 	if (!consumer)
 		return NULL;
-	lade_shield (lade_s(30)) {
-		lade_kafka_helper_close(consumer, site);
-		if (consumer->tracked)
+	until = lade_in(lade_s(2));
+	/* An operator that was closed may still be pulling. */
+	while (consumer->streams && lade_now().mono_ns < until.mono_ns)
+		lade_kafka_rest(lade_ms(1), site);
+	lade_kafka_helper_close(consumer, site);
+	if (consumer->tracked)
+		lade_shield (lade_s(3))
 			(void)!lade_within(lade_s(3), lade_kafka_commit_finished(
 							      consumer, consumer->list,
 							      consumer->n, site));
-		leave_group(consumer, site);
-	}
+	leave_group(consumer, site);
 	consumer_done(consumer, site);
 	return NULL;
 }

@@ -172,7 +172,8 @@ void lade_kafka_helper_close(struct lade_kafka_consumer *c, const char *site)
 	if (!c->helper)
 		return;
 	lade_cancel_task_at(&c->helper->task.head, lade_ns(0), site);
-	(void)!lade_wait_at(&c->helper->task.head, site);
+	while (lade_status_at(&c->helper->task.head, site) == -EINPROGRESS)
+		lade_kafka_rest(lade_ns(0), site);
 	lade_free(c->helper);
 	c->helper = NULL;
 }

@@ -101,6 +101,9 @@ void lade_kafka_client_done(struct lade_kafka_client *client, const char *site);
 void lade_kafka_bell_hang(struct lade_kafka_bell *bell, struct lade_kafka_client *client,
 			  rd_kafka_queue_t *queue);
 
+/* lade_kafka_rest - waits a moment, whatever is asked of the task: for what gives back. */
+void lade_kafka_rest(struct lade_duration moment, const char *site);
+
 /* A call on the pool that a cancel ends between two calls of librdkafka's. */
 struct lade_kafka_job {
 	int (*run)(struct lade_kafka_job *job); /* 0, -errno, or 1: once more, after a nap */
@@ -193,6 +196,7 @@ struct lade_kafka_consumer {
 	char *member;			 /* of lade_kafka_consumer_member */
 	struct lade_kafka_helper *helper; /* helper.c's */
 	bool tracked;			 /* a stream's: messages have tickets */
+	uint32_t streams;		 /* that are open; an operator's task may hold one */
 	struct lade_sem commit_turn;	 /* a stream's commits come one after the other */
 };
 

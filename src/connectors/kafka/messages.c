@@ -216,7 +216,9 @@ static int messages_try_next(void *self, void *ret_item)
 
 static void messages_close(void *self)
 {
-	(void)self; /* the consumer is the caller's */
+	struct lade_kafka_consumer *c = self;
+
+	c->streams--;
 }
 
 struct lade_kafka_message_stream *lade_kafka_messages(struct lade_kafka_consumer *consumer)
@@ -225,5 +227,6 @@ struct lade_kafka_message_stream *lade_kafka_messages(struct lade_kafka_consumer
 						   messages_close };
 
 	consumer->tracked = true;
+	consumer->streams++;
 	return lade_kafka_message_stream_of(&source, consumer);
 }

@@ -413,19 +413,17 @@ const struct lade_kafka_error *lade_kafka_producer_error(
 struct lade_kafka_producer *lade_kafka_producer_free_at(struct lade_kafka_producer *producer,
 							const char *site)
 {
+	struct lade_instant until;
+
 	if (!producer)
 		return NULL;
 	/* What cancelled calls left behind comes back as purged, and frees their flights. */
 	rd_kafka_purge(producer->client.rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
 						    RD_KAFKA_PURGE_F_NON_BLOCKING);
-	lade_shield (lade_s(30)) {
-		struct lade_instant until = lade_in(lade_s(2));
-
-		while (rd_kafka_outq_len(producer->client.rk) > 0 &&
-		       lade_now().mono_ns < until.mono_ns) {
-			(void)!lade_sleep_until_at(lade_in(lade_ms(1)), site);
-			serve(producer);
-		}
+	until = lade_in(lade_s(2));
+	while (rd_kafka_outq_len(producer->client.rk) > 0 && lade_now().mono_ns < until.mono_ns) {
+		lade_kafka_rest(lade_ms(1), site);
+		serve(producer);
 	}
 	producer_done(producer, site);
 	return NULL;

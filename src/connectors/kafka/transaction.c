@@ -39,7 +39,7 @@ static rd_kafka_error_t *send_offsets(struct call *c)
 	rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata(c->consumer);
 	rd_kafka_error_t *error;
 
-	error = rd_kafka_send_offsets_to_transaction(c->rk, c->list, group, -1);
+	error = rd_kafka_send_offsets_to_transaction(c->rk, c->list, group, 5 * CALL_MS);
 	rd_kafka_consumer_group_metadata_destroy(group);
 	return error;
 }
