@@ -3,8 +3,8 @@
 
 A point is one line of TAP, or one test that does not speak TAP. The suite `house` looks at
 the sources or calls both compilers itself, so it runs in the first configuration alone, and so does
-`once`, which takes long; `outside` looks at the command from outside, so one compiler's is enough,
-with sanitizers and without.
+`once`, which takes long; `outside` looks at the command from outside, and `real` at a real Kafka or
+PostgreSQL, so one compiler's is enough, with sanitizers and without.
 """
 
 import json
@@ -27,13 +27,14 @@ MEMCHECK = ("valgrind -q --fair-sched=try --error-exitcode=99 --leak-check=full 
 AT_ONCE = str((os.cpu_count() or 1) + 1)
 
 ONCE = ["--no-suite", "house", "--no-suite", "once"]
+INSIDE = ["--no-suite", "outside", "--no-suite", "real"]
 
 # name, build directory, compilers, options of meson setup, options of meson test
 CONFIGURATIONS = [
     ("gcc", "build", GCC, [], []),
     ("gcc asan+ubsan", "build-gcc-asan", GCC, ASAN, ONCE),
-    ("clang", "build-clang", CLANG, [], [*ONCE, "--no-suite", "outside"]),
-    ("clang asan+ubsan", "build-clang-asan", CLANG, ASAN, [*ONCE, "--no-suite", "outside"]),
+    ("clang", "build-clang", CLANG, [], [*ONCE, *INSIDE]),
+    ("clang asan+ubsan", "build-clang-asan", CLANG, ASAN, [*ONCE, *INSIDE]),
     ("clang tsan, threads", "build-clang-tsan", CLANG, ["-Db_sanitize=thread"],
      ["--suite", "threads"]),
 ]
