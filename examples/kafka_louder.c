@@ -29,8 +29,8 @@ static int app(const char *brokers)
 	const char *const topics[] = { "quiet", "loud" };
 	const struct lade_kafka_consumer_config from = { brokers, topics, 1, .group = "louder" };
 	const struct lade_kafka_producer_config into = { .brokers = brokers };
-	struct lade_kafka_record words[] = { { .topic = "quiet", .value = "come", .value_len = 4 },
-					     { .topic = "quiet", .value = "near", .value_len = 4 } };
+	struct lade_kafka_record words[] = { { "quiet", .value = "come", .value_len = 4 },
+					     { "quiet", .value = "near", .value_len = 4 } };
 	struct lade_kafka_message_stream *in = NULL;
 	struct lade_kafka_consumer *c = NULL;
 	struct lade_kafka_producer *p = NULL;

@@ -101,7 +101,8 @@ static int fill(struct work *w)
 	for (int64_t at = 0; at < w->count && rc == 0; at += FLIGHT) {
 		for (int i = 0; i < FLIGHT; i++) {
 			memset(values[i], 'a' + i % 26, BYTES);
-			snprintf(values[i], BYTES, "{\"k\": %" PRId64 ", \"r\": %d", at + i, rand());
+			snprintf(values[i], BYTES, "{\"k\": %" PRId64 ", \"r\": %d", at + i,
+				 rand());
 			records[i] = (struct lade_kafka_record){ .topic = w->topic,
 								 .partition = (int)(i % 6),
 								 .value = values[i],
@@ -117,7 +118,8 @@ static int fill(struct work *w)
 }
 LADE_TASK_VOID(fill, (struct work *, w))
 
-static int consumer(struct lade_scope *scope, const struct work *w, struct lade_kafka_consumer **ret)
+static int consumer(struct lade_scope *scope, const struct work *w,
+		    struct lade_kafka_consumer **ret)
 {
 	const char *const topics[] = { w->topic };
 	struct lade_kafka_error error;

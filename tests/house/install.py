@@ -94,6 +94,29 @@ static int app(void)
 LADE_TASK_VOID(app)
 int main(void) { return everything[0] ? lade_main(lade_do(app)) : 1; }
 """,
+    "lade-kafka": """#include <lade/main.h>
+#include <lade/join.h>
+#include <lade/kafka.h>
+#include <stdio.h>
+extern const void *const everything[];
+static int app(void)
+{
+	struct lade_kafka_setting acks = { "acks", "1" };
+	struct lade_kafka_producer_config config = { .brokers = "127.0.0.1:1" };
+	struct lade_kafka_producer *p = NULL;
+	struct lade_kafka_error error;
+	const char *why = "";
+	int rc = lade_kafka_producer_new(&config, &p, &error);
+
+	if (rc < 0)
+		return rc;
+	lade_kafka_producer_free(p);
+	puts(lade_kafka_setting_check(false, &acks, &why) < 0 ? "refused" : why);
+	return 0;
+}
+LADE_TASK_VOID(app)
+int main(void) { return everything[0] ? lade_main(lade_do(app)) : 1; }
+""",
     "lade-postgres": """#include <lade/main.h>
 #include <lade/postgres.h>
 #include <lade/join.h>
@@ -119,7 +142,7 @@ int main(void) { return everything[0] ? lade_main(lade_do(app)) : 1; }
 """,
 }
 WANTED = {"lade-json": "18446744073709551615\n", "lade-sqlite": "answer 2 \n",
-          "lade-http": "refused\n", "lade-postgres": "not sent\n"}
+          "lade-http": "refused\n", "lade-kafka": "refused\n", "lade-postgres": "not sent\n"}
 
 
 def said(command, **options):

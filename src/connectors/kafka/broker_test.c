@@ -757,6 +757,63 @@ ON_LOOP(offsets_of_a_member_that_the_group_has_expelled_are_refused)
 	end();
 }
 
+#define WIDE 12	 /* partitions, more than are asked for at once */
+#define ROWS 120000
+
+static void hold_the_core(int64_t ns)
+{
+	int64_t until_ns = lade_now().mono_ns + ns;
+
+	while (lade_now().mono_ns < until_ns)
+		;
+}
+
+/* librdkafka 2.0.2 would sleep for a second beside each queue that has run empty. */
+ON_LOOP(a_reader_slower_than_the_broker_is_not_left_without_messages)
+{
+	static char value[200];
+	/* A fetch gives whole batches: small ones fill the queues to what they may hold. */
+	const struct lade_kafka_setting small = { "batch.num.messages", "50" };
+	struct lade_kafka_record *r = calloc(ROWS, sizeof(*r));
+	struct lade_kafka_producer *p = producer_with(
+		&(struct lade_kafka_producer_config){ .settings = &small, .n_settings = 1 });
+	int rc = 0;
+
+	begin();
+	CHECK_EQ(lade_kafka_topic_grow(admin, topic, WIDE, NULL), 0);
+	for (int i = 0; i < ROWS; i++)
+		r[i] = (struct lade_kafka_record){ .topic = topic,
+						   .partition = i % WIDE,
+						   .value = value,
+						   .value_len = sizeof(value) };
+	for (int i = 0; i < WIDE; i++)
+		UNTIL(lade_kafka_send(p, r + i, 1) == 0);
+	CHECK_EQ(lade_kafka_send(p, r, ROWS), 0);
+	lade_kafka_producer_free(p);
+	lade_scope(s, &rc) {
+		struct lade_kafka_consumer *c = consumer_with(
+			&s, &(struct lade_kafka_consumer_config){ .queue_bytes = 65536 });
+		struct lade_instant began;
+
+		CHECK_EQ(join_group(c), WIDE);
+		began = lade_now();
+		for (int i = 0; i < ROWS; i++) {
+			struct lade_kafka_item item;
+
+			NEED_EQ(next_of(c, LADE_KAFKA_MESSAGE, &item), 0);
+			lade_kafka_message_free(&item.message);
+			if (i % 100 == 0)
+				hold_the_core(lade_ms(1).ns);
+		}
+		/* 24 MB by queues of 64 KiB: more than twenty such seconds. */
+		CHECK(lade_now().mono_ns - began.mono_ns < lade_s(10).ns);
+		lade_kafka_consumer_free(c);
+	}
+	CHECK_EQ(rc, 0);
+	free(r);
+	end();
+}
+
 ON_LOOP(a_broker_that_is_not_there_is_waited_for)
 {
 	int rc = 0;
@@ -766,6 +823,7 @@ ON_LOOP(a_broker_that_is_not_there_is_waited_for)
 		/* A port that nobody listens on. */
 		struct lade_kafka_consumer *c = consumer_with(
 			&s, &(struct lade_kafka_consumer_config){ .brokers = "127.0.0.1:1" });
+		struct lade_kafka_range range;
 		struct lade_kafka_error error;
 		struct lade_kafka_item item;
 
@@ -773,9 +831,8 @@ ON_LOOP(a_broker_that_is_not_there_is_waited_for)
 		CHECK_EQ(item.kind, LADE_KAFKA_TROUBLE);
 		CHECK_EQ(item.error->fault, LADE_KAFKA_PASSING);
 		CHECK(strstr(item.error->text, "127.0.0.1:1"));
-		CHECK_EQ(lade_within(lade_ms(100), lade_kafka_consumer_range(c, topic, 0,
-									     &(struct lade_kafka_range){ 0 },
-									     &error)),
+		CHECK_EQ(lade_within(lade_ms(100),
+				     lade_kafka_consumer_range(c, topic, 0, &range, &error)),
 			 -ETIME);
 		lade_kafka_consumer_free(c);
 	}
@@ -807,6 +864,7 @@ int main(void)
 	TAP(a_second_producer_of_the_same_transactional_id_fences_the_first);
 	TAP(offsets_in_a_transaction_count_when_it_is_committed);
 	TAP(offsets_of_a_member_that_the_group_has_expelled_are_refused);
+	TAP(a_reader_slower_than_the_broker_is_not_left_without_messages);
 	TAP(a_broker_that_is_not_there_is_waited_for);
 	return tap_done();
 }

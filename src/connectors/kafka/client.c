@@ -9,8 +9,8 @@
  *
  * What blocks is a job on the pool, made of calls that each take a second at most.
  *
- * Freeing a handle can hang: librdkafka 2.0.2 does when a topic that it read was deleted. So it runs
- * in a thread of its own, which is left behind when its time is over. */
+ * Freeing a handle can hang: librdkafka 2.0.2 does when a topic that it read was deleted. So it
+ * runs in a thread of its own, which is left behind when its time is over. */
 
 #include "connectors/kafka/kafka_priv.h"
 
@@ -176,7 +176,7 @@ static struct destroy *destroy_new(rd_kafka_t *rk)
 /* On the pool: waits for the thread, up to a limit. */
 static int destroy_job(void *arg)
 {
-	static _Atomic(struct destroy *) left_behind; /* the last of them, so that it can be found */
+	static _Atomic(struct destroy *) left_behind; /* the last one, so that it can be found */
 	struct destroy *d = destroy_new(arg);
 	struct timespec until;
 	thrd_t thread;

@@ -271,7 +271,8 @@ static bool look(struct lade_kafka_partition *p)
 		return false;
 	/* It does not ring again before it was empty. */
 	atomic_store(&p->bell.rung, true);
-	p->left = len < BURST_MAX ? (uint32_t)len : BURST_MAX;
+	/* A quarter at most, so as to see in time that it becomes empty. */
+	p->left = len < 4 * BURST_MAX ? (uint32_t)(len + 3) / 4 : BURST_MAX;
 	return true;
 }
 

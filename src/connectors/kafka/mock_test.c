@@ -367,7 +367,7 @@ ON_LOOP(a_held_partition_is_fetched_up_to_its_queue_and_no_further)
 			(void)!lade_sleep(lade_ms(300));
 			len = rd_kafka_queue_length(c->list[0]->queue);
 		} while (len == 0 || len != before);
-		/* A fetch of at most 16 KiB and what is there before it: a record has five bytes. */
+		/* A fetch of 16 KiB at most, and what is there before: a record has five bytes. */
 		CHECK(len > 1000);
 		CHECK(len < 8000);
 		lade_kafka_consumer_free(c);
@@ -393,7 +393,7 @@ ON_LOOP(partitions_take_turns_and_so_do_other_tasks)
 	int rc = 0;
 
 	begin();
-	write_numbers(0, 4000);
+	write_numbers(0, 8000);
 	lade_scope(s, &rc, .policy = LADE_ALL) {
 		struct lade_kafka_consumer *c = consumer_with(
 			&s, &(struct lade_kafka_consumer_config){ .ends = false });
@@ -403,7 +403,7 @@ ON_LOOP(partitions_take_turns_and_so_do_other_tasks)
 
 		join_group(c);
 		for (size_t i = 0; i < c->n; i++)
-			while (rd_kafka_queue_length(c->list[i]->queue) < 1000)
+			while (rd_kafka_queue_length(c->list[i]->queue) < 2000)
 				(void)!lade_sleep(lade_ms(2));
 		lade_start(&s, &other);
 		(void)!lade_yield();
@@ -521,7 +521,7 @@ ON_LOOP(a_producer_writes_to_more_topics_than_it_remembers)
 	for (int i = 0; i < 80; i++) {
 		snprintf(names[i], sizeof(names[i]), "many-%d", i);
 		CHECK_EQ(rd_kafka_mock_topic_create(mock, names[i], 1, 1), 0);
-		r[i] = (struct lade_kafka_record){ .topic = names[i], .value = "x", .value_len = 1 };
+		r[i] = (struct lade_kafka_record){ .topic = names[i] };
 	}
 	CHECK_EQ(lade_kafka_send(p, r, 80), 0);
 	CHECK_EQ(lade_kafka_send(p, r, 80), 0);
