@@ -274,7 +274,7 @@ struct lade_pg_table_column {
 	const char *type;	/* as SQL writes it: numeric(10,2) */
 	uint32_t oid;		/* PostgreSQL's number of the type */
 	bool not_null;
-	bool has_default;	/* a default, or numbers of its own */
+	const char *preset;	/* what it gets by default, as SQL; NULL: nothing */
 	bool generated;		/* it cannot be written */
 };
 
@@ -304,7 +304,7 @@ lade_suspends int lade_pg_describe_at(struct lade_pg *db, const char *name,
 				      struct lade_pg_table *ret, struct lade_pg_error *ret_error,
 				      const char *site);
 
-/* lade_pg_table_done - frees what a description owns.  Suspends: no. */
+/* lade_pg_table_done - frees what a description owns; of zeros: nothing.  Suspends: no. */
 void lade_pg_table_done(struct lade_pg_table *table);
 
 /* lade_pg_table_find - the place of a column by its name, or -1.  Suspends: no. */

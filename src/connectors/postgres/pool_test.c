@@ -607,9 +607,10 @@ IN_LOOP_OF_ITS_OWN(a_table_is_described_with_its_types_and_keys)
 	CHECK_STR(t.name, "public.\"Odd Name\"");
 	CHECK_EQ(t.n_columns, 5);
 	CHECK(t.columns[0].generated && t.columns[0].not_null);
-	CHECK(t.columns[1].not_null && !t.columns[1].has_default);
+	CHECK(t.columns[1].not_null && !t.columns[1].preset);
 	CHECK_STR(t.columns[2].type, "numeric(10,2)");
-	CHECK(t.columns[2].has_default && !t.columns[2].not_null);
+	CHECK_STR(t.columns[2].preset, "0");
+	CHECK(!t.columns[2].not_null);
 	CHECK(t.columns[4].generated);
 	CHECK_EQ(t.n_keys, 2);
 	CHECK(t.keys[0].primary && t.keys[0].n == 2);

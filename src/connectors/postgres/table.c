@@ -17,9 +17,12 @@ static const char NAME_SQL[] =
 static const char COLUMNS_SQL[] =
 	"select a.attname, format_type(a.atttypid, a.atttypmod),"
 	" coalesce(nullif(t.typbasetype, 0), a.atttypid), a.attnotnull or t.typnotnull,"
-	" a.atthasdef or a.attidentity <> '', a.attgenerated <> '' or a.attidentity = 'a',"
-	" a.attnum"
+	" case when a.attidentity = 'd' then format('nextval(%L::regclass)',"
+	" pg_get_serial_sequence(a.attrelid::regclass::text, a.attname))"
+	" when a.attgenerated = '' then pg_get_expr(d.adbin, d.adrelid) end,"
+	" a.attgenerated <> '' or a.attidentity = 'a', a.attnum"
 	" from pg_attribute a join pg_type t on t.oid = a.atttypid"
+	" left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum"
 	" where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped"
 	" order by a.attnum";
 
@@ -62,7 +65,7 @@ static int take_columns(struct lade_pg_table *t, const struct lade_pg_result *r)
 			.type = text_at(t, r, i, 1),
 			.oid = (uint32_t)integer_at(r, i, 2),
 			.not_null = integer_at(r, i, 3) != 0,
-			.has_default = integer_at(r, i, 4) != 0,
+			.preset = text_at(t, r, i, 4),
 			.generated = integer_at(r, i, 5) != 0,
 		};
 		if (!c->name || !c->type)
@@ -152,7 +155,8 @@ int lade_pg_describe_at(struct lade_pg *db, const char *name, struct lade_pg_tab
 
 void lade_pg_table_done(struct lade_pg_table *table)
 {
-	lade_arena_done(&table->arena);
+	if (table->arena.block_bytes)
+		lade_arena_done(&table->arena);
 	*table = (struct lade_pg_table){ 0 };
 }
 

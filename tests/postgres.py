@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: MIT
+"""postgres.py LADE [NAME...] - `lade run` with a real PostgreSQL: files into a table exactly once,
+enrichment, what is refused, and what happens to a server; all cases, or the named ones."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "house"))
+sys.path.insert(0, os.path.join(HERE, "components"))
+import tap  # noqa: E402
+from component import Unavailable  # noqa: E402
+from folder import PATIENCE_SECONDS, Folder, ended, stop  # noqa: E402
+from postgres import Postgres  # noqa: E402
+
+LADE = os.path.abspath(sys.argv[1])
+
+HEAD = """config: 1
+pipeline: {name}
+databases: {{ main: "{url}" }}
+source: {{ file: {{ path: in.ndjson, follow: {follow} }} }}
+batch: {{ max_messages: 100, linger: 5ms }}
+"""
+SINK = """sink:
+  - postgres: {{ db: main, table: {table}, {more} }}
+delivery: {delivery}
+errors: {{ backoff: 10ms..200ms, max_reject_rate: 100%{errors} }}
+"""
+LETTERS = ", dead_letter: { table: dead }"
+COLUMNS = "columns: { k: \"integer .k\", v: \"text? .v\" }"
+STEP = """steps:
+  - sql:
+      db: main
+      keys: {{ k: "integer .k" }}
+      query: "{query}"
+      into: .found
+      {more}
+"""
+
+
+def pipeline(p, name, table, steps="", follow="false", delivery="exactly_once", more=COLUMNS,
+             errors=LETTERS):
+    return HEAD.format(name=name, url=p.url, follow=follow) + steps + \
+        SINK.format(table=table, more=more, delivery=delivery, errors=errors)
+
+
+def lines(numbers, **more):
+    return "".join(json.dumps({"k": n, **more}) + "\n" for n in numbers)
+
+
+def column(p, table, what="k"):
+    return [r[0] for r in p.sql(f"select {what} from {table} order by 1")]
+
+
+def holds(p, table, numbers, what="k"):
+    got, wanted = column(p, table, what), sorted(numbers)
+    if got == wanted:
+        return []
+    return [f"{table}: {len(got)} rows, not {len(wanted)}: missing "
+            f"{sorted(set(wanted) - set(got))[:5]}, too many {sorted(set(got) - set(wanted))[:5]}"]
+
+
+def wait_for(p, table, numbers):
+    """Until the table holds these."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    complaints = ["never looked"]
+    while complaints and time.monotonic() < until:
+        try:
+            complaints = holds(p, table, numbers)
+        except Exception as e:  # the server is away, or the table not there yet
+            complaints = [str(e)]
+        time.sleep(0.02)
+    return complaints
+
+
+def check(d, *arguments):
+    return subprocess.run([LADE, "check", *arguments, "p.yaml"], cwd=d.path, text=True, timeout=60,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+
+
+def file_into_a_table(p):
+    p.sql("create table a (k int8 primary key, v text)")
+    with Folder(LADE, pipeline(p, "a", "a")) as d:
+        d.write("in.ndjson", lines(range(1000), v="x"))
+        complaints = ended(d.run(), 0, "1000 messages") + holds(p, "a", range(1000))
+        tap.point("a file is read into a table", complaints)
+        complaints = ended(d.run(), 0) + holds(p, "a", range(1000))
+        d.write("in.ndjson", lines(range(1000, 1100)), "a")
+        complaints += ended(d.run(), 0, "100 messages") + holds(p, "a", range(1100))
+        tap.point("a second run goes on behind what was written", complaints)
+
+
+def killed(p):
+    p.sql("create table b (k int8 primary key, v text)")
+    chance, count = random.Random(5), 100000
+    with Folder(LADE, pipeline(p, "b", "b", STEP.format(
+            query="select i, pg_sleep(0.002)::text as nap from batch where k % 50 = 0",
+            more="timeout: 30s"))) as d:
+        d.write("in.ndjson", lines(range(count)))
+        kills = 0
+        while kills < 12:
+            run = d.start()
+            time.sleep(chance.uniform(0.03, 0.15))
+            run.send_signal(signal.SIGKILL)
+            run.communicate()
+            kills += 1
+        part = p.sql("select count(*) from b")[0][0]
+        complaints = ended(d.run(), 0) + holds(p, "b", range(count))
+        if not 0 < part < count:
+            complaints.append(f"{part} rows after the kills: nothing was interrupted")
+        tap.point("kill -9 at random moments loses nothing and doubles nothing", complaints)
+
+
+def enriched(p):
+    p.sql("create table c (k int8, v text)")
+    p.sql("create table names (k int8 primary key, name text, price numeric(8,2), since"
+          " timestamptz, tags jsonb)")
+    p.sql("insert into names select i, 'n' || i, i / 4.0, to_timestamp(i), '{\"a\":[1]}'"
+          " from generate_series(0, 99) i")
+    steps = STEP.format(query="select b.i, n.name, n.price, n.since, n.tags from batch b join names"
+                              " n on n.k = b.k % 200;", more="cache: { ttl: 60s }")
+    with Folder(LADE, pipeline(p, "c", "c", steps,
+                               more="columns: { k: \"integer .k\", v: \"json? .found\" }")) as d:
+        d.write("in.ndjson", lines(range(400)))
+        p.sql("alter table c alter v type jsonb using v::jsonb")
+        complaints = ended(d.run(), 0, "400 messages", "queries for 400 messages")
+        rows = dict(p.sql("select k, v from c"))
+        wanted = {"name": "n7", "price": 1.75, "since": "1970-01-01T00:00:07.000000Z",
+                  "tags": {"a": [1]}}
+        if rows.get(7) != wanted or rows.get(207) != wanted or rows.get(107) is not None:
+            complaints.append(f"{rows.get(7)} {rows.get(207)} {rows.get(107)}")
+        tap.point("messages get what one query per batch has found", complaints)
+        shown = subprocess.run([LADE, "show", "--effective", "p.yaml"], cwd=d.path, text=True,
+                               stdout=subprocess.PIPE, check=False).stdout
+        complaints = [] if "# with batch(i, \"k\") as (select" in shown else [shown]
+        if "secret" in shown:
+            complaints.append("the password is shown")
+        tap.point("what is sent is shown, and the password is not", complaints)
+    for query, word in (("select b.i, i::text::interval as x from batch b", "cast it"),
+                        ("select 1 as x from batch b", "must return b.i"),
+                        ("select b.i, k from nowhere b", "SQLSTATE 42P01"),
+                        ("insert into c select k from batch returning k as i", "SQLSTATE"),
+                        ("select 1; select 2", "SQLSTATE 42601")):
+        with Folder(LADE, pipeline(p, "c2", "c", STEP.format(query=query, more=""))) as d:
+            d.write("in.ndjson", lines(range(4)))
+            tap.point(f"the query is refused: {query}", ended(check(d, "--connect"), 1, word))
+
+
+def poison(p):
+    p.sql("create table e (k int8 primary key, v text check (v <> 'bad'), n int2)")
+    bad = {17: {"v": "bad"}, 333: {"v": "nul\0"}, 501: {"n": 70000}, 502: {"n": 70000},
+           503: {"n": "x"}, 777: {"k": 776}}
+    with Folder(LADE, pipeline(p, "e", "e", more="extra: reject")) as d:
+        d.write("in.ndjson", "".join(json.dumps({"k": n, "v": "x", "n": 1, **bad.get(n, {})}) + "\n"
+                                     for n in range(1000)))
+        d.write("in.ndjson", "not json\n" + lines([2000], v="y", other=1), "a")
+        complaints = ended(d.run(), 0, "rejected 8")
+        complaints += holds(p, "e", set(range(1000)) - set(bad))
+        reasons = [r[0] for r in p.sql("select reason from dead order by line")]
+        wanted = ["e_v_check", "", "out of range", "out of range", "not an integer",
+                  "already exists", "", "no column other"]
+        if len(reasons) != 8 or not all(w in r for w, r in zip(wanted, reasons)):
+            complaints.append(f"{reasons}")
+        tap.point("each bad row stands alone, with its reason, and the rest is written", complaints)
+    p.sql("create table e2 (k int8 primary key, v text)")
+    with Folder(LADE, pipeline(p, "e2", "e2", errors="")) as d:
+        d.write("in.ndjson", lines(list(range(50)) + [3] + list(range(50, 60))))
+        complaints = ended(d.run(), 4, "already exists", "dead_letter") + holds(p, "e2", [])
+        tap.point("without dead letters the first one stops it, and nothing is written",
+                  complaints)
+    with Folder(LADE, pipeline(p, "e3", "e2")) as d:
+        d.write("in.ndjson", lines([3] * 100 + list(range(4, 8))))
+        complaints = ended(d.run(), 0, "rejected 99") + holds(p, "e2", range(3, 8))
+        tap.point("rows that are in each other's way: the later ones are rejected", complaints)
+
+
+def upserts(p):
+    p.sql("create table f (k int8, part int8, v text, version int8, n serial, primary key"
+          " (part, k))")
+    more = "key: [part, k], on_conflict: {}, {} columns: {{ part: \"integer @partition\", " \
+        "k: \"integer .k\", v: \"text .v\", version: \"integer? .version\" }}"
+    with Folder(LADE, pipeline(p, "f", "f", more=more.format("update", ""))) as d:
+        d.write("in.ndjson", "".join(lines([n % 10], v=str(n)) for n in range(995)))
+        complaints = ended(d.run(), 0, "995 written") + holds(p, "f", range(10))
+        if column(p, "f", "v") != sorted(str(n) for n in range(985, 995)):
+            complaints.append(str(column(p, "f", "v")))
+        tap.point("one key many times in a batch: the last one counts", complaints)
+    with Folder(LADE, pipeline(p, "f2", "f", more=more.format("update", "version: version,"))) as d:
+        d.write("in.ndjson", "".join(json.dumps({"k": 3, "v": f"v{n}", "version": n}) + "\n"
+                                     for n in (1, 5, 3)))
+        complaints = ended(d.run(), 0)
+        d.write("in.ndjson", lines([3], v="old", version=4) + lines([3], v="v6", version=6), "a")
+        complaints += ended(d.run(), 0)
+        d.write("in.ndjson", lines([3], v="older", version=2), "a")
+        complaints += ended(d.run(), 0)
+        if p.sql("select v from f where k = 3") != [("v6",)]:
+            complaints.append(str(p.sql("select * from f")))
+        tap.point("with a version only a newer row replaces one", complaints)
+    with Folder(LADE, pipeline(p, "f3", "f", more=more.format("nothing", ""))) as d:
+        d.write("in.ndjson", lines([3, 20, 20], v="late"))
+        complaints = ended(d.run(), 0)
+        if p.sql("select k, v from f where k in (3, 20) order by 1") != [(3, "v6"), (20, "late")]:
+            complaints.append(str(p.sql("select * from f")))
+        tap.point("with nothing the row that is there stays", complaints)
+
+
+def schema(p):
+    p.sql("create table g (k int8 not null, v text, must text not null)")
+    for table, more, words in (
+            ("g", COLUMNS, ("must", "has no default")),
+            ("nosuch", COLUMNS, ("no such table", "create table nosuch (\"k\" int8 not null")),
+            ("g", "columns: { k: \"integer .k\", must: \"text .v\", nope: \"text .v\" }",
+             ("nope", "no such column")),
+            ("g", "key: [k], on_conflict: update, columns: { k: \"integer .k\","
+                  " must: \"text .v\" }", ("create unique index on public.g (\"k\")",)),
+            ("g", "columns: { k: \"timestamp .k\", must: \"text .v\" }", ("cannot cast",))):
+        with Folder(LADE, pipeline(p, "g", table, more=more)) as d:
+            d.write("in.ndjson", "")
+            tap.point(f"check --connect says what is missing: {words[0]}",
+                      ended(check(d, "--connect"), 1, *words))
+    with Folder(LADE, pipeline(p, "g2", "g2", more="create: true, key: [k], " + COLUMNS)) as d:
+        d.write("in.ndjson", lines(range(5), v="x"))
+        complaints = ended(check(d, "--connect"), 0)
+        if p.sql("select to_regclass('g2')") != [(None,)]:
+            complaints.append("check has made the table")
+        complaints += ended(d.run(), 0) + holds(p, "g2", range(5))
+        tap.point("a table is made when that is asked for, and not by check", complaints)
+    p.sql("create table g3 (id bigserial primary key, k int8, v text, at timestamptz default"
+          " now() not null, twice int8 generated always as (k * 2) stored)")
+    with Folder(LADE, pipeline(p, "g3", "g3", more="extra: ignore")) as d:
+        d.write("in.ndjson", lines(range(5), v="x", other=1))
+        complaints = ended(d.run(), 0) + holds(p, "g3", range(1, 6), "id")
+        complaints += holds(p, "g3", range(0, 10, 2), "twice")
+        tap.point("columns are found by name, and defaults are used", complaints)
+    with Folder(LADE, pipeline(p, "g4", "g2").replace(p.url, p.url.replace("secret", "s3cr3t"))) \
+            as d:
+        d.write("in.ndjson", "")
+        r = check(d, "--connect")
+        complaints = ended(r, 1, "28P01")
+        if "s3cr3t" in r.stdout:
+            complaints.append("the password is said")
+        tap.point("a wrong password is said, without the password", complaints)
+
+
+def restarted(p):
+    p.sql("create table h (k int8 primary key, v text)")
+    with Folder(LADE, pipeline(p, "h", "h", STEP.format(
+            query="select i, k as same from batch", more=""), follow="true")) as d:
+        d.write("in.ndjson", lines(range(500)))
+        run = d.start()
+        complaints = wait_for(p, "h", range(500))
+        p.stop()
+        d.write("in.ndjson", lines(range(500, 1000)), "a")
+        time.sleep(0.3)
+        p.start()
+        complaints += wait_for(p, "h", range(1000))
+        for n in range(5):
+            at = 1000 + n * 500
+            d.write("in.ndjson", lines(range(at, at + 500)), "a")
+            time.sleep(0.02 * n)
+            p.kill()
+            p.start()
+            complaints += wait_for(p, "h", range(at + 500))
+        complaints += stop(run)
+        tap.point("a server that is stopped or killed is waited for: nothing lost or doubled",
+                  complaints)
+    with Folder(LADE, pipeline(p, "h2", "h", follow="true")) as d:
+        d.write("in.ndjson", lines(range(3500, 3600)))
+        p.stop()
+        run = d.start()
+        time.sleep(0.3)
+        p.start()
+        complaints = wait_for(p, "h", range(3600)) + stop(run)
+        tap.point("a server that is not there yet is waited for", complaints)
+
+
+def cut(p):
+    """Connections end in the middle of whatever they do."""
+    p.sql("create table j (k int8 primary key, v text)")
+    with Folder(LADE, pipeline(p, "j", "j", STEP.format(
+            query="select i, k as same from batch", more=""))) as d:
+        d.write("in.ndjson", lines(range(30000)))
+        run, cuts = d.start(), 0
+        while run.poll() is None:
+            cuts += p.sql("select count(pg_terminate_backend(pid)) from pg_stat_activity where"
+                          " application_name = 'lade j'")[0][0]
+            time.sleep(0.01)
+        said = run.communicate()[0]
+        complaints = [] if run.returncode == 0 else [said]
+        if cuts < 5:
+            complaints.append(f"only {cuts} connections were cut")
+        complaints += holds(p, "j", range(30000))
+        tap.point("connections that are cut at any moment lose and double nothing", complaints)
+
+
+def fenced(p):
+    """A second process takes the lane over while the first one sleeps."""
+    p.sql("create table i (k int8, v text)")
+    with Folder(LADE, pipeline(p, "i", "i", follow="true")) as d:
+        d.write("in.ndjson", lines(range(100)))
+        first = d.start()
+        complaints = wait_for(p, "i", range(100))
+        first.send_signal(signal.SIGSTOP)
+        d.write("in.ndjson", lines(range(100, 200)), "a")
+        second = d.start()
+        complaints += wait_for(p, "i", range(200))
+        first.send_signal(signal.SIGCONT)
+        said = first.communicate(timeout=PATIENCE_SECONDS)[0]
+        if first.returncode != 1 or "has taken this pipeline over" not in said:
+            complaints.append(f"the first one: {first.returncode}: {said}")
+        d.write("in.ndjson", lines(range(200, 250)), "a")
+        complaints += wait_for(p, "i", range(250)) + stop(second) + holds(p, "i", range(250))
+        tap.point("who is fenced writes nothing, and says so", complaints)
+        epoch = p.sql("select epoch, next_offset from lade_offsets where pipeline = 'i'")
+        if epoch != [(2, os.path.getsize(f"{d.path}/in.ndjson"))]:
+            complaints = [str(epoch)]
+        tap.point("each claim raises the epoch, and the offset is where the file ends", complaints)
+
+
+def at_least_once(p):
+    p.sql("create table l (k int8 primary key, v text)")
+    text = pipeline(p, "l", "l", delivery="at_least_once", more="key: [k], on_conflict: update, "
+                    + COLUMNS)
+    with Folder(LADE, text) as d:
+        d.write("in.ndjson", lines(range(1000)))
+        complaints = ended(d.run(), 0) + holds(p, "l", range(1000)) + ended(d.run(), 0)
+        tap.point("at least once keeps no offsets in the database", complaints +
+                  holds(p, "l", range(1000)))
+    with Folder(LADE, text.replace(p.url, p.url + "?prepare=false")) as d:
+        d.write("in.ndjson", lines(range(1500)))
+        tap.point("statements need not be kept prepared",
+                  ended(d.run(), 0) + holds(p, "l", range(1500)))
+
+
+CASES = [file_into_a_table, killed, enriched, poison, upserts, schema, restarted, cut, fenced,
+         at_least_once]
+
+
+def main():
+    names = sys.argv[2:]
+    unknown = set(names) - {c.__name__ for c in CASES}
+    if unknown:
+        sys.exit(f"no such case: {', '.join(sorted(unknown))}")
+    try:
+        with Postgres() as p:
+            for case in CASES:
+                if not names or case.__name__ in names:
+                    case(p)
+    except Unavailable as e:
+        if not e.is_failure():
+            print(f"1..0 # SKIP {e}")
+            return
+        tap.point("there is a PostgreSQL", [str(e)])
+    tap.done()
+
+
+main()
