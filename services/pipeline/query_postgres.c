@@ -28,7 +28,7 @@ struct at_postgres {
 	bool many;
 	char *columns[LADE_SQLITE_COLUMNS_MAX]; /* owned */
 	unsigned n_columns;
-	unsigned i_at;			     /* the place of i among the answer's columns */
+	unsigned i_at; /* the place of i among the answer's columns */
 };
 
 static int bad(char why[512], int rc, const char *format, const char *name)
@@ -100,11 +100,14 @@ static int sort_by_i(const struct at_postgres *q, struct lade_sqlite_result *r, 
 		r->first[r->i[k] + 1]++;
 	for (uint32_t i = 0; i < rows; i++) {
 		if (!q->many && r->first[i + 1] > 1)
-			return bad(why, -EBADMSG, "the query returns several rows for one message;"
-				   " `many: true` makes an array of them%s", "");
+			return bad(why, -EBADMSG,
+				   "the query returns several rows for one message;"
+				   " `many: true` makes an array of them%s",
+				   "");
 		r->first[i + 1] += r->first[i];
 	}
-	/* Filled from the back, first[i + 1] ends at the first row of i; then all move up by one. */
+	/* Filled from the back, first[i + 1] ends at the first row of i; then all move up by one.
+	 */
 	for (uint32_t k = r->rows; k-- > 0;)
 		r->order[--r->first[r->i[k] + 1]] = k;
 	memmove(r->first, r->first + 1, rows * sizeof(*r->first));
