@@ -512,6 +512,7 @@ static int run_case(struct running *r)
 		r->parts.sinks[LADE_SINK_STDOUT] = &sink_of_case;
 		r->parts.letters = &letters_of_case;
 		r->engine->parts = &r->parts;
+		r->engine->from = &source_of_case;
 		rc = run_with_services(r);
 	}
 	if (rc == 0 && !r->complaints) {
