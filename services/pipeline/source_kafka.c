@@ -179,12 +179,21 @@ static int commit(struct source *s, bool leaving_only)
 	return rc;
 }
 
+/* How far each partition goes, for those who look at the lag. */
+static void note_ends(struct source *s)
+{
+	for (struct part *p = s->parts; p; p = p->next)
+		if (p->handle && lade_kafka_partition_high(p->handle) > 0)
+			p->lane.end_offset = lade_kafka_partition_high(p->handle);
+}
+
 static int commit_now_and_then(struct source *s)
 {
 	int rc;
 
 	do {
 		rc = lade_sleep(lade_ns(COMMIT_NS));
+		note_ends(s);
 		/* What cannot be committed now is committed later, or by whoever has the lane. */
 		if (rc == 0)
 			rc = commit(s, false) == -ECANCELED ? -ECANCELED : 0;
