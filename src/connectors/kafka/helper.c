@@ -173,7 +173,7 @@ void lade_kafka_helper_close(struct lade_kafka_consumer *c, const char *site)
 		return;
 	lade_cancel_task_at(&c->helper->task.head, lade_ns(0), site);
 	while (lade_status_at(&c->helper->task.head, site) == -EINPROGRESS)
-		lade_kafka_rest(lade_ns(0), site);
+		lade_kafka_rest(lade_ms(1), site);
 	lade_free(c->helper);
 	c->helper = NULL;
 }
