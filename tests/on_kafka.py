@@ -158,6 +158,128 @@ def at_least_once(k):
         tap.point("and the next run reads only what is new", complaints)
 
 
+def letters(k):
+    """What no parser and no topic takes goes to the dead letters, in the same transaction."""
+    for topic in ("f", "g"):
+        k.create(topic, PARTITIONS)
+    k.create("g-dead", 1, max_message_bytes=2000000)
+    huge = json.dumps({"k": 7, "pad": "y" * 600000})
+    good = [(b"k", json.dumps({"k": n, "pad": ""})) for n in range(500)]
+    k.send("f", good[:100] + [("bad", "no json"), ("huge", huge), ("gone", None)] + good[100:],
+           **{"message.max.bytes": 2000000})
+    text = pipeline(k, "letters", "f", INTO_KAFKA, out="g", delivery="exactly_once") + """steps:
+  - transform: { query: "select i, json_object('k', m->>'k', 'a', m->>'pad', 'b', m->>'pad') as value
+                         from batch" }
+errors: { dead_letter: { kafka: g-dead } }
+"""
+    with Folder(LADE, text) as d:
+        p = d.start()
+        wait_for(lambda: sum(max(o, 0) for o in k.committed("letters", "f").values()) >= 503)
+        complaints = stop(p)
+        got = k.read("g")
+        if sorted(json.loads(m.value())["k"] for m in got if m.value()) != list(range(500)):
+            complaints.append(f"{len(got)} written")
+        if [m.key() for m in got if m.value() is None] != [b"gone"]:
+            complaints.append("the tombstone is not there")
+        dead = {m.key(): m for m in k.read("g-dead")}
+        if set(dead) != {b"bad", b"huge"} or \
+                json.loads(dead[b"huge"].value())["k"] != 7:
+            complaints.append(f"dead letters: {sorted(dead)}")
+        else:
+            told = dict(dead[b"bad"].headers())
+            if told["x-dl-topic"] != b"f" or b"at byte" not in told["x-dl-error"] \
+                    or told["x-dl-step"] != b"source":
+                complaints.append(f"headers: {told}")
+        tap.point("what is bad or too large is in the dead letters, and why; a "
+                  "tombstone passes", complaints)
+
+
+def headers(k):
+    k.create("h", 1)
+    k.create("i", 1)
+    k.send("h", [("a", '{"k":1}')])
+    from confluent_kafka import Producer
+    p = Producer({"bootstrap.servers": k.servers})
+    p.produce("h", '{"k":2}', key=b"\x00\xff", headers=[("x", b"1"), ("x", b"2"), ("n", None)],
+              timestamp=1234567890123)
+    p.flush()
+    text = pipeline(k, "headers", "h", """sink: [ {{ kafka: i }}, {{ sqlite: {{ path: out.db, table: t,
+  create: true, columns: {{ k: "integer .k", x: "text? @header.x", at: "timestamp @timestamp" }} }} }} ]
+""")
+    with Folder(LADE, text) as d:
+        p = d.start()
+        complaints = d.wait([1, 2]) + stop(p)
+        last = k.read("i")[-1]
+        if last.key() != b"\x00\xff" or last.timestamp()[1] != 1234567890123 or \
+                last.headers() != [("x", b"1"), ("x", b"2"), ("n", None)]:
+            complaints.append(f"{last.key()} {last.timestamp()} {last.headers()}")
+        if d.rows("x") != [None, "2"] or d.rows("at")[1] != "2009-02-13T23:31:30.123000Z":
+            complaints.append(f"{d.rows('x')} {d.rows('at')}")
+        tap.point("key, headers and timestamp pass, and can be asked for", complaints)
+
+
+def gaps(k):
+    """Retention takes messages before they are read."""
+    k.create("j", 1, segment_bytes=1048576, retention_bytes=1, retention_ms=-1)
+    k.send("j", documents(range(100)))
+    with Folder(LADE, pipeline(k, "gaps", "j", INTO_SQLITE, delivery="exactly_once")) as d:
+        p = d.start()
+        complaints = d.wait(range(100)) + stop(p)
+        k.send("j", [("k", json.dumps({"k": n, "pad": "x" * 100000})) for n in range(100, 140)])
+        if not wait_for(lambda: k.low("j", 0) > 110):
+            complaints.append("nothing was deleted")
+        time.sleep(1.5)  # nothing more is, after this
+        low = k.low("j", 0)
+        tap.point("messages that were deleted before they were read stop it, and are told",
+                  complaints + ended(d.run(), 1, "j/0: offset 100 is next", f"is {low}",
+                                     "on_gap: earliest"))
+        d.write("p.yaml", pipeline(k, "gaps", "j", INTO_SQLITE, delivery="exactly_once",
+                                   more=", on_gap: earliest"))
+        p = d.start()
+        complaints = d.wait([*range(100), *range(low, 140)])
+        p.send_signal(signal.SIGTERM)
+        said = p.communicate(timeout=60)[0]
+        if f"offsets 100 to {low - 1} were deleted" not in said:
+            complaints.append(said)
+        tap.point("or it goes on behind them, if it was told to, and says so", complaints)
+
+
+def three(k):
+    """Processes that come and go share the partitions."""
+    k.create("l", PARTITIONS)
+    k.send("l", documents(range(1000)))
+    with Folder(LADE, pipeline(k, "three", "l", INTO_SQLITE, delivery="exactly_once")) as d:
+        processes = [d.start() for _ in range(3)]
+        complaints = d.wait(range(1000))
+        k.send("l", documents(range(1000, 2000)))
+        complaints += stop(processes.pop()) + d.wait(range(2000)) + stop(processes.pop())
+        k.send("l", documents(range(2000, 2500)))
+        complaints += d.wait(range(2500)) + stop(processes.pop()) + differs(all_rows(d), 2500)
+        tap.point("three processes, which come and go, write each message once and in order",
+                  complaints)
+
+
+def broker_goes_away(k):
+    k.create("m", PARTITIONS)
+    k.send("m", documents(range(500)))
+    with Folder(LADE, pipeline(k, "away", "m", INTO_SQLITE, delivery="exactly_once")) as d:
+        p = d.start()
+        complaints = d.wait(range(500))
+        k.kill()
+        time.sleep(2)
+        k.start()
+        k.send("m", documents(range(500, 1000)))
+        complaints += d.wait(range(1000)) + stop(p) + differs(all_rows(d), 1000)
+        tap.point("a broker that is killed and comes back is waited for", complaints)
+
+
+def wrong(k):
+    with Folder(LADE, pipeline(k, "none", "no-such-topic", INTO_SQLITE,
+                               delivery="exactly_once")) as d:
+        tap.point("a topic that is not there is an error",
+                  ended(d.run(), 1, 'no topic "no-such-topic"'))
+
+
 def main():
     wanted = sys.argv[2:]
     try:
@@ -173,7 +295,8 @@ def main():
     tap.done()
 
 
-TESTS = [into_sqlite, killed, into_kafka, at_least_once]
+TESTS = [into_sqlite, killed, into_kafka, at_least_once, letters, headers, gaps, three,
+         broker_goes_away, wrong]
 
 if __name__ == "__main__":
     main()

@@ -18,6 +18,7 @@
 #include <strings.h>
 
 #include <lade/json.h>
+#include <lade/kafka.h>
 
 #include "services/pipeline/config_table.h"
 #include "services/pipeline/csv.h"
@@ -597,6 +598,23 @@ static const char *sink_brokers(const struct checking *c, const struct lade_pipe
 	return s->brokers ? s->brokers : c->config->source.brokers;
 }
 
+/* What librdkafka is told besides: not what a guarantee rests on, and nothing it does not know. */
+static void check_settings(struct checking *c, const struct lade_pipe_map *map, bool consumer)
+{
+	for (int i = 0; i < map->n; i++) {
+		const struct lade_kafka_setting setting = { map->at[i].name, map->at[i].text };
+		const char *why = NULL;
+		int rc = lade_kafka_setting_check(consumer, &setting, &why);
+
+		if (rc == -ENOENT)
+			refuse_entry(c, &map->at[i], "librdkafka knows no such setting");
+		else if (rc == -EINVAL)
+			refuse_entry(c, &map->at[i], "librdkafka does not take this value");
+		else if (rc < 0)
+			refuse_entry(c, &map->at[i], why ? why : "it is not to be set");
+	}
+}
+
 static void check_kafka_sink(struct checking *c, int i)
 {
 	const struct lade_pipe_sink *s = &c->config->sinks[i];
@@ -605,6 +623,7 @@ static void check_kafka_sink(struct checking *c, int i)
 	if (!sink_brokers(c, s))
 		refuse(c, "sink", i, "kafka", "brokers is missing: the source is not Kafka, so say"
 		       " where the topic is, as brokers: \"localhost:9092\"");
+	check_settings(c, &s->client, false);
 	if (s->message_key) {
 		const struct lade_yaml_node *node = lade_pipe_config_node(c->config, "sink", i,
 									   "kafka.key");
@@ -927,6 +946,7 @@ static void check_all(struct checking *c)
 		       " digits, _, - and . (not first)");
 	check_databases(c);
 	check_csv(c);
+	check_settings(c, &config->source.client, true);
 	for (int i = 0; i < config->n_steps && c->overlay; i++)
 		check_step(c, i);
 	for (int i = 0; i < config->n_sinks; i++)

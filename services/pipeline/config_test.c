@@ -452,6 +452,11 @@ static void kafka_says_what_is_missing_and_what_would_go_round_in_circles(void)
 			"choose another one");
 	check_complaint(HEAD "errors: { dead_letter: { kafka: t } }\n", "4:24",
 			"there is no cluster for the topic");
+	check_complaint("pipeline: p\nsource: { kafka: { brokers: b, topics: [t], group: g,\n"
+			"  librdkafka: { enable.auto.commit: \"true\" } } }\nsink: { stdout: }\n",
+			"3:37", "\"enable.auto.commit\": ");
+	check_complaint(KAFKA "sink: { kafka: { topic: o, librdkafka: { no.such: \"1\" } } }\n",
+			"3:51", "librdkafka knows no such setting");
 	check_complaint(KAFKA "sink: { kafka: { topic: o, key: integer @line } }\n", "3:33",
 			"messages of Kafka have no such thing");
 }

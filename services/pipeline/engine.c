@@ -546,7 +546,7 @@ static int write_to_last(struct lade_pipe_engine *e, struct lade_pipe_outlet *la
 		return n_moves;
 	rc = lade_sem_acquire(&e->keeping, 1);
 	if (rc == 0) {
-		rc = write_to(last, group, n, moves, (uint32_t)n_moves, "sink");
+		rc = write_to(last, group, n, moves, (uint32_t)n_moves);
 		lade_sem_release(&e->keeping, 1);
 	}
 	free(moves);
@@ -563,9 +563,9 @@ static int write_group_once(struct lade_pipe_engine *e, struct lade_pipe_batch *
 	/* Any sink may reject: what has the dead letters, and the offsets, comes behind all. */
 	for (int i = 0; rc == 0 && i < e->n_outlets; i++)
 		if (&e->outlets[i] != last)
-			rc = write_to(&e->outlets[i], group, n, NULL, 0, "sink");
+			rc = write_to(&e->outlets[i], group, n, NULL, 0);
 	if (rc == 0 && e->dead.ops)
-		rc = write_to(&e->dead, group, n, NULL, 0, "dead letters");
+		rc = write_to(&e->dead, group, n, NULL, 0);
 	if (rc == 0 && last)
 		rc = write_to_last(e, last, group, n);
 	return rc == -EBADMSG ? check_rejected(e, group, n) : rc;

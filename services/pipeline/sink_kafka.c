@@ -48,6 +48,7 @@ struct to_kafka {
 	struct lade_pipe_ref key;
 	bool has_key;			      /* else it is the one that the message came with */
 	bool letters;			      /* it writes what was rejected */
+	bool rejected;			      /* the present write has rejected a message */
 };
 
 /* The records of one write, and whose they are. */
@@ -235,6 +236,7 @@ static int reject(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i, con
 		return -EIO;
 	}
 	lade_pipe_reject(b, i, "sink", "%s: %s", k->topic, reason);
+	k->rejected = true;
 	return lade_pipe_has_letters(k->outlet->engine) ? 0 : -EBADMSG;
 }
 
@@ -437,7 +439,14 @@ static int kafka_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *
 
 	if (rc < 0)
 		return rc;
+	k->rejected = false;
 	rc = write_records(k, batches, n);
+	/* A dead letter that cannot be written is waited for, and said, as anywhere. */
+	if (rc == -EIO && k->letters && !outlet->engine->failed)
+		rc = is_transactional(outlet->engine) ? -ECONNABORTED : -EIO;
+	/* Its dead letter is to be in the transaction, and was not among those that are. */
+	if (rc == 0 && k->rejected && outlet == outlet->engine->keeper)
+		rc = -ECONNABORTED;
 	if (rc < 0)
 		return is_transactional(outlet->engine) ? transaction_failed(k, rc, NULL) : rc;
 	if (outlet == outlet->engine->keeper)

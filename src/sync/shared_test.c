@@ -453,7 +453,7 @@ ON_CORES(a_select_with_all_kinds_of_cases_does_the_one_that_becomes_possible)
 static int take_one(channel_ptr ch)
 {
 	long n;
-	int rc = lade_select(number_shared_recv_case(ch, &n), lade_after(lade_ms(50)));
+	int rc = lade_select(number_shared_recv_case(ch, &n), lade_after(lade_ms(500)));
 
 	if (rc == 0)
 		atomic_fetch_add(&received, n);

@@ -113,6 +113,15 @@ class Kafka(Component):
         admin = self.admin()
         admin.delete_topics([topic])[topic].result(30)
 
+    def low(self, topic, partition):
+        """The offset of the oldest message that is there."""
+        from confluent_kafka import Consumer, TopicPartition
+        c = Consumer({"bootstrap.servers": self.servers, "group.id": "low"})
+        try:
+            return c.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)[0]
+        finally:
+            c.close()
+
     def send(self, topic, values, key=None, partition=None, **settings):
         """Sends values (bytes or str; or (key, value) pairs) and waits for all of them."""
         from confluent_kafka import Producer
