@@ -32,6 +32,8 @@ struct work {
 	int64_t queue_kib;
 	int64_t bytes;	 /* that were read */
 	int64_t began_ns;
+	int64_t ready_ns;  /* a slow one: since when it has waited for a message */
+	int64_t waited_ns; /* in all, but for waits of less than a millisecond */
 };
 
 static int64_t now_ns(void)
@@ -58,9 +60,11 @@ static void spend(struct work *w, const void *value, size_t len)
 		w->began_ns = now_ns();
 	w->bytes += value ? (int64_t)len : 0;
 	if (w->each_ns) {
-		int64_t until = now_ns() + w->each_ns;
+		int64_t now = now_ns(), until = now + w->each_ns;
 
-		while (now_ns() < until)
+		if (w->ready_ns && now - w->ready_ns > 1000000)
+			w->waited_ns += now - w->ready_ns;
+		while ((w->ready_ns = now_ns()) < until)
 			;
 	}
 }
@@ -71,9 +75,10 @@ static int report(const char *how, const struct work *w)
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
-	printf("%s: %.0f messages/s, %.3f us CPU a message, %.3f of the reading thread, %ld MiB\n",
+	printf("%s: %.0f messages/s, %.3f us CPU a message, %.3f of the reading thread, %ld MiB, "
+	       "%.0f %% of the time waiting\n",
 	       how, count / s, cpu_us(RUSAGE_SELF) / count, cpu_us(RUSAGE_THREAD) / count,
-	       u.ru_maxrss / 1024);
+	       u.ru_maxrss / 1024, (double)w->waited_ns / 1e7 / s);
 	return w->bytes == w->count * BYTES ? 0 : -EIO;
 }
 

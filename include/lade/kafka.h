@@ -350,6 +350,7 @@ struct lade_kafka_consumer *lade_kafka_consumer_free_at(struct lade_kafka_consum
 							const char *site);
 
 LADE_STREAM_WITH(lade_kafka_message, struct lade_kafka_message, (.drop = lade_kafka_message_free))
+struct lade_kafka_message_stream;
 
 /* lade_kafka_messages - the messages of a consumer, at least once: nobody else calls
  * lade_kafka_next.

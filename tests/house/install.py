@@ -159,8 +159,9 @@ def one(root, name):
 
 def sources(root, module):
     """Two files: a program of the module, and one that links all that its library shows; that of
-    liblade includes all headers."""
-    headers = sorted(os.path.basename(h) for h in glob.glob(f"{root}/**/lade/*.h", recursive=True))
+    liblade includes all headers but those whose inline functions need a library of their own."""
+    headers = sorted(os.path.basename(h) for h in glob.glob(f"{root}/**/lade/*.h", recursive=True)
+                     if os.path.basename(h) != "kafka.h")
     names = re.findall(r" [TDRB] (lade_\w+)", said(
         ["nm", "-D", "--defined-only", one(root, f"lib{module}.so.0")])[0])
     program = PROGRAMS[module]
