@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(HERE, "components"))
 import tap  # noqa: E402
 from component import Unavailable  # noqa: E402
 from folder import PATIENCE_SECONDS, Folder, ended, stop  # noqa: E402
+from kafka import Kafka  # noqa: E402
 from postgres import Postgres  # noqa: E402
 
 LADE = os.path.abspath(sys.argv[1])
@@ -380,6 +381,46 @@ def lost_commits(p):
                   complaints)
 
 
+def from_kafka(p):
+    """Six partitions, exactly once, with kill -9: nothing lost, doubled, or out of order."""
+    name = "a topic is read into a table exactly once, whatever is killed"
+    p.sql("create table o (n serial, k int8, part int8, pos int8, name text)")
+    text = pipeline(p, "o", "o", STEP.format(
+        query="select i, 'n' || k as name from batch", more=""),
+        more="columns: { k: \"integer .k\", part: \"integer @partition\","
+             " pos: \"integer @offset\", name: \"text .found.name\" }")
+    chance, count = random.Random(7), 30000
+    try:
+        with Kafka() as k:
+            k.create("o", 6)
+            source = f"source: {{ kafka: {{ brokers: \"{k.servers}\", topics: [o], group: o," \
+                " librdkafka: { session.timeout.ms: \"2000\" } } }"
+            text = text.replace("source: { file: { path: in.ndjson, follow: false } }", source)
+            with Folder(LADE, text) as d:
+                for kills in range(8):
+                    at = kills * count // 8
+                    k.send("o", [json.dumps({"k": n}) for n in range(at, at + count // 8)])
+                    run, before = d.start(), p.sql("select count(*) from o")[0][0]
+                    until = time.monotonic() + PATIENCE_SECONDS
+                    while p.sql("select count(*) from o")[0][0] == before and run.poll() is None \
+                            and time.monotonic() < until:
+                        time.sleep(0.002)
+                    time.sleep(chance.uniform(0, 0.05))
+                    run.send_signal(signal.SIGKILL)
+                    run.communicate()
+                run = d.start()
+                complaints = wait_for(p, "o", range(count)) + stop(run)
+                wrong = p.sql("select count(*) from (select pos, lag(pos) over (partition by part"
+                              " order by n) as before from o) x where pos <= before")
+                if wrong != [(0,)]:
+                    complaints.append(f"{wrong[0][0]} out of order")
+                if p.sql("select count(*) from o where name <> 'n' || k") != [(0,)]:
+                    complaints.append("rows with another's name")
+                tap.point(name, complaints)
+    except Unavailable as e:
+        tap.point(name, [str(e)] if e.is_failure() else [], skip=str(e))
+
+
 def at_least_once(p):
     p.sql("create table l (k int8 primary key, v text)")
     text = pipeline(p, "l", "l", delivery="at_least_once", more="key: [k], on_conflict: update, "
@@ -396,7 +437,7 @@ def at_least_once(p):
 
 
 CASES = [file_into_a_table, killed, enriched, poison, upserts, schema, restarted, cut, fenced,
-         six_lanes, lost_commits, at_least_once]
+         six_lanes, lost_commits, from_kafka, at_least_once]
 
 
 def main():
