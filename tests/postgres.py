@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(HERE, "components"))
 import tap  # noqa: E402
 from component import Unavailable  # noqa: E402
 from folder import PATIENCE_SECONDS, Folder, ended, stop  # noqa: E402
+from kafka import Kafka  # noqa: E402
 from postgres import Postgres  # noqa: E402
 
 LADE = os.path.abspath(sys.argv[1])
@@ -78,6 +79,15 @@ def wait_for(p, table, numbers):
     return complaints
 
 
+def end_of(run):
+    """What a run says that ends by itself; one that does not is killed, and said to."""
+    try:
+        return run.communicate(timeout=PATIENCE_SECONDS)[0]
+    except subprocess.TimeoutExpired:
+        run.kill()
+        return f"it did not end: {run.communicate()[0]}"
+
+
 def check(d, *arguments):
     return subprocess.run([LADE, "check", *arguments, "p.yaml"], cwd=d.path, text=True, timeout=60,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
@@ -104,8 +114,11 @@ def killed(p):
         d.write("in.ndjson", lines(range(count)))
         kills = 0
         while kills < 12:
-            run = d.start()
-            time.sleep(chance.uniform(0.03, 0.15))
+            run, before = d.start(), p.sql("select count(*) from b")[0][0]
+            while run.poll() is None and p.sql("select count(*) from b")[0][0] == before \
+                    and kills % 3:
+                time.sleep(0.005)
+            time.sleep(chance.uniform(0, 0.1))
             run.send_signal(signal.SIGKILL)
             run.communicate()
             kills += 1
@@ -138,7 +151,11 @@ def enriched(p):
         shown = subprocess.run([LADE, "show", "--effective", "p.yaml"], cwd=d.path, text=True,
                                stdout=subprocess.PIPE, check=False).stdout
         complaints = [] if "# with batch(i, \"k\") as (select" in shown else [shown]
-        if "secret" in shown:
+        d.write("p.yaml", pipeline(p, "c", "c", steps).replace(
+            p.url, p.url.replace(":secret@", "@") + "?sslmode=disable&password=secret&user=app"))
+        shown += subprocess.run([LADE, "show", "--effective", "p.yaml"], cwd=d.path, text=True,
+                                stdout=subprocess.PIPE, check=False).stdout
+        if "secret" in shown or "password=***&user=app" not in shown:
             complaints.append("the password is shown")
         tap.point("what is sent is shown, and the password is not", complaints)
     for query, word in (("select b.i, i::text::interval as x from batch b", "cast it"),
@@ -310,7 +327,7 @@ def fenced(p):
         second = d.start()
         complaints += wait_for(p, "i", range(200))
         first.send_signal(signal.SIGCONT)
-        said = first.communicate(timeout=PATIENCE_SECONDS)[0]
+        said = end_of(first)
         if first.returncode != 1 or "has taken this pipeline over" not in said:
             complaints.append(f"the first one: {first.returncode}: {said}")
         d.write("in.ndjson", lines(range(200, 250)), "a")
@@ -320,6 +337,88 @@ def fenced(p):
         if epoch != [(2, os.path.getsize(f"{d.path}/in.ndjson"))]:
             complaints = [str(epoch)]
         tap.point("each claim raises the epoch, and the offset is where the file ends", complaints)
+
+
+def six_lanes(p):
+    """One lane of six is another's: the transaction that has all of them writes nothing."""
+    p.sql("create table m (k int8, v text)")
+    text = pipeline(p, "m", "m", follow="true").replace("in.ndjson", "in-*.ndjson") \
+        .replace("max_messages: 100, linger: 5ms", "max_messages: 600, linger: 2s")
+    with Folder(LADE, text) as d:
+        for lane in range(6):
+            d.write(f"in-{lane}.ndjson", lines(range(lane * 100, lane * 100 + 100)))
+        run = d.start()
+        complaints = wait_for(p, "m", range(600))
+        if p.sql("select count(*) from lade_offsets where pipeline = 'm'") != [(6,)]:
+            complaints.append("there are not six lanes")
+        p.sql("update lade_offsets set epoch = epoch + 1, owner = 'somebody' where pipeline = 'm'"
+              " and topic like '%%in-3%%'")
+        for lane in range(6):
+            d.write(f"in-{lane}.ndjson", lines(range(1000 + lane * 100, 1100 + lane * 100)), "a")
+        said = end_of(run)
+        if run.returncode != 1 or "somebody" not in said:
+            complaints.append(f"{run.returncode}: {said}")
+        complaints += holds(p, "m", range(600))
+        tap.point("one fenced lane of six: nothing is written of any", complaints)
+
+
+def lost_commits(p):
+    """A failover to a server that has not all commits: the offset is before what was kept."""
+    p.sql("create table n (k int8, v text)")
+    with Folder(LADE, pipeline(p, "n", "n", follow="true")) as d:
+        d.write("in.ndjson", lines(range(100)))
+        run = d.start()
+        complaints = wait_for(p, "n", range(100))
+        p.sql("with o as (update lade_offsets set next_offset = 0 where pipeline = 'n')"
+              " delete from n")
+        d.write("in.ndjson", lines(range(100, 110)), "a")
+        said = end_of(run)
+        if run.returncode != 1 or "has lost commits" not in said:
+            complaints.append(f"{run.returncode}: {said}")
+        run = d.start()
+        complaints += wait_for(p, "n", range(110)) + stop(run)
+        tap.point("a database that has lost commits is noticed; the next run goes on from there",
+                  complaints)
+
+
+def from_kafka(p):
+    """Six partitions, exactly once, with kill -9: nothing lost, doubled, or out of order."""
+    name = "a topic is read into a table exactly once, whatever is killed"
+    p.sql("create table o (n serial, k int8, part int8, pos int8, name text)")
+    text = pipeline(p, "o", "o", STEP.format(
+        query="select i, 'n' || k as name from batch", more=""),
+        more="columns: { k: \"integer .k\", part: \"integer @partition\","
+             " pos: \"integer @offset\", name: \"text .found.name\" }")
+    chance, count = random.Random(7), 30000
+    try:
+        with Kafka() as k:
+            k.create("o", 6)
+            source = f"source: {{ kafka: {{ brokers: \"{k.servers}\", topics: [o], group: o," \
+                " librdkafka: { session.timeout.ms: \"2000\" } } }"
+            text = text.replace("source: { file: { path: in.ndjson, follow: false } }", source)
+            with Folder(LADE, text) as d:
+                for kills in range(8):
+                    at = kills * count // 8
+                    k.send("o", [json.dumps({"k": n}) for n in range(at, at + count // 8)])
+                    run, before = d.start(), p.sql("select count(*) from o")[0][0]
+                    until = time.monotonic() + PATIENCE_SECONDS
+                    while p.sql("select count(*) from o")[0][0] == before and run.poll() is None \
+                            and time.monotonic() < until:
+                        time.sleep(0.002)
+                    time.sleep(chance.uniform(0, 0.05))
+                    run.send_signal(signal.SIGKILL)
+                    run.communicate()
+                run = d.start()
+                complaints = wait_for(p, "o", range(count)) + stop(run)
+                wrong = p.sql("select count(*) from (select pos, lag(pos) over (partition by part"
+                              " order by n) as before from o) x where pos <= before")
+                if wrong != [(0,)]:
+                    complaints.append(f"{wrong[0][0]} out of order")
+                if p.sql("select count(*) from o where name <> 'n' || k") != [(0,)]:
+                    complaints.append("rows with another's name")
+                tap.point(name, complaints)
+    except Unavailable as e:
+        tap.point(name, [str(e)] if e.is_failure() else [], skip=str(e))
 
 
 def at_least_once(p):
@@ -338,7 +437,7 @@ def at_least_once(p):
 
 
 CASES = [file_into_a_table, killed, enriched, poison, upserts, schema, restarted, cut, fenced,
-         at_least_once]
+         six_lanes, lost_commits, from_kafka, at_least_once]
 
 
 def main():

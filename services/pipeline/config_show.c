@@ -152,21 +152,41 @@ static void put_unmasked(struct showing *s, const char *text, int depth)
 		put_quoted(s, text);
 }
 
-static void put_text(struct showing *s, const char *text, int depth)
+/* Where the password of an address is: behind scheme://user: or behind password= of PostgreSQL's.
+ * Returns it and its length, or NULL. */
+static const char *password_of(const char *text, size_t *ret_len)
 {
-	const char *scheme = strstr(text, "://"), *at, *colon;
-	struct lade_json_out masked;
+	const char *scheme = strstr(text, "://"), *at, *colon, *named = NULL;
 
 	at = scheme ? strpbrk(scheme + 3, "@/?# \n") : NULL;
 	colon = at && *at == '@' ? memchr(scheme + 3, ':', (size_t)(at - scheme - 3)) : NULL;
-	if (!colon) {
+	if (colon) {
+		*ret_len = (size_t)(at - colon - 1);
+		return colon + 1;
+	}
+	if (strncmp(text, "postgres", 8) == 0)
+		named = strstr(text, "password=");
+	if (!named)
+		return NULL;
+	*ret_len = strcspn(named + 9, "&#");
+	return named + 9;
+}
+
+static void put_text(struct showing *s, const char *text, int depth)
+{
+	struct lade_json_out masked;
+	const char *password;
+	size_t len;
+
+	password = password_of(text, &len);
+	if (!password) {
 		put_unmasked(s, text, depth);
 		return;
 	}
 	lade_json_out_init(&masked, TEXT_MAX);
-	lade_json_out_raw(&masked, text, (size_t)(colon + 1 - text));
+	lade_json_out_raw(&masked, text, (size_t)(password - text));
 	lade_json_out_raw(&masked, "***", 3);
-	lade_json_out_raw(&masked, at, strlen(at) + 1);
+	lade_json_out_raw(&masked, password + len, strlen(password + len) + 1);
 	if (masked.status == 0)
 		put_unmasked(s, masked.data, depth);
 	else

@@ -250,7 +250,7 @@ const struct lade_pipe_row lade_pipe_rows[] = {
 
 { "delivery", LADE_ROW_WORD, IN_CONFIG(delivery), .unset = "at_least_once",
   .words = "at_least_once|exactly_once",
-  .help = "exactly_once: from a file into one SQLite database, offsets in the same transaction." },
+  .help = "exactly_once: into tables of one database, or topics of the source's own cluster." },
 
 { "errors", LADE_ROW_SECTION, NOWHERE, .help = "What happens when something fails." },
 { "errors.max_attempts", LADE_ROW_COUNT, IN_CONFIG(errors.attempts_max), .unset = "5", .min = 1,
@@ -269,7 +269,7 @@ const struct lade_pipe_row lade_pipe_rows[] = {
   .help = "The file, from the pipeline's own folder." },
 { "errors.dead_letter.table", LADE_ROW_CHOICE, IN_CONFIG(errors.dead_kind),
   .min = LADE_DEAD_TABLE,
-  .help = "A table in the database of the SQLite sink; made where it is missing." },
+  .help = "A table in the database of the sink; made where it is missing." },
 { "errors.dead_letter.table.name", LADE_ROW_TEXT, IN_CONFIG(errors.dead_table),
   .flags = LADE_ROW_REQUIRED | LADE_ROW_SHORT, .help = "The table's name." },
 { "errors.dead_letter.kafka", LADE_ROW_CHOICE, IN_CONFIG(errors.dead_kind),
