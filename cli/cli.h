@@ -37,6 +37,9 @@ int cli_tap(int argc, char **argv);
 /* cli_test - `lade test FILE...`. */
 int cli_test(int argc, char **argv);
 
+/* cli_dlq - `lade dlq list|show|replay`. */
+int cli_dlq(int argc, char **argv);
+
 /* cli_new - `lade new DIR`. */
 int cli_new(int argc, char **argv);
 
