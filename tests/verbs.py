@@ -498,7 +498,8 @@ steps:
       on_missing: reject
 databases: {{ main: "sqlite:out.db" }}
 sink:
-  - sqlite: {{ db: main, table: t, extra: ignore, columns: {{ k: "integer .k", at: "integer @offset" }} }}
+  - sqlite:
+      {{ db: main, table: t, columns: {{ k: "integer .k", at: "integer @offset" }} }}
 delivery: {delivery}
 errors: {{ max_reject_rate: 100%, dead_letter: {{ {dead} }} }}
 """
@@ -555,8 +556,8 @@ def dlq():
                 + ended(d.lade("dlq", "list", "p.yaml"), 0, "2 dead letters"))
             d.sql("insert into gate values (3)")
             for crash in range(3):
-                d.write("in.ndjson", "".join(f'{{"k":{k}}}\n' for k in range(1000 * (crash + 1),
-                                                                          1000 * (crash + 2))), "a")
+                more = range(1000 * (crash + 1), 1000 * (crash + 2))
+                d.write("in.ndjson", "".join(f'{{"k":{k}}}\n' for k in more), "a")
             d.run()
             d.sql("with recursive n(k) as (select 1000 union all select k + 1 from n where k < 3999)"
                   " insert into gate select k from n")
@@ -592,8 +593,46 @@ def dlq():
             d.lade("dlq", "list", "p.yaml"), 1, "dead_letter: { file: rejected.ndjson }"))
 
 
+def offsets():
+    with Live("") as d:
+        tap.point("before the first run no offsets are kept", ended(
+            d.lade("offsets", "show", "p.yaml"), 0, "no offsets are kept yet")
+            + ended(d.lade("offsets", "set", "p.yaml", "in.ndjson", "0"), 1, "it has not run"))
+        d.add(10, 11, 12)
+        p = d.start()
+        d.wait([10, 11, 12])
+        tap.point("offsets are shown with the process that has them", ended(
+            d.lade("offsets", "show", "p.yaml"), 0, "in.ndjson", " 27 ",
+            f"process {p.pid}, which runs"))
+        tap.point("set is refused while a process has the lane", ended(
+            d.lade("offsets", "set", "p.yaml", "in.ndjson", "0"), 1,
+            f"process {p.pid} runs the pipeline", "--force"))
+        tap.point("with --force it is set, and that process writes nothing more", ended(
+            d.lade("offsets", "set", "--force", "p.yaml", "in.ndjson", "9"), 0,
+            "was 27, is 9, epoch 2"))
+        d.add(14)
+        p.wait(timeout=60)
+        tap.point("the one that was fenced says who has taken over",
+                  expect(("status", p.returncode, 1))
+                  + within(d.log(), "lade offsets set) has taken this pipeline over"))
+        for to, word in (("10", "byte 10 is within a line, which begins at byte 9"),
+                         ("1000", "has 36 bytes"), ("-1", "unknown argument"),
+                         ("x", "an offset is a number")):
+            r = d.lade("offsets", "set", "p.yaml", "in.ndjson", to)
+            tap.point(f"{to} is no offset of the file", within(r.stderr, word)
+                      + ([] if r.returncode in (1, 2) else [f"status {r.returncode}"]))
+        tap.point("another topic is told which there are", ended(
+            d.lade("offsets", "set", "p.yaml", "out.ndjson", "0"), 1, "there are: in.ndjson/0"))
+        d.start()
+        tap.point("the next run goes on where it was set", d.wait([10, 11, 12, 11, 12, 14]))
+        d.write("q.yaml", "config: 1\npipeline: x\nsource: { file: in.ndjson }\n"
+                          "sink: { stdout: }\n")
+        tap.point("at_least_once keeps no offsets of files", ended(
+            d.lade("offsets", "show", "q.yaml"), 1, "each run reads its files from their"))
+
+
 ALL = (metrics, odd_requests, a_port_that_is_taken, a_sink_that_is_down, top, several_processes,
-       taps, a_slow_reader, test_verb, dlq)
+       taps, a_slow_reader, test_verb, dlq, offsets)
 
 
 for test in ALL:

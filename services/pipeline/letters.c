@@ -95,7 +95,8 @@ static int open_notes(struct lade_letters *l, struct of_file *f)
 	if (!f->notes)
 		return errno == ENOENT ? 0 : failed(l, path, -errno);
 	if (l->replaying && flock(fileno(f->notes), LOCK_EX | LOCK_NB) < 0) {
-		snprintf(l->why, sizeof(l->why), "%.250s is being replayed by another process", l->name);
+		snprintf(l->why, sizeof(l->why), "%.250s is being replayed by another process",
+			 l->name);
 		return -EBUSY;
 	}
 	rewind(f->notes);
@@ -289,7 +290,8 @@ static char *decode_base64(char *to, const char *p, const char *end)
 }
 
 /* The bytes of a member, into the room at *@to; NULL: it has none, or null. */
-static const char *bytes_of(struct lade_letters *l, int plain, int base64, char **to, size_t *ret_len)
+static const char *bytes_of(struct lade_letters *l, int plain, int base64, char **to,
+			    size_t *ret_len)
 {
 	const struct lade_json_span *s = &l->spans[plain], *b = &l->spans[base64];
 	char *begin = *to;
