@@ -631,8 +631,47 @@ def offsets():
             d.lade("offsets", "show", "q.yaml"), 1, "each run reads its files from their"))
 
 
+def new():
+    r = subprocess.run([LADE, "new"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pairs = re.findall(r"\w+-\w+", r.stderr.partition("pairs:")[2])
+    tap.point("lade new lists its pairs", expect(("status", r.returncode, 2)) + (
+        [] if {"file-sqlite", "stdin-stdout", "file-file"} <= set(pairs) else [r.stderr]))
+    message = '{"id":1,"customer":"Ada","cents":1200}\n{"id":2,"customer":"Eve","cents":12}\n'
+    for pair in pairs:
+        with folder.Folder(LADE, "") as d:
+            def lade(*args, **options):
+                return subprocess.run([LADE, *args], cwd=d.path, text=True, timeout=60,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+            complaints = ended(lade("new", pair, "n.yaml"), 0, "n.yaml is there", "check n.yaml")
+            complaints += ended(lade("check", "n.yaml"), 0, f"ok: {pair}")
+            complaints += ended(lade("new", pair, "n.yaml"), 1, "File exists")
+            with open(f"{d.path}/n.yaml", encoding="utf-8") as f:
+                complaints += expect(("stdout", lade("new", pair).stdout, f.read()))
+            d.write("orders.ndjson", message)
+            source, sink = pair.split("-")
+            if source in ("file", "stdin") and sink in ("sqlite", "file", "stdout"):
+                r = lade("run", "n.yaml", input=message)
+                complaints += ended(r, 0, "2 messages", "out        1, dropped 1")
+                wanted = {"id": 1, "customer": "Ada", "euros": 12.0}
+                if sink == "sqlite":
+                    db = sqlite3.connect(f"{d.path}/orders.db")
+                    got = db.execute("select id, customer, euros from orders").fetchall()
+                    db.close()
+                    complaints += expect(("rows", got, [tuple(wanted.values())]))
+                elif sink == "file":
+                    with open(f"{d.path}/large.ndjson", encoding="utf-8") as f:
+                        complaints += expect(("lines", json.loads(f.read()), wanted))
+                else:
+                    complaints += expect(("stdout", json.loads(r.stdout), wanted))
+            tap.point(f"lade new {pair} writes a pipeline that works", complaints)
+    r = subprocess.run([LADE, "new", "file-nowhere", "x.yaml"], text=True, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE)
+    tap.point("a pair that is not there is told", ended(r, 2, "there is no pair 'file-nowhere'"))
+
+
 ALL = (metrics, odd_requests, a_port_that_is_taken, a_sink_that_is_down, top, several_processes,
-       taps, a_slow_reader, test_verb, dlq, offsets)
+       taps, a_slow_reader, test_verb, dlq, offsets,
+       new)
 
 
 for test in ALL:
