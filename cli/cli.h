@@ -37,6 +37,12 @@ int cli_tap(int argc, char **argv);
 /* cli_test - `lade test FILE...`. */
 int cli_test(int argc, char **argv);
 
+/* cli_dlq - `lade dlq list|show|replay`. */
+int cli_dlq(int argc, char **argv);
+
+/* cli_offsets - `lade offsets show|set`. */
+int cli_offsets(int argc, char **argv);
+
 /* cli_new - `lade new DIR`. */
 int cli_new(int argc, char **argv);
 

@@ -23,11 +23,13 @@ static const struct cli_verb verbs[] = {
 	{ "show", "prints a pipeline with every default", cli_show },
 	{ "top", "shows how a running pipeline goes, live", cli_top },
 	{ "tap", "prints what passes behind a step of a running pipeline", cli_tap },
+	{ "dlq", "lists, shows and replays dead letters", cli_dlq },
+	{ "offsets", "shows and sets where a pipeline goes on", cli_offsets },
 	{ "new", "makes a folder with a pipeline to begin from", cli_new },
 };
 
 /* Their names, for a guess at what was meant. */
-#define VERBS "run|check|try|test|show|top|tap|new|help"
+#define VERBS "run|check|try|test|show|top|tap|dlq|offsets|new|help"
 
 const char *cli_name = "lade";
 

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* new.c - `lade new DIR`: a pipeline to begin from, with ten lines of input. */
+/* new.c - `lade new`: a pipeline to begin from, for a pair of source and sink or with input. */
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "cli/cli.h"
+#include "services/pipeline/config_new.h"
 
 static const char new_help[] =
-	"usage: lade new DIR\n"
+	"usage: lade new SOURCE-SINK [FILE]\n"
+	"       lade new DIR\n"
+	"\n"
+	"Writes a pipeline to begin from, with a comment on every key: to FILE, which must not be\n"
+	"there, or to stdout. lade new alone lists the pairs that there are, as file-sqlite.\n"
 	"\n"
 	"Makes a folder with a commented pipeline and ten lines of input, and prints the next\n"
 	"three commands. The folder may be there already, but without these two files.\n";
@@ -128,18 +134,66 @@ static int cannot_make(const char *dir)
 	return 1;
 }
 
+/* The pairs that there are. */
+static void list_pairs(FILE *out)
+{
+	char name[64];
+
+	fputs("\npairs:", out);
+	for (int i = 0; lade_pipe_pair_at(i, name, sizeof(name)); i++)
+		fprintf(out, "%s%s", i % 5 ? "  " : "\n  ", name);
+	fputc('\n', out);
+}
+
+/* Writes the file of a pair.  Returns an exit status. */
+static int write_pair(const char *text, const char *path)
+{
+	FILE *file;
+	int bad;
+
+	if (!path) {
+		fputs(text, stdout);
+		return cli_printed();
+	}
+	file = fopen(path, "wx");
+	if (!file) {
+		fprintf(stderr, "lade new: %s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	bad = fputs(text, file) < 0;
+	bad |= fclose(file) != 0;
+	if (bad)
+		fprintf(stderr, "lade new: %s: %s\n", path, strerror(errno));
+	else
+		printf("%s is there. Next:\n  %s check %s\n  %s run %s\n", path, cli_name, path,
+		       cli_name, path);
+	return bad || cli_printed() ? 1 : 0;
+}
+
 int cli_new(int argc, char **argv)
 {
 	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				    "0123456789/._-+,:@%";
 	const char *dir = argc == 2 ? argv[1] : NULL, *q = "";
 
+	char *text = argc == 2 || argc == 3 ? lade_pipe_config_begin(argv[1]) : NULL;
+
+	if (text) {
+		int rc = write_pair(text, argv[2]);
+
+		free(text);
+		return rc;
+	}
 	if (dir && strcmp(dir, "--help") == 0) {
 		fputs(new_help, stdout);
+		list_pairs(stdout);
 		return cli_printed();
 	}
 	if (!dir || !*dir || *dir == '-' || strlen(dir) > 2000 || strpbrk(dir, "'\n")) {
+		if (argc == 3)
+			fprintf(stderr, "lade new: there is no pair '%s'\n\n", argv[1]);
 		fputs(new_help, stderr);
+		list_pairs(stderr);
 		return CLI_USAGE;
 	}
 	if (mkdir(dir, 0777) < 0 && errno != EEXIST)

@@ -121,7 +121,7 @@ def within(text, *words):
 
 def ended(r, status, *words):
     """What is wrong with how a command ended, and what it said."""
-    return expect(("status", r.returncode, status)) + within(r.stdout + r.stderr, *words)
+    return expect(("status", r.returncode, status)) + within(r.stdout + (r.stderr or ""), *words)
 
 
 def figures(text):
@@ -485,8 +485,193 @@ def test_verb():
     tap.point("the example's cases pass", ended(r, 0, "4 cases passed"))
 
 
+LETTERS = """config: 1
+pipeline: letters
+source: {{ file: in.ndjson }}
+steps:
+  - name: gate
+    sql:
+      db: main
+      keys: {{ k: "integer .k", open: "integer? .open" }}
+      query: select b.i, 1 as ok from batch b join gate g on g.k = b.k
+      into: .gate
+      on_missing: reject
+databases: {{ main: "sqlite:out.db" }}
+sink:
+  - sqlite:
+      {{ db: main, table: t, columns: {{ k: "integer .k", at: "integer @offset" }} }}
+delivery: {delivery}
+errors: {{ max_reject_rate: 100%, dead_letter: {{ {dead} }} }}
+"""
+
+
+class Letters(folder.Folder):
+    """A pipeline that rejects what its table does not know."""
+
+    def __init__(self, dead, delivery="exactly_once"):
+        super().__init__(LADE, LETTERS.format(dead=dead, delivery=delivery))
+        self.sql("create table gate(k integer); create table t(k integer, at integer);"
+                 "insert into gate values (1), (2)")
+
+    def sql(self, text):
+        db = sqlite3.connect(f"{self.path}/out.db")
+        db.executescript(text)
+        db.close()
+
+    def lade(self, *args):
+        return subprocess.run([LADE, *args], cwd=self.path, text=True, timeout=60,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def dlq():
+    for dead, name in (("table: dead", "dead of out.db"), ("file: dead.ndjson", "dead.ndjson")):
+        delivery = "exactly_once" if dead.startswith("table") else "at_least_once"
+        with Letters(dead, delivery) as d:
+            tap.point(f"dlq, {dead}: none yet is none", ended(
+                d.lade("dlq", "list", "p.yaml"), 0, f"{name}: 0 dead letters"))
+            d.write("in.ndjson", '{"k":1}\n{"k":3}\n{"k":4}\nbad \\ \x01\n{"k":5}\n{"k":2}\n')
+            complaints = ended(d.run(), 0, "6 messages")
+            r = d.lade("dlq", "list", "p.yaml")
+            complaints += ended(r, 0, f"{name}: 4 dead letters", "the query has no row for it")
+            counts = re.findall(r"^ +(\d+)  .*?  +(\d+) +(\w+) +(.*)$", r.stdout, re.M)
+            complaints += expect(("groups", [(n, s) for n, _, s, _ in counts],
+                                  [("3", "gate"), ("1", "source")]))
+            tap.point(f"dlq list, {dead}: letters are counted by step and error", complaints)
+            tap.point(f"dlq show, {dead}: one is printed whole", ended(
+                d.lade("dlq", "show", "p.yaml", counts[1][1]), 0, "step          source",
+                "offset 24, line 4", "bad \\ \x01\n")
+                + ended(d.lade("dlq", "show", "p.yaml", "123456"), 1, "no letter 123456")
+                + ended(d.lade("dlq", "show", "p.yaml", "x"), 2, "is no ID"))
+            d.sql("insert into gate values (4), (5)")
+            tap.point(f"dlq replay, {dead}: of one step, those that pass are written", ended(
+                d.lade("dlq", "replay", "--step", "gate", "p.yaml"), 0,
+                "3 replayed: 2 written, 0 dropped, 1 rejected again")
+                + expect(("rows", sorted(d.rows("k || ':' || at")),
+                          sorted(["1:0", "4:16", "5:32", "2:40"]))))
+            tap.point(f"dlq list, {dead}: what is left are those that did not", ended(
+                d.lade("dlq", "list", "p.yaml"), 0, "2 dead letters", "gate", "source"))
+            tap.point(f"dlq replay, {dead}: a letter that is rejected again is still there", ended(
+                d.lade("dlq", "replay", "p.yaml"), 0,
+                "2 replayed: 0 written, 0 dropped, 2 rejected again")
+                + ended(d.lade("dlq", "list", "p.yaml"), 0, "2 dead letters"))
+            d.sql("insert into gate values (3)")
+            for crash in range(3):
+                more = range(1000 * (crash + 1), 1000 * (crash + 2))
+                d.write("in.ndjson", "".join(f'{{"k":{k}}}\n' for k in more), "a")
+            d.run()
+            d.sql("with recursive n(k) as (select 1000 union all select k + 1 from n where k < 3999)"
+                  " insert into gate select k from n")
+            for delay in (0.02, 0.03, 0.05, 0.08):
+                p = subprocess.Popen([LADE, "dlq", "replay", "p.yaml"], cwd=d.path,
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                time.sleep(delay)
+                p.kill()
+                p.wait()
+            r = d.lade("dlq", "replay", "p.yaml")
+            tap.point(f"dlq replay, {dead}: killed at any moment it loses none",
+                      ended(r, 0, "replayed")
+                      + expect(("rows", sorted({int(k) for k in d.rows()}),
+                                [1, 2, 3, 4, 5, *range(1000, 4000)]))
+                      + ended(d.lade("dlq", "list", "p.yaml"), 0,
+                              "1 dead letter\n" if delivery == "exactly_once"
+                              else "2 dead letters\n"))  # the file was read twice
+    with Letters("file: dead.ndjson", "at_least_once") as d:
+        d.write("in.ndjson", '{"k":7}\n')
+        d.run()
+        d.lade("dlq", "replay", "p.yaml")
+        os.unlink(f"{d.path}/dead.ndjson")
+        d.write("in.ndjson", '{"k":8}\n')
+        d.run()
+        tap.point("a new file of letters is not taken for the one that was replayed", ended(
+            d.lade("dlq", "list", "p.yaml"), 0, "1 dead letter\n"))
+        d.write("dead.ndjson", '{"k":8}x\n', "a")
+        tap.point("what is no letter is told with its place", ended(
+            d.lade("dlq", "list", "p.yaml"), 1, "is no dead letter of lade"))
+    with Live("") as d:
+        d.write("p.yaml", "config: 1\npipeline: x\nsource: { stdin: }\nsink: { stdout: }\n")
+        tap.point("a pipeline without dead letters says how to have them", ended(
+            d.lade("dlq", "list", "p.yaml"), 1, "dead_letter: { file: rejected.ndjson }"))
+
+
+def offsets():
+    with Live("") as d:
+        tap.point("before the first run no offsets are kept", ended(
+            d.lade("offsets", "show", "p.yaml"), 0, "no offsets are kept yet")
+            + ended(d.lade("offsets", "set", "p.yaml", "in.ndjson", "0"), 1, "it has not run"))
+        d.add(10, 11, 12)
+        p = d.start()
+        d.wait([10, 11, 12])
+        tap.point("offsets are shown with the process that has them", ended(
+            d.lade("offsets", "show", "p.yaml"), 0, "in.ndjson", " 27 ",
+            f"process {p.pid}, which runs"))
+        tap.point("set is refused while a process has the lane", ended(
+            d.lade("offsets", "set", "p.yaml", "in.ndjson", "0"), 1,
+            f"process {p.pid} runs the pipeline", "--force"))
+        tap.point("with --force it is set, and that process writes nothing more", ended(
+            d.lade("offsets", "set", "--force", "p.yaml", "in.ndjson", "9"), 0,
+            "was 27, is 9, epoch 2"))
+        d.add(14)
+        p.wait(timeout=60)
+        tap.point("the one that was fenced says who has taken over",
+                  expect(("status", p.returncode, 1))
+                  + within(d.log(), "lade offsets set) has taken this pipeline over"))
+        for to, word in (("10", "byte 10 is within a line, which begins at byte 9"),
+                         ("1000", "has 36 bytes"), ("-1", "unknown argument"),
+                         ("x", "an offset is a number")):
+            r = d.lade("offsets", "set", "p.yaml", "in.ndjson", to)
+            tap.point(f"{to} is no offset of the file", within(r.stderr, word)
+                      + ([] if r.returncode in (1, 2) else [f"status {r.returncode}"]))
+        tap.point("another topic is told which there are", ended(
+            d.lade("offsets", "set", "p.yaml", "out.ndjson", "0"), 1, "there are: in.ndjson/0"))
+        d.start()
+        tap.point("the next run goes on where it was set", d.wait([10, 11, 12, 11, 12, 14]))
+        d.write("q.yaml", "config: 1\npipeline: x\nsource: { file: in.ndjson }\n"
+                          "sink: { stdout: }\n")
+        tap.point("at_least_once keeps no offsets of files", ended(
+            d.lade("offsets", "show", "q.yaml"), 1, "each run reads its files from their"))
+
+
+def new():
+    r = subprocess.run([LADE, "new"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pairs = re.findall(r"\w+-\w+", r.stderr.partition("pairs:")[2])
+    tap.point("lade new lists its pairs", expect(("status", r.returncode, 2)) + (
+        [] if {"file-sqlite", "stdin-stdout", "file-file"} <= set(pairs) else [r.stderr]))
+    message = '{"id":1,"customer":"Ada","cents":1200}\n{"id":2,"customer":"Eve","cents":12}\n'
+    for pair in pairs:
+        with folder.Folder(LADE, "") as d:
+            def lade(*args, **options):
+                return subprocess.run([LADE, *args], cwd=d.path, text=True, timeout=60,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+            complaints = ended(lade("new", pair, "n.yaml"), 0, "n.yaml is there", "check n.yaml")
+            complaints += ended(lade("check", "n.yaml"), 0, f"ok: {pair}")
+            complaints += ended(lade("new", pair, "n.yaml"), 1, "File exists")
+            with open(f"{d.path}/n.yaml", encoding="utf-8") as f:
+                complaints += expect(("stdout", lade("new", pair).stdout, f.read()))
+            d.write("orders.ndjson", message)
+            source, sink = pair.split("-")
+            if source in ("file", "stdin") and sink in ("sqlite", "file", "stdout"):
+                r = lade("run", "n.yaml", input=message)
+                complaints += ended(r, 0, "2 messages", "out        1, dropped 1")
+                wanted = {"id": 1, "customer": "Ada", "euros": 12.0}
+                if sink == "sqlite":
+                    db = sqlite3.connect(f"{d.path}/orders.db")
+                    got = db.execute("select id, customer, euros from orders").fetchall()
+                    db.close()
+                    complaints += expect(("rows", got, [tuple(wanted.values())]))
+                elif sink == "file":
+                    with open(f"{d.path}/large.ndjson", encoding="utf-8") as f:
+                        complaints += expect(("lines", json.loads(f.read()), wanted))
+                else:
+                    complaints += expect(("stdout", json.loads(r.stdout), wanted))
+            tap.point(f"lade new {pair} writes a pipeline that works", complaints)
+    r = subprocess.run([LADE, "new", "file-nowhere", "x.yaml"], text=True, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE)
+    tap.point("a pair that is not there is told", ended(r, 2, "there is no pair 'file-nowhere'"))
+
+
 ALL = (metrics, odd_requests, a_port_that_is_taken, a_sink_that_is_down, top, several_processes,
-       taps, a_slow_reader, test_verb)
+       taps, a_slow_reader, test_verb, dlq, offsets,
+       new)
 
 
 for test in ALL:

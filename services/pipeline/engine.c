@@ -512,11 +512,23 @@ static int call_sink(struct lade_pipe_outlet *o, struct lade_pipe_batch *const *
 	return rc;
 }
 
+static const char *sink_name(const struct lade_pipe_outlet *o)
+{
+	static const char *const names[LADE_SINK_KINDS] = {
+		[LADE_SINK_SQLITE] = "sink sqlite",   [LADE_SINK_FILE] = "sink file",
+		[LADE_SINK_STDOUT] = "sink stdout",   [LADE_SINK_KAFKA] = "sink kafka",
+		[LADE_SINK_POSTGRES] = "sink postgres",
+	};
+
+	return o->config ? names[o->config->kind] : "dead letters";
+}
+
 /* One sink until it has it. */
 static int write_to(struct lade_pipe_outlet *o, struct lade_pipe_batch *const *group, uint32_t n,
-		    const struct lade_pipe_move *moves, uint32_t n_moves, const char *name)
+		    const struct lade_pipe_move *moves, uint32_t n_moves)
 {
 	struct lade_pipe_engine *e = o->engine;
+	const char *name = sink_name(o);
 
 	for (uint32_t attempt = 1;; attempt++) {
 		int rc = call_sink(o, group, n, moves, n_moves, name);

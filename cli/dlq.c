@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* dlq.c - `lade dlq`: dead letters listed, shown and replayed. */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <lade/lade.h>
+
+#include "cli/cli.h"
+#include "services/pipeline/engine.h"
+#include "services/pipeline/letters.h"
+
+#define GROUPS_MAX 200 /* of letters that are told apart */
+
+static const char dlq_help[] =
+	"usage: lade dlq list PIPELINE.yaml\n"
+	"       lade dlq show PIPELINE.yaml ID\n"
+	"       lade dlq replay [--step STEP] [--changed] PIPELINE.yaml\n"
+	"\n"
+	"Works on the dead letters of a pipeline, in a file or in an SQLite table.\n"
+	"list counts them by step and error, with the ID of the first of each; show prints one\n"
+	"whole; replay sends them through the pipeline again. Those that were written, dropped or\n"
+	"rejected again (then they are a new letter) are done: a row is deleted, of a file it is\n"
+	"noted in FILE.replayed. None is lost, whenever a replay ends; what it was about to note\n"
+	"is replayed again, so a sink should have a key. --step replays the letters of one step.\n"
+	"A letter that was rejected behind a transform holds what that made of the message; it\n"
+	"goes through all steps again with --changed alone.\n"
+	"\n"
+	"exit status: 0 done; 1 failed; 2 wrong arguments; 3 stopped by a signal; 78 the\n"
+	"configuration is wrong\n";
+
+/* Letters of one step and error. */
+struct group {
+	char step[80], error[320], first[40];
+	int64_t id;
+	uint64_t n;
+};
+
+static struct group *group_of(struct group *all, int *n, const struct lade_letter *l)
+{
+	for (int i = 0; i < *n; i++)
+		if (strcmp(all[i].step, l->step) == 0 && strcmp(all[i].error, l->error) == 0)
+			return &all[i];
+	if (*n == GROUPS_MAX)
+		return NULL;
+	memcpy(all[*n].step, l->step, sizeof(l->step));
+	memcpy(all[*n].error, l->error, sizeof(l->error));
+	memcpy(all[*n].first, l->first_failure, sizeof(l->first_failure));
+	all[*n].id = l->ref.id;
+	return &all[(*n)++];
+}
+
+static int by_count(const void *a, const void *b)
+{
+	const struct group *x = a, *y = b;
+
+	return x->n < y->n ? 1 : x->n > y->n ? -1 : x->id < y->id ? -1 : x->id > y->id;
+}
+
+static void print_groups(const struct lade_letters *letters, struct group *all, int n,
+			 uint64_t letters_n, uint64_t others)
+{
+	printf("%s: %" PRIu64 " dead letter%s\n", letters->name, letters_n,
+	       letters_n == 1 ? "" : "s");
+	if (n)
+		printf("%10s  %-20s  %-12s  %-16s  %s\n", "count", "first failure", "id of first",
+		       "step", "error");
+	qsort(all, (size_t)n, sizeof(*all), by_count);
+	for (int i = 0; i < n; i++)
+		printf("%10" PRIu64 "  %-20.19s  %-12" PRId64 "  %-16s  %s\n", all[i].n,
+		       all[i].first, all[i].id, all[i].step, all[i].error);
+	if (others)
+		printf("%10" PRIu64 "  of further kinds\n", others);
+}
+
+static int list(struct lade_letters *letters)
+{
+	struct group *all = calloc(GROUPS_MAX, sizeof(*all));
+	uint64_t total = 0, others = 0;
+	struct lade_letter letter;
+	int n = 0, rc = all ? 0 : -1;
+
+	while (all && (rc = lade_letters_next(letters, &letter)) > 0) {
+		struct group *g = group_of(all, &n, &letter);
+
+		total++;
+		if (g)
+			g->n++;
+		else
+			others++;
+	}
+	if (rc == 0)
+		print_groups(letters, all, n, total, others);
+	free(all);
+	return rc;
+}
+
+/* Bytes for a person: a terminal obeys none of them. */
+static void print_bytes(const char *bytes, size_t len)
+{
+	bool terminal = isatty(STDOUT_FILENO);
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)bytes[i];
+
+		putchar(terminal && (c < ' ' || c == 0x7f) && c != '\n' && c != '\t' ? '?' : c);
+	}
+	putchar('\n');
+}
+
+static void print_letter(const struct lade_letter *l)
+{
+	printf("id            %" PRId64 "\n", l->ref.id);
+	printf("topic         %s, partition %" PRId64 ", offset %" PRId64, l->topic, l->part,
+	       l->offset);
+	if (l->line)
+		printf(", line %" PRId64, l->line);
+	printf("\nstep          %s\nerror         %s\n", l->step, l->error);
+	printf("attempts      %" PRId64 ", first failure %s\n", l->attempts, l->first_failure);
+	if (l->key) {
+		printf("key           ");
+		print_bytes(l->key, l->key_len);
+	}
+	for (uint32_t i = 0; i < l->n_headers; i++) {
+		printf("header        %s: ", l->headers[i].name);
+		print_bytes(l->headers[i].bytes ? l->headers[i].bytes : "", l->headers[i].len);
+	}
+	if (l->value) {
+		printf("value         %zu bytes\n", l->value_len);
+		print_bytes(l->value, l->value_len);
+	} else {
+		printf("value         none\n");
+	}
+}
+
+static int show(struct lade_letters *letters, int64_t id)
+{
+	struct lade_letter letter;
+	int rc;
+
+	while ((rc = lade_letters_next(letters, &letter)) > 0) {
+		if (letter.ref.id == id) {
+			print_letter(&letter);
+			return 0;
+		}
+	}
+	if (rc == 0) {
+		snprintf(letters->why, sizeof(letters->why), "%.250s has no letter %" PRId64
+			 " that is not done; lade dlq list says which there are",
+			 letters->name, id);
+		rc = -1;
+	}
+	return rc;
+}
+
+static int read_letters(const struct lade_pipe_config *config, const char *id)
+{
+	struct lade_letters letters;
+	int rc = lade_letters_open(&letters, config, false);
+
+	if (rc == 0)
+		rc = id ? show(&letters, strtoll(id, NULL, 10)) : list(&letters);
+	if (rc < 0)
+		fprintf(stderr, "lade dlq: %s\n", *letters.why ? letters.why : "out of memory");
+	lade_letters_close(&letters);
+	return rc < 0 ? LADE_EXIT_FAILED : cli_printed();
+}
+
+/* replay */
+
+static int replay_letters(const struct lade_pipe_config *config, const char *step, bool changed,
+			  int *ret)
+{
+	int rc = lade_letters_replay(config, step, changed, stderr, ret);
+
+	return rc == -ECANCELED ? 0 : rc;
+}
+LADE_TASK(replay_letters, int, (const struct lade_pipe_config *, config), (const char *, step),
+	  (bool, changed))
+
+static int replay(struct lade_pipe_config *config, const char *step, bool changed)
+{
+	int how = LADE_EXIT_FAILED, rc;
+	struct replay_letters_task task = replay_letters_task(config, step, changed);
+
+	task.ret = &how;
+	lade_main_hold(LADE_FOREVER); /* letters are read where the tasks run */
+	rc = lade_main(&task);
+	return rc == 0 ? how : rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
+}
+
+static bool is_number(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	return digits && digits < 19 && !text[digits];
+}
+
+int cli_dlq(int argc, char **argv)
+{
+	struct lade_pipe_config *config = NULL;
+	const char *what = argc > 1 ? argv[1] : "", *path = NULL, *id = NULL, *step = NULL;
+	bool changed = false, replays = strcmp(what, "replay") == 0;
+	int rc;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0) {
+			fputs(dlq_help, stdout);
+			return cli_printed();
+		}
+	}
+	if (!replays && strcmp(what, "list") != 0 && strcmp(what, "show") != 0)
+		return cli_usage("dlq", "list, show or replay?");
+	for (int i = 2; i < argc; i++) {
+		if (replays && strcmp(argv[i], "--step") == 0 && i + 1 < argc)
+			step = argv[++i];
+		else if (replays && strcmp(argv[i], "--changed") == 0)
+			changed = true;
+		else if (argv[i][0] == '-' || id || (path && *what != 's'))
+			return cli_unknown("dlq", "--step|--changed|--help", argv[i]);
+		else
+			*(path ? &id : &path) = argv[i];
+	}
+	if (!path || (*what == 's' && !id))
+		return cli_usage("dlq", !path ? "of which pipeline?" : "which letter? Give its ID");
+	if (id && !is_number(id))
+		return cli_usage("dlq", "'%s' is no ID: lade dlq list has them", id);
+	rc = cli_load(path, &config);
+	if (rc == 0)
+		rc = replays ? replay(config, step, changed) : read_letters(config, id);
+	lade_pipe_config_free(config);
+	return rc;
+}
