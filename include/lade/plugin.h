@@ -4,8 +4,7 @@
 
 /* plugin.h - a step of `lade run` in C: a shared library that exports lade_plugin().
  *
- *	steps:
- *	  - plugin: { path: ./score.so, into: .score, config: "threshold=5" }
+ * In a pipeline: steps: [ { plugin: { path: ./score.so, into: .score, config: "120" } } ]
  *
  * It gets the messages of a batch at once, as JSON, gives each of them a verdict, and, where the
  * step says `into`, a value. It needs this header and no library of lade. What it gets is valid

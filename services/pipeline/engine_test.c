@@ -130,9 +130,7 @@ static int numbers_try_next(void *self, void *ret_item)
 				    .number = (uint64_t)n->at + 1,
 				    .offset = n->at * GAP,
 				    .next_offset = (n->at + 1) * GAP };
-	raw->lane = &w.lane;
-	raw->csv = NULL;
-	raw->owned = NULL;
+	*raw = (struct lade_pipe_raw){ .line = raw->line, .lane = &w.lane };
 	n->at++;
 	w.read++;
 	if (w.source_us)
