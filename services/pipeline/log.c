@@ -2,8 +2,8 @@
 /* log.c - what a run says, as lines of JSON for machines.
  *
  * DESIGN
- * What has figures is written as an object here. Everything else is text as for people, and becomes
- * an object on its way out: so nothing that is said can be missing, or be a line of another kind. */
+ * What has figures is written as an object here. All else is text as for people, and becomes an
+ * object on its way out: so nothing that is said can be missing, or be a line of another kind. */
 
 #include "services/pipeline/log.h"
 
@@ -162,7 +162,8 @@ void lade_pipe_log_figures(const struct lade_pipe_engine *e, const char *event, 
 	lade_pipe_put(&out, ",\"in_flight\":%" PRId64 ",\"per_second\":%.1f",
 		      lade_pipe_lanes_in_flight(e), rate);
 	lade_pipe_put(&out, ",\"p50_ms\":%.3f,\"p99_ms\":%.3f",
-		      lade_pipe_times_ms(s->latency.n, 0.5), lade_pipe_times_ms(s->latency.n, 0.99));
+		      lade_pipe_times_ms(s->latency.n, 0.5),
+		      lade_pipe_times_ms(s->latency.n, 0.99));
 	end(e, &out);
 }
 

@@ -4,8 +4,8 @@
 
 /* log.h - what a run says, as lines of JSON for machines.
  *
- * Each line is an object with "time", "pipeline" and "event": trouble, recovered, progress, summary,
- * end, or log with a "message" for all else. */
+ * Each line is an object with "time", "pipeline" and "event": trouble, recovered, progress,
+ * summary, end, or log with a "message" for all else. */
 
 #include <stdio.h>
 
