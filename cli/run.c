@@ -11,17 +11,20 @@
 #include <lade/lade.h>
 
 #include "cli/cli.h"
+#include "services/pipeline/config_table.h"
 #include "services/pipeline/engine.h"
+#include "services/pipeline/log.h"
 
 #define GRACE_MORE_NS INT64_C(5000000000)
 
 static const char run_help[] =
-	"usage: lade run [--quiet] PIPELINE.yaml\n"
+	"usage: lade run [--quiet] [--log json] PIPELINE.yaml\n"
 	"\n"
 	"Runs a pipeline: to the end of its source, or until it is asked to stop (SIGINT,\n"
 	"SIGTERM: reading ends, what was read is finished; a second time: at once). Speaks on\n"
 	"stderr: on a terminal a live line, else a line every ten seconds, and a summary at the\n"
-	"end, which --quiet leaves out.\n"
+	"end, which --quiet leaves out. A failure is said once per cause and half a minute, with\n"
+	"how often it was. --log json makes an object of each line, for machines.\n"
 	"\n"
 	"exit status:\n"
 	"   0  done: every message is acknowledged\n"
@@ -140,7 +143,13 @@ static int start_services(struct lade_scope *scope, struct lade_http_sim **ret)
 	return rc;
 }
 
-static int run_simulated(const struct lade_pipe_config *config, bool quiet, int *ret)
+/* Whether there is a terminal that shows a line in place of the one before. */
+static bool is_live(const struct lade_pipe_config *config)
+{
+	return !config->log_json && isatty(STDERR_FILENO);
+}
+
+static int run_simulated(const struct lade_pipe_config *config, FILE *log, bool quiet, int *ret)
 {
 	struct lade_http_sim *services = NULL;
 	int rc = 0;
@@ -150,7 +159,7 @@ static int run_simulated(const struct lade_pipe_config *config, bool quiet, int 
 		if (rc < 0)
 			*ret = CLI_CONFIG;
 		else
-			rc = lade_pipe_run(config, stderr, isatty(STDERR_FILENO), quiet, ret);
+			rc = lade_pipe_run(config, log, is_live(config), quiet, ret);
 	}
 	lade_http_sim_free(services);
 	return *ret == CLI_CONFIG ? 0 : rc;
@@ -160,10 +169,14 @@ static int run_simulated(const struct lade_pipe_config *config, bool quiet, int 
 
 static int run_pipeline(const struct lade_pipe_config *config, bool quiet, int *ret)
 {
-	int rc = lade_simulated()
-			 ? run_simulated(config, quiet, ret)
-			 : lade_pipe_run(config, stderr, isatty(STDERR_FILENO), quiet, ret);
+	FILE *log = config->log_json ? lade_pipe_log_json(config->name, stderr) : stderr;
+	int rc = !log ? -ENOMEM
+		 : lade_simulated()
+			 ? run_simulated(config, log, quiet, ret)
+			 : lade_pipe_run(config, log, is_live(config), quiet, ret);
 
+	if (log && log != stderr)
+		fclose(log);
 	/* Cancelled: the process ends, and *ret says what was left. */
 	return rc == -ECANCELED ? 0 : rc;
 }
@@ -203,7 +216,7 @@ static int run_loaded(struct lade_pipe_config *config, bool quiet)
 	/* The pipeline gives up by itself; the hard end is for one that does not. */
 	lade_main_grace(lade_ns(config->shutdown_timeout_ns + GRACE_MORE_NS));
 	rc = lade_main(&task);
-	if (rc == 0 && how != CLI_CONFIG && !quiet)
+	if (rc == 0 && how != CLI_CONFIG && !quiet && !config->log_json)
 		say_simulated();
 	return status_of(rc, how);
 }
@@ -212,7 +225,7 @@ int cli_run(int argc, char **argv)
 {
 	struct lade_pipe_config *config = NULL;
 	const char *path = NULL;
-	bool quiet = false;
+	bool quiet = false, json = false;
 	int rc;
 
 	for (int i = 1; i < argc; i++) {
@@ -222,16 +235,23 @@ int cli_run(int argc, char **argv)
 		}
 		if (strcmp(argv[i], "--quiet") == 0)
 			quiet = true;
+		else if (strcmp(argv[i], "--log") == 0 && argv[i + 1] &&
+			 lade_pipe_word_number("json|text", argv[i + 1]) >= 0)
+			json = *argv[++i] == 'j';
+		else if (strcmp(argv[i], "--log") == 0)
+			return cli_usage("run", "--log wants json or text");
 		else if (argv[i][0] == '-' || path)
-			return cli_unknown("run", "--quiet|--help", argv[i]);
+			return cli_unknown("run", "--quiet|--log|--help", argv[i]);
 		else
 			path = argv[i];
 	}
 	if (!path)
 		return cli_usage("run", "which pipeline?");
 	rc = cli_load(path, &config);
-	if (rc == 0)
+	if (rc == 0) {
+		config->log_json = json;
 		rc = run_loaded(config, quiet);
+	}
 	lade_pipe_config_free(config);
 	return rc;
 }

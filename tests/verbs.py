@@ -559,8 +559,8 @@ def dlq():
                 more = range(1000 * (crash + 1), 1000 * (crash + 2))
                 d.write("in.ndjson", "".join(f'{{"k":{k}}}\n' for k in more), "a")
             d.run()
-            d.sql("with recursive n(k) as (select 1000 union all select k + 1 from n where k < 3999)"
-                  " insert into gate select k from n")
+            d.sql("with recursive n(k) as (select 1000 union all select k + 1 from n"
+                  " where k < 3999) insert into gate select k from n")
             for delay in (0.02, 0.03, 0.05, 0.08):
                 p = subprocess.Popen([LADE, "dlq", "replay", "p.yaml"], cwd=d.path,
                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -669,9 +669,49 @@ def new():
     tap.point("a pair that is not there is told", ended(r, 2, "there is no pair 'file-nowhere'"))
 
 
+def logs():
+    with Live("") as d:
+        d.start("--log", "json")
+        d.add(1)
+        d.wait([1])
+        db = sqlite3.connect(f"{d.path}/out.db", isolation_level=None)
+        db.execute("begin exclusive")
+        d.add(2)
+        until(lambda: '"trouble"' in d.log())
+        time.sleep(3)  # it goes on failing
+        db.execute("rollback")
+        complaints = d.wait([1, 2])
+        until(lambda: '"recovered"' in d.log())
+        d.running[0].send_signal(signal.SIGTERM)
+        d.running[0].wait(timeout=60)
+        lines = [json.loads(line) for line in d.log().splitlines()]
+        events = [e["event"] for e in lines]
+        tap.point("with --log json each line is an object, and a failure one line, not one each",
+                  complaints + expect(
+                      ("trouble", events.count("trouble"), 1),
+                      ("recovered", events.count("recovered"), 1),
+                      ("last", events[-2:], ["summary", "end"]),
+                      ("figures", [lines[-2][n] for n in ("in", "out", "rejected")], [2, 2, 0]),
+                      ("status", lines[-1]["status"], 0),
+                      ("names", {e["pipeline"] for e in lines}, {"live"}))
+                  + [f"no time: {e}" for e in lines
+                     if not re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", e["time"])])
+        tap.point("another log is refused", ended(d.lade("run", "--log", "xml", "p.yaml"), 2,
+                                                  "--log wants json or text"))
+    with Live("") as d:
+        d.write("p.yaml", LIVE.replace("follow: true", "follow: false").replace(
+            "errors: { dead_letter: { table: dead } }\n", ""))
+        d.write("in.ndjson", 'b\x01d "\n')
+        r = d.lade("run", "--log", "json", "--quiet", "p.yaml")
+        last = json.loads(r.stderr.splitlines()[-1])
+        tap.point("what has lines of its own is one line of JSON", expect(
+            ("status", r.returncode, 4), ("event", last["event"], "end"),
+            ("exit", last["status"], 4)) + within(last["message"], "\n", "dead_letter"))
+
+
 ALL = (metrics, odd_requests, a_port_that_is_taken, a_sink_that_is_down, top, several_processes,
        taps, a_slow_reader, test_verb, dlq, offsets,
-       new)
+       new, logs)
 
 
 for test in ALL:

@@ -247,7 +247,8 @@ static void put_head(struct writing *w)
 	put(w, w->source);
 	put(w, " to ");
 	put(w, w->sink);
-	put(w, ". A key behind # has that value unless it is set.\n# A message to try it with:\n#   ");
+	put(w, ". A key behind # has that value unless it is set.\n"
+	       "# A message to try it with:\n#   ");
 	put(w, in ? "echo '" : file ? "echo '" : "");
 	put(w, "{\"id\":1,\"customer\":\"Ada\",\"cents\":1200}");
 	put(w, in ? "' | lade run THIS" : file ? "' > orders.ndjson && lade run THIS" : "");

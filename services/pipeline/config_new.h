@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* lade_pipe_pair_at - the name of the i-th pair, as "file-sqlite".  Returns false: there is none. */
+/* lade_pipe_pair_at - the name of the i-th pair, as "file-sqlite".  Returns false: it is not. */
 bool lade_pipe_pair_at(int i, char *ret, size_t room);
 
 /* lade_pipe_config_begin - a commented file of a pair, which lade run can run.

@@ -30,6 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "services/pipeline/log.h"
 #include "services/pipeline/observe.h"
 #include "services/pipeline/taps.h"
 
@@ -59,27 +60,54 @@ static void clear_live(struct lade_pipe_engine *e)
 		fputs("\r\033[K", e->log);
 }
 
+/* The place of a cause; a new one takes that of the one that was said the longest ago. */
+static struct lade_pipe_said *cause_of(struct lade_pipe_engine *e, const char *who)
+{
+	struct lade_pipe_said *oldest = &e->said[0];
+
+	for (int i = 0; i < LADE_CAUSES; i++) {
+		if (strncmp(e->said[i].who, who, sizeof(e->said[i].who) - 1) == 0)
+			return &e->said[i];
+		if (e->said[i].said_ns < oldest->said_ns)
+			oldest = &e->said[i];
+	}
+	*oldest = (struct lade_pipe_said){ .said_ns = 0 };
+	snprintf(oldest->who, sizeof(oldest->who), "%s", who);
+	return oldest;
+}
+
+static void print_trouble(struct lade_pipe_engine *e, const char *who, const char *trouble,
+			  uint64_t failures)
+{
+	clear_live(e);
+	fprintf(e->log, "%s: %s: %s", e->config->name, who, trouble);
+	if (failures > 1)
+		fprintf(e->log, " (%" PRIu64 " failures since the last such line)", failures);
+	fputc('\n', e->log);
+	fflush(e->log);
+}
+
 void lade_pipe_trouble(struct lade_pipe_engine *e, const char *who, char trouble[256],
 		       const char *format, ...)
 {
 	int64_t now_ns = lade_now().mono_ns;
+	struct lade_pipe_said *said;
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(trouble, 256, format, args);
 	va_end(args);
 	/* Once per cause is the aim: the same again within half a minute is only counted. */
-	e->unsaid++;
-	if (e->said_ns && now_ns - e->said_ns < SAY_AGAIN_NS)
+	said = cause_of(e, who);
+	said->unsaid++;
+	if (said->said_ns && now_ns - said->said_ns < SAY_AGAIN_NS)
 		return;
-	clear_live(e);
-	fprintf(e->log, "%s: %s: %s", e->config->name, who, trouble);
-	if (e->unsaid > 1)
-		fprintf(e->log, " (%" PRIu64 " failures since the last such line)", e->unsaid);
-	fputc('\n', e->log);
-	fflush(e->log);
-	e->said_ns = now_ns;
-	e->unsaid = 0;
+	if (e->config->log_json)
+		lade_pipe_log_trouble(e, who, trouble, said->unsaid);
+	else
+		print_trouble(e, who, trouble, said->unsaid);
+	said->said_ns = now_ns;
+	said->unsaid = 0;
 }
 
 void lade_pipe_say(struct lade_pipe_engine *e, const char *format, ...)
@@ -98,12 +126,15 @@ void lade_pipe_say(struct lade_pipe_engine *e, const char *format, ...)
 void lade_pipe_recovered(struct lade_pipe_engine *e, const char *who, char trouble[256],
 			 int64_t *since_ns)
 {
+	double seconds = (double)(lade_now().mono_ns - *since_ns) / 1e9;
+
 	if (!*since_ns)
 		return;
-	clear_live(e);
-	fprintf(e->log, "%s: %s: works again after %.1f s (it was: %s)\n", e->config->name, who,
-		(double)(lade_now().mono_ns - *since_ns) / 1e9, trouble);
-	fflush(e->log);
+	if (e->config->log_json)
+		lade_pipe_log_recovered(e, who, trouble, seconds);
+	else
+		lade_pipe_say(e, "%s: works again after %.1f s (it was: %s)", who, seconds,
+			      trouble);
 	*since_ns = 0;
 	*trouble = 0;
 }
@@ -1043,11 +1074,15 @@ int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live, b
 	e->observed = !lade_simulated();
 	rc = lade_pipe_engine_run(e);
 	clear_live(e);
-	if (!quiet && *e->nothing_new)
+	if (config->log_json && !quiet && e->stats.started_ns)
+		lade_pipe_log_figures(e, "summary", lade_pipe_rate(e));
+	if (config->log_json)
+		lade_pipe_log_end(e);
+	else if (!quiet && *e->nothing_new)
 		fprintf(log, "%s: %s\n", config->name, e->nothing_new);
 	else if (!quiet && e->stats.started_ns)
 		lade_pipe_summary(e, log);
-	if (*e->why)
+	if (*e->why && !config->log_json)
 		fprintf(log, "%s: %s\n", config->name, e->why);
 	*ret_exit = e->exit;
 	lade_pipe_engine_free(e);

@@ -172,6 +172,15 @@ enum lade_pipe_exit {
 struct lade_pipe_tap;
 struct lade_pipe_observer;
 
+#define LADE_CAUSES 8 /* of failures that are told apart in the log */
+
+/* Who fails, and when that was said. */
+struct lade_pipe_said {
+	char who[64];
+	int64_t said_ns;	/* 0: never */
+	uint64_t unsaid;	/* failures since */
+};
+
 struct lade_pipe_engine {
 	const struct lade_pipe_config *config;
 	FILE *log;			/* where the engine speaks */
@@ -216,8 +225,7 @@ struct lade_pipe_engine {
 	uint32_t n_readers;
 	int64_t written_ns;		/* when the latest write had ended */
 	uint64_t jitter;		/* state of the generator for pauses */
-	int64_t said_ns;		/* when a failure was said last */
-	uint64_t unsaid;		/* failures since */
+	struct lade_pipe_said said[LADE_CAUSES]; /* failures, once per cause */
 	uint64_t shown_in;		/* of the latest progress line */
 	int64_t shown_ns;
 };
@@ -358,6 +366,9 @@ lade_suspends int lade_pipe_back_off(struct lade_pipe_engine *engine, uint32_t a
 
 /* lade_pipe_progress - one line on how it goes. */
 void lade_pipe_progress(struct lade_pipe_engine *engine);
+
+/* lade_pipe_rate - messages that were read, per second of the run. */
+double lade_pipe_rate(const struct lade_pipe_engine *engine);
 
 /* lade_pipe_summary - prints what a run has done. */
 void lade_pipe_summary(const struct lade_pipe_engine *engine, FILE *out);

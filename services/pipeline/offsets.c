@@ -207,8 +207,8 @@ static int check_file(struct lade_offsets *o, const char *path, int fd, struct l
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (to->next_offset > st.st_size) {
-		snprintf(o->why, sizeof(o->why), "%.200s has %lld bytes, and no byte %" PRId64, path,
-			 (long long)st.st_size, to->next_offset);
+		snprintf(o->why, sizeof(o->why), "%.200s has %lld bytes, and no byte %" PRId64,
+			 path, (long long)st.st_size, to->next_offset);
 		return -EINVAL;
 	}
 	if (to->next_offset && pread(fd, &before, 1, to->next_offset - 1) != 1)
@@ -248,8 +248,9 @@ static int find(struct lade_offsets *o, const char *topic, int64_t part, struct 
 		if (strcmp(ret->topic, topic) == 0 && ret->part == part)
 			return 1;
 		if (n++ < 5)
-			len += snprintf(o->why + len, sizeof(o->why) - (size_t)len, "%s%.80s/%" PRId64,
-					n > 1 ? ", " : "", ret->topic, ret->part);
+			len += snprintf(o->why + len, sizeof(o->why) - (size_t)len,
+					"%s%.80s/%" PRId64, n > 1 ? ", " : "", ret->topic,
+					ret->part);
 	}
 	if (rc == 0) {
 		char there[sizeof(o->why)];

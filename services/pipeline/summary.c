@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "services/pipeline/log.h"
+
 #define BAR 24
 #define COLUMNS 80 /* of a terminal that does not say */
 
@@ -51,6 +53,12 @@ static int columns(const struct lade_pipe_engine *e)
 	return size.ws_col;
 }
 
+double lade_pipe_rate(const struct lade_pipe_engine *e)
+{
+	return (double)e->stats.in /
+	       seconds(e, e->stats.ended_ns ? e->stats.ended_ns : lade_now().mono_ns);
+}
+
 void lade_pipe_progress(struct lade_pipe_engine *e)
 {
 	const struct lade_pipe_stats *s = &e->stats;
@@ -64,6 +72,10 @@ void lade_pipe_progress(struct lade_pipe_engine *e)
 		rate = (double)s->in / seconds(e, now_ns);
 	e->shown_in = s->in;
 	e->shown_ns = now_ns;
+	if (e->config->log_json) {
+		lade_pipe_log_figures(e, "progress", rate);
+		return;
+	}
 	if (e->live && s->bytes_total > 0)
 		n += draw_bar(e, line, sizeof(line));
 	n += snprintf(line + n, sizeof(line) - (size_t)n,
