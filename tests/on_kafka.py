@@ -168,8 +168,8 @@ def letters(k):
     k.send("f", good[:100] + [("bad", "no json"), ("huge", huge), ("gone", None)] + good[100:],
            **{"message.max.bytes": 2000000})
     text = pipeline(k, "letters", "f", INTO_KAFKA, out="g", delivery="exactly_once") + """steps:
-  - transform: { query: "select i, json_object('k', m->>'k', 'a', m->>'pad', 'b', m->>'pad') as value
-                         from batch" }
+  - transform: { query: "select i, json_object('k', m->>'k', 'a', m->>'pad', 'b', m->>'pad')
+                         as value from batch" }
 errors: { dead_letter: { kafka: g-dead } }
 """
     with Folder(LADE, text) as d:
@@ -203,8 +203,10 @@ def headers(k):
     p.produce("h", '{"k":2}', key=b"\x00\xff", headers=[("x", b"1"), ("x", b"2"), ("n", None)],
               timestamp=1234567890123)
     p.flush()
-    text = pipeline(k, "headers", "h", """sink: [ {{ kafka: i }}, {{ sqlite: {{ path: out.db, table: t,
-  create: true, columns: {{ k: "integer .k", x: "text? @header.x", at: "timestamp @timestamp" }} }} }} ]
+    text = pipeline(k, "headers", "h", """sink:
+  - kafka: i
+  - sqlite: {{ path: out.db, table: t, create: true, columns:
+      {{ k: "integer .k", x: "text? @header.x", at: "timestamp @timestamp" }} }}
 """)
     with Folder(LADE, text) as d:
         p = d.start()
