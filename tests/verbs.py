@@ -194,9 +194,9 @@ def odd_requests():
         began = time.monotonic()
         said = get(port, "/health")[0]
         took = time.monotonic() - began
-        tap.point("a connection that says nothing is ended after 5 s; 17 others wait that long",
+        tap.point("connections that say nothing are ended after a while, and others get their turn",
                   expect(("health", said, 200))
-                  + ([] if 3 < took < 15 else [f"it took {took:.1f} s"])
+                  + ([] if 3 < took < 25 else [f"it took {took:.1f} s"])
                   + within(idle[0].recv(100).decode(), "408"))
         for s in idle:
             s.close()
