@@ -12,8 +12,8 @@
  * row's transaction and key, is kept beside it as the lane's cluster, so that an offset is never
  * stored without its place.
  *
- * LIMITS  FETCH rows of one question; nothing is asked while they last. A row that was changed has a
- * new transaction only if its writer says so. */
+ * LIMITS  FETCH rows of one question; nothing is asked while they last. A row that was changed has
+ * a new transaction only if its writer says so. */
 
 #include "services/pipeline/engine.h"
 #include "services/pipeline/postgres.h"
@@ -341,8 +341,8 @@ static int begin(struct source *s)
 	if (s->lane.stored.next_offset > 0 &&
 	    sscanf(s->lane.stored.cluster, "%" SCNu64 " %" SCNd64, &xid, &key) != 2)
 		return lade_pipe_fail(s->engine, LADE_EXIT_FAILED,
-				      "source postgres: what is kept of %s (\"%s\") is no place in a "
-				      "table: was this pipeline's name another one's?",
+				      "source postgres: what is kept of %s (\"%s\") is no place in "
+				      "a table: was this pipeline's name another one's?",
 				      config_of(s)->table, s->lane.stored.cluster);
 	snprintf(s->lane.cluster, sizeof(s->lane.cluster), "%s", s->lane.stored.cluster);
 	s->read = (struct place){ s->lane.stored.next_offset, xid, key };
