@@ -421,6 +421,69 @@ def from_kafka(p):
         tap.point(name, [str(e)] if e.is_failure() else [], skip=str(e))
 
 
+def table_source(p, name, follow="false", delivery="exactly_once"):
+    text = pipeline(p, name, f"{name}_out", follow=follow, delivery=delivery,
+                    more="columns: { k: \"integer .id\", v: \"text? .v\","
+                         " n: \"integer @offset\" }")
+    return text.replace(f"file: {{ path: in.ndjson, follow: {follow} }}",
+                        f"postgres: {{ db: main, table: {name}, key: id, xid: xid,"
+                        f" follow: {follow} }}")
+
+
+def from_table(p):
+    """A table that grows: a lower number that commits last is not left out."""
+    for name in ("q", "r"):
+        p.sql(f"create table {name} (id bigserial primary key, v text,"
+              " xid xid8 not null default pg_current_xact_id())")
+        p.sql(f"create index on {name} (xid, id)")
+        p.sql(f"create table {name}_out (k int8, v text, n int8)")
+    with Folder(LADE, table_source(p, "q", "true")) as d:
+        run = d.start()
+        slow, quick = p.connect(), p.connect()
+        slow.autocommit = False
+        s, q = slow.cursor(), quick.cursor()
+        s.execute("insert into q (v) values ('slow') returning id")
+        low = s.fetchone()[0]
+        q.execute("insert into q (v) select 'quick' from generate_series(1, 50) returning id")
+        high = [r[0] for r in q.fetchall()]
+        time.sleep(1)
+        complaints = [] if low < min(high) else ["the numbers are not as the test wants them"]
+        complaints += holds(p, "q_out", [])  # none may pass the one that is not known yet
+        slow.commit()
+        complaints += wait_for(p, "q_out", [low, *high])
+        q.execute("insert into q (v) values ('late') returning id")
+        late = q.fetchone()[0]
+        complaints += wait_for(p, "q_out", [low, *high, late]) + stop(run)
+        if p.sql("select k from q_out order by n") != [(k,) for k in (low, *high, late)]:
+            complaints.append("not in order")
+        tap.point("of two transactions the one with the lower number commits last: nothing is lost",
+                  complaints)
+        slow.close()
+        quick.close()
+    chance, count = random.Random(9), 30000
+    with Folder(LADE, table_source(p, "r")) as d:
+        p.sql(f"insert into r (v) select 'x' || i from generate_series(1, {count}) i")
+        kills = 0
+        while kills < 6:
+            run = d.start()
+            time.sleep(chance.uniform(0.02, 0.2))
+            run.send_signal(signal.SIGKILL)
+            run.communicate()
+            kills += 1
+        complaints = ended(d.run(), 0) + holds(p, "r_out", range(1, count + 1))
+        complaints += ended(d.run(), 0) + holds(p, "r_out", range(1, count + 1))
+        tap.point("a table is read exactly once, whatever is killed", complaints)
+        d.write("p.yaml", table_source(p, "r").replace("xid: xid", "xid: nope"))
+        complaints = ended(check(d, "--connect"), 1, "nope", "42703")
+        d.write("p.yaml", table_source(p, "r").replace("table: r_out", "table: r"))
+        tap.point("a wrong column, and a table that would be read into itself, are refused",
+                  complaints + ended(check(d), 78, "would never end"))
+        d.write("p.yaml", table_source(p, "r", delivery="at_least_once").replace("r_out", "r2"))
+        p.sql("create table r2 (k int8, v text, n int8)")
+        complaints = ended(d.run(), 0) + holds(p, "r2", range(1, count + 1))
+        tap.point("at least once reads it from its beginning", complaints)
+
+
 def at_least_once(p):
     p.sql("create table l (k int8 primary key, v text)")
     text = pipeline(p, "l", "l", delivery="at_least_once", more="key: [k], on_conflict: update, "
@@ -437,7 +500,8 @@ def at_least_once(p):
 
 
 CASES = [file_into_a_table, killed, enriched, poison, upserts, schema, restarted, cut, fenced,
-         six_lanes, lost_commits, from_kafka, at_least_once]
+         six_lanes, lost_commits, from_kafka, from_table,
+         at_least_once]
 
 
 def main():

@@ -39,7 +39,8 @@ enum lade_pipe_source_kind {
 	LADE_SOURCE_NONE,
 	LADE_SOURCE_FILE,
 	LADE_SOURCE_STDIN,
-	LADE_SOURCE_KAFKA
+	LADE_SOURCE_KAFKA,
+	LADE_SOURCE_POSTGRES
 };
 enum lade_pipe_order { LADE_ORDER_PARTITION, LADE_ORDER_NONE };
 enum lade_pipe_step_kind {
@@ -90,6 +91,10 @@ struct lade_pipe_source {
 	const char *csv_delimiter;	/* csv: one byte */
 	struct lade_pipe_map csv_header; /* csv: names of the fields; empty: the first record */
 	bool follow;			/* file: wait for more at its end, and for new files */
+	const char *db;			/* postgres: a name of databases */
+	const char *table;		/* postgres */
+	const char *key;		/* postgres: its integer column that is unique */
+	const char *xid;		/* postgres: its column with the transaction of a row */
 	const char *brokers;		/* kafka: HOST:PORT,... to begin with */
 	struct lade_pipe_map topics;	/* kafka: their names; one with ^ in front is a pattern */
 	const char *group;		/* kafka: the consumer group */

@@ -219,16 +219,17 @@ static bool known(const struct lade_pipe_config *config, int kind)
 {
 	bool file = config->source.kind == LADE_SOURCE_FILE;
 	bool kafka = config->source.kind == LADE_SOURCE_KAFKA;
+	bool table = config->source.kind == LADE_SOURCE_POSTGRES;
 
 	switch (kind) {
 	case LADE_REF_PATH:
 	case LADE_REF_OFFSET:
 		return true;
 	case LADE_REF_LINE:
-		return !kafka;
+		return !kafka && !table;
 	case LADE_REF_TOPIC:
 	case LADE_REF_PARTITION:
-		return file || kafka;
+		return file || kafka || table;
 	default:
 		return kafka;
 	}
@@ -244,6 +245,9 @@ static const char *has_instead(const struct lade_pipe_config *config)
 	case LADE_SOURCE_KAFKA:
 		return "messages of Kafka have no such thing; they have @key, @offset, @topic,"
 		       " @partition, @timestamp and @header.NAME";
+	case LADE_SOURCE_POSTGRES:
+		return "rows of a table have no such thing; they have @offset (which counts them),"
+		       " @topic (the table's name) and @partition (0)";
 	default:
 		return "lines of standard input have no such thing; they have @offset and @line";
 	}
@@ -765,6 +769,23 @@ static void check_dead_letter(struct checking *c)
 		       "dead_letter: this is the file that is read");
 }
 
+/* A table that is read. */
+static void check_table_source(struct checking *c)
+{
+	const struct lade_pipe_config *config = c->config;
+	const struct lade_pipe_source *s = &config->source;
+
+	check_db(c, NULL, 0, "source.postgres.db", s->db, true);
+	if (s->format != LADE_FORMAT_JSON)
+		refuse(c, NULL, 0, "source.format", "rows of a table are JSON objects already");
+	for (int i = 0; i < config->n_sinks; i++)
+		if (config->sinks[i].kind == LADE_SINK_POSTGRES &&
+		    strcmp(config->sinks[i].db, s->db) == 0 &&
+		    strcasecmp(config->sinks[i].table, s->table) == 0)
+			refuse(c, "sink", i, "postgres.table", "the sink is the table that is read:"
+			       " it would never end");
+}
+
 static void check_csv(struct checking *c)
 {
 	struct lade_pipe_source *s = &c->config->source;
@@ -947,6 +968,8 @@ static void check_all(struct checking *c)
 	check_databases(c);
 	check_csv(c);
 	check_settings(c, &config->source.client, true);
+	if (c->config->source.kind == LADE_SOURCE_POSTGRES)
+		check_table_source(c);
 	for (int i = 0; i < config->n_steps && c->overlay; i++)
 		check_step(c, i);
 	for (int i = 0; i < config->n_sinks; i++)

@@ -257,7 +257,7 @@ static void what_is_missing_is_named_with_its_meaning(void)
 		  "pipeline is missing: write pipeline: NAME" },
 		{ "pipeline: p\nsink: { stdout: }\n", "1:1", "source is missing" },
 		{ "pipeline: p\nsource: { }\nsink: { stdout: }\n", "2:9",
-		  "expected exactly one of file, stdin, kafka here, found none" },
+		  "expected exactly one of file, stdin, kafka, postgres here, found none" },
 		{ "pipeline: p\nsource: { stdin: , file: x }\nsink: { stdout: }\n", "2:9",
 		  "found several" },
 		{ "pipeline: p\nsource: { stdin: }\nsink: []\n", "3:7", "the list is empty" },

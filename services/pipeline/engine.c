@@ -1018,6 +1018,7 @@ static const struct lade_pipe_source_ops *const sources[] = {
 	[LADE_SOURCE_FILE] = &lade_pipe_files,
 	[LADE_SOURCE_STDIN] = &lade_pipe_files,
 	[LADE_SOURCE_KAFKA] = &lade_pipe_from_kafka,
+	[LADE_SOURCE_POSTGRES] = &lade_pipe_from_postgres,
 };
 
 static const struct lade_pipe_parts real_parts = {

@@ -403,8 +403,9 @@ struct lade_pipe_batches_stream *lade_pipe_batches_of(struct lade_pipe_engine *e
 						      struct lade_scope *scope,
 						      struct lade_pipe_raw_stream *raw);
 
-/* Files, and stdin; topics of Kafka. */
-extern const struct lade_pipe_source_ops lade_pipe_files, lade_pipe_from_kafka;
+/* Files, and stdin; topics of Kafka; a table of PostgreSQL. */
+extern const struct lade_pipe_source_ops lade_pipe_files, lade_pipe_from_kafka,
+	lade_pipe_from_postgres;
 
 /* lade_pipe_lane_claim - asks the sink that keeps offsets where a lane was left, and takes it over.
  *

@@ -115,6 +115,11 @@ static bool is_kafka(const struct lade_pipe_engine *e)
 	return e->config->source.kind == LADE_SOURCE_KAFKA;
 }
 
+static bool is_table(const struct lade_pipe_engine *e)
+{
+	return e->config->source.kind == LADE_SOURCE_POSTGRES;
+}
+
 /* The first lane that has unfinished messages; else the last one that was begun. */
 static const struct lade_pipe_lane *lane_to_name(const struct lade_pipe_engine *e)
 {
@@ -145,7 +150,8 @@ static void say_stopped(struct lade_pipe_engine *e)
 	const struct lade_pipe_stats *s = &e->stats;
 	char part[64];
 
-	if (is_kafka(e)) /* which has no end: a signal is how a run ends, and nothing is left */
+	/* They have no end: a signal is how a run ends, and nothing is left. */
+	if (is_kafka(e) || is_table(e))
 		return;
 	if (e->config->source.kind == LADE_SOURCE_STDIN) {
 		snprintf(e->why, sizeof(e->why),
@@ -173,7 +179,8 @@ static const char *what_becomes(const struct lade_pipe_engine *e)
 		return "processed when it runs again";
 	if (e->config->source.kind == LADE_SOURCE_STDIN)
 		return "lost: stdin cannot be read again";
-	return "read again, with all before them: at_least_once keeps no offsets of a file";
+	return "read again, with all before them: at_least_once keeps no offsets of files and"
+	       " tables";
 }
 
 static void say_unfinished(struct lade_pipe_engine *e, int64_t unfinished)
@@ -183,7 +190,8 @@ static void say_unfinished(struct lade_pipe_engine *e, int64_t unfinished)
 	(void)lade_pipe_fail(e, LADE_EXIT_UNFINISHED,
 			     "stopped with unfinished work: %" PRId64 " messages of %.200s, from "
 			     "%s %" PRId64 " on, will be %s", unfinished,
-			     lane ? lane->name : "the source", is_kafka(e) ? "offset" : "byte",
+			     lane ? lane->name : "the source",
+			     is_kafka(e) ? "offset" : is_table(e) ? "row" : "byte",
 			     lane ? lane->commit_offset : 0,
 			     what_becomes(e));
 }
@@ -194,7 +202,7 @@ static void note_nothing_new(struct lade_pipe_engine *e)
 	const struct lade_pipe_lane *first = e->lanes;
 	const char *path = e->config->source.path;
 
-	if (is_kafka(e))
+	if (is_kafka(e) || is_table(e))
 		return;
 	for (const struct lade_pipe_lane *l = first; l; l = l->next)
 		if (l->stored.next_offset <= 0)
