@@ -303,7 +303,8 @@ def main():
                     with open(options.json, "a", encoding="utf-8") as f:
                         f.write(json.dumps(result) + "\n")
     except Unavailable as e:
-        sys.exit(f"script/chaos: {e}")
+        print(f"script/chaos: {e}", file=sys.stderr)
+        sys.exit(1 if e.is_failure() else 77)  # 77: a test that is skipped
     sys.exit(0 if good else 1)
 
 
