@@ -739,16 +739,13 @@ static bool is_late(const struct lade_pipe_batch *b, bool wholly)
 	return b->n_parts && (wholly ? late == b->n_parts : late > 0);
 }
 
-/* Leaves out the batches of which the lanes were lost meanwhile: whoever has them now does it. With
- * an offset that moves beside the rows, not even a part of a batch may be late.
- *
- * Returns 0 and *n; < 0: none is left. */
-static int leave_out_late(struct lade_pipe_engine *e, struct lade_pipe_batch **group, uint32_t *n)
+/* Gives up those of a group that are late.  Returns how many; < 0: all are freed. */
+static int give_up_late(struct lade_pipe_engine *e, struct lade_pipe_batch **group, uint32_t *n)
 {
-	uint32_t kept = 0;
+	uint32_t kept = 0, before = *n;
 	int rc = 0;
 
-	for (uint32_t k = 0; k < *n; k++) {
+	for (uint32_t k = 0; k < before; k++) {
 		if (rc < 0)
 			lade_pipe_batch_free(group[k]);
 		else if (is_late(group[k], !e->keeper))
@@ -756,9 +753,24 @@ static int leave_out_late(struct lade_pipe_engine *e, struct lade_pipe_batch **g
 		else
 			group[kept++] = group[k];
 	}
-	*n = rc < 0 ? 0 : kept;
 	for (uint32_t k = 0; rc < 0 && k < kept; k++)
 		lade_pipe_batch_free(group[k]);
+	*n = rc < 0 ? 0 : kept;
+	return rc < 0 ? rc : (int)(before - kept);
+}
+
+/* Leaves out the batches of which the lanes were lost meanwhile: whoever has them now does it. With
+ * an offset that moves beside the rows, not even a part of a batch may be late; and what is given up
+ * for that has its other lanes read again, which makes batches late that were not.
+ *
+ * Returns 0 and *n; < 0: none is left. */
+static int leave_out_late(struct lade_pipe_engine *e, struct lade_pipe_batch **group, uint32_t *n)
+{
+	int rc;
+
+	do
+		rc = give_up_late(e, group, n);
+	while (rc > 0);
 	return rc;
 }
 
