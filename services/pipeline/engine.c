@@ -760,8 +760,8 @@ static int give_up_late(struct lade_pipe_engine *e, struct lade_pipe_batch **gro
 }
 
 /* Leaves out the batches of which the lanes were lost meanwhile: whoever has them now does it. With
- * an offset that moves beside the rows, not even a part of a batch may be late; and what is given up
- * for that has its other lanes read again, which makes batches late that were not.
+ * an offset that moves beside the rows, not even a part of a batch may be late; and where one is
+ * given up for that its other lanes are read again, which makes batches late that were not.
  *
  * Returns 0 and *n; < 0: none is left. */
 static int leave_out_late(struct lade_pipe_engine *e, struct lade_pipe_batch **group, uint32_t *n)
