@@ -32,6 +32,10 @@ static const struct sample samples[] = {
 	{ "source.kafka.brokers", "\"${env:KAFKA:-localhost:9092}\"" },
 	{ "source.kafka.topics", "[orders]" },
 	{ "source.kafka.group", "%s" },
+	{ "source.postgres.db", "main" },
+	{ "source.postgres.table", "incoming" },
+	{ "source.postgres.key", "id" },
+	{ "source.postgres.xid", "xid" },
 	{ "batch.max_messages", "500" },
 	{ "batch.linger", "50ms" },
 	{ "steps[].name", "large_orders" },
@@ -205,7 +209,8 @@ static void put_row(struct writing *w, const struct lade_pipe_row *row, int dept
 {
 	const char *value = remark ? NULL : sample_of(w, row->key);
 
-	if (strcmp(row->key, "databases") == 0 && strcmp(w->sink, "postgres") == 0)
+	if (strcmp(row->key, "databases") == 0 &&
+	    (strcmp(w->sink, "postgres") == 0 || strcmp(w->source, "postgres") == 0))
 		value = "{ main: \"${env:DATABASE:-postgres://localhost/app}\" }";
 	/* The source's brokers are the sink's as well. */
 	if (strcmp(row->key, "sink[].kafka.brokers") == 0 && strcmp(w->source, "kafka") == 0)
