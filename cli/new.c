@@ -145,6 +145,16 @@ static void list_pairs(FILE *out)
 	fputc('\n', out);
 }
 
+static bool is_pair(const char *text)
+{
+	char name[64];
+
+	for (int i = 0; lade_pipe_pair_at(i, name, sizeof(name)); i++)
+		if (strcmp(name, text) == 0)
+			return true;
+	return false;
+}
+
 /* Writes the file of a pair.  Returns an exit status. */
 static int write_pair(const char *text, const char *path)
 {
@@ -178,6 +188,10 @@ int cli_new(int argc, char **argv)
 
 	char *text = argc == 2 || argc == 3 ? lade_pipe_config_begin(argv[1]) : NULL;
 
+	if (!text && dir && is_pair(dir)) {
+		fprintf(stderr, "lade new: no %s could be made that lade check passes\n", dir);
+		return 1;
+	}
 	if (text) {
 		int rc = write_pair(text, argv[2]);
 
