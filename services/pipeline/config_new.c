@@ -33,11 +33,7 @@ static const struct sample samples[] = {
 	{ "source.kafka.topics", "[orders]" },
 	{ "source.kafka.group", "%s" },
 	{ "source.postgres.db", "main" },
-<<<<<<< HEAD
-	{ "source.postgres.table", "new_orders" },
-=======
 	{ "source.postgres.table", "incoming" },
->>>>>>> verbs
 	{ "source.postgres.key", "id" },
 	{ "source.postgres.xid", "xid" },
 	{ "batch.max_messages", "500" },
