@@ -247,7 +247,8 @@ int64_t lade_kafka_partition_high(const struct lade_kafka_partition *partition);
 void lade_kafka_start_at(struct lade_kafka_partition *partition, int64_t offset);
 
 /* lade_kafka_partition_start - where it began: after lade_kafka_assign the offset that was given or
- * committed or, where there was none, that of the oldest message or of the next one.
+ * committed or, where there was none, that of the oldest message or of the next one; -1: no broker
+ * has said within two seconds which that is.
  *
  * Suspends: no.  Threads: its loop's. */
 int64_t lade_kafka_partition_start(const struct lade_kafka_partition *partition);

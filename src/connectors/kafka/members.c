@@ -16,6 +16,7 @@
 #include "base/list.h"
 
 #include <errno.h>
+#include <lade/blocking.h>
 #include <string.h>
 
 /* Partitions */
@@ -346,6 +347,8 @@ void lade_kafka_answer_all(struct lade_kafka_consumer *c)
 
 /* Where partitions begin, on the pool. */
 
+#define RANGE_NS INT64_C(2000000000) /* to learn what there is of new partitions */
+
 struct placing {
 	struct lade_kafka_job job;
 	rd_kafka_t *rk;
@@ -355,6 +358,7 @@ struct placing {
 	struct lade_kafka_range *ranges;	/* of those of list that begin by the policy */
 	bool *fresh;				/* begins by the policy */
 	bool have_committed;
+	int64_t give_up_ns;			/* until when ranges are asked for; 0: not begun */
 };
 
 /* A failure that a later call may not have. */
@@ -402,18 +406,23 @@ static int place(struct lade_kafka_job *job)
 
 	if (!p->have_committed && p->asked->cnt)
 		rc = ask_committed(p);
+	if (rc == 0 && !p->give_up_ns)
+		p->give_up_ns = lade_clock_ns() + RANGE_NS;
 	for (int i = 0; i < p->list->cnt && rc == 0; i++) {
 		rd_kafka_topic_partition_t *at = &p->list->elems[i];
 
-		if (at->offset >= 0)
+		if (at->offset >= 0 || p->fresh[i])
 			continue;
 		rc = lade_kafka_range_job(p->rk, at->topic, at->partition, &p->ranges[i],
 					  p->job.error);
-		if (rc)
+		if (rc == 1 && lade_clock_ns() < p->give_up_ns)
 			break;
 		p->fresh[i] = true;
-		at->offset = p->start == LADE_KAFKA_EARLIEST ? p->ranges[i].low
-							     : p->ranges[i].high;
+		/* It may be gone already, and the group waits: librdkafka finds out what it is. */
+		if (rc == 0)
+			at->offset = p->start == LADE_KAFKA_EARLIEST ? p->ranges[i].low
+								     : p->ranges[i].high;
+		rc = 0;
 	}
 	return rc;
 }
@@ -430,6 +439,8 @@ static void note_places(const struct lade_kafka_event *e, struct placing *p)
 		/* The oldest message may go before it is fetched: that is no gap. */
 		if (p->fresh[i] && p->start == LADE_KAFKA_EARLIEST)
 			at->offset = RD_KAFKA_OFFSET_BEGINNING;
+		else if (at->offset < 0)
+			at->offset = RD_KAFKA_OFFSET_END;
 	}
 }
 
