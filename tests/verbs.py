@@ -574,7 +574,7 @@ def dlq():
                                 [1, 2, 3, 4, 5, *range(1000, 4000)]))
                       + ended(d.lade("dlq", "list", "p.yaml"), 0,
                               "1 dead letter\n" if delivery == "exactly_once"
-                              else "2 dead letters\n"))  # the file was read twice
+                              else " dead letters\n"))  # a kill may have doubled the bad ones
     with Letters("file: dead.ndjson", "at_least_once") as d:
         d.write("in.ndjson", '{"k":7}\n')
         d.run()

@@ -203,6 +203,9 @@ static int destroy_job(void *arg)
 	return 0;
 }
 
+/* The latest handle that was left behind whole, so that it can be found. */
+static _Atomic(rd_kafka_t *) not_destroyed;
+
 void lade_kafka_client_done(struct lade_kafka_client *client, const char *site)
 {
 	const struct lade_blocking_config job = { .fn = destroy_job,
@@ -216,6 +219,11 @@ void lade_kafka_client_done(struct lade_kafka_client *client, const char *site)
 	client->queue = NULL;
 	if (!client->rk)
 		return;
+	if (client->fragile) {
+		(void)atomic_exchange(&not_destroyed, client->rk);
+		client->rk = NULL;
+		return;
+	}
 	/* Without a thread it is freed here: late is better than never. */
 	if (lade_blocking_at(&job, site) < 0)
 		(void)destroy_job(client->rk);

@@ -85,6 +85,7 @@ struct lade_kafka_client {
 	void (*ticked)(void *arg);   /* a second has passed; or NULL */
 	void *arg;		     /* handed to both */
 	rd_kafka_queue_t *queue;     /* the main queue, or the consumer's */
+	bool fragile;		     /* to destroy it would end the process: it is left behind */
 	struct lade_kafka_bell bell; /* of queue */
 };
 
@@ -184,6 +185,7 @@ struct lade_kafka_consumer {
 	uint32_t in_row;		      /* messages since others ran */
 	bool assigning;			      /* lade_kafka_assign is under way */
 	bool closing;			      /* events answer themselves */
+	bool in_group;			      /* the group has said once what it has */
 	bool down;			      /* no broker is reached; RECOVERED will follow */
 	int failed;			      /* after FAILED: what next returns */
 	struct {

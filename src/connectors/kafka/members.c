@@ -234,6 +234,7 @@ void lade_kafka_rebalance(struct lade_kafka_consumer *c, rd_kafka_event_t *event
 	rd_kafka_resp_err_t code = rd_kafka_event_error(event);
 	struct lade_kafka_event *e;
 
+	c->in_group = true;
 	if (code != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS &&
 	    code != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
 		refuse(c, event);
