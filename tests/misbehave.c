@@ -4,11 +4,12 @@
 #include <lade/plugin.h>
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 static int calls;
-static int *volatile nowhere;
+static volatile uintptr_t nowhere = 16;
 
 static int start(const char *config, void **ret_self, char error[256])
 {
@@ -30,7 +31,7 @@ static int process(void *self, struct lade_plugin_message *messages, size_t n, c
 		struct lade_plugin_message *m = &messages[i];
 
 		if (has(m, "\"crash\""))
-			*nowhere = 1;
+			*(int *)nowhere = 1;
 		if (has(m, "\"blame\"")) {
 			snprintf(error, 256, "one of %zu is bad", n);
 			return EBADMSG;

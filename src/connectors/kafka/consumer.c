@@ -587,9 +587,9 @@ static void consumer_done(struct lade_kafka_consumer *c, const char *site)
 		lade_kafka_partition_unref(c->list[c->n]);
 	}
 	/* librdkafka before 2.3 asserts that a member of a cooperative group that has joined was
-	 * also given something, if only nothing, before it is destroyed. */
-	c->client.fragile = !c->in_group && lade_kafka_version() < 0x02030000 && c->client.rk &&
-			    *lade_kafka_consumer_member(c);
+	 * also given something, if only nothing, before it is destroyed; and does not tell any more
+	 * whether it had joined. */
+	c->client.fragile = !c->in_group && lade_kafka_version() < 0x02030000;
 	lade_kafka_client_done(&c->client, site);
 	lade_free(c->list);
 	if (c->member)
