@@ -589,7 +589,12 @@ static int write_to_last(struct lade_pipe_engine *e, struct lade_pipe_outlet *la
 		return n_moves;
 	rc = lade_sem_acquire(&e->keeping, 1);
 	if (rc == 0) {
-		rc = write_to(last, group, n, moves, (uint32_t)n_moves);
+		/* A lane that was claimed anew meanwhile is not to be moved by what was before; a
+		 * transaction sees to that itself. */
+		for (uint32_t i = 0; rc == 0 && e->keeper && !e->transaction && i < n; i++)
+			rc = lade_pipe_batch_is_late(group[i]) ? -ESTALE : 0;
+		if (rc == 0)
+			rc = write_to(last, group, n, moves, (uint32_t)n_moves);
 		lade_sem_release(&e->keeping, 1);
 	}
 	free(moves);
@@ -730,13 +735,12 @@ static int give_up_batch(struct lade_pipe_engine *e, struct lade_pipe_batch *b)
 	return rc;
 }
 
-static bool is_late(const struct lade_pipe_batch *b, bool wholly)
+static bool is_wholly_late(const struct lade_pipe_batch *b)
 {
-	uint32_t late = 0;
-
 	for (uint32_t i = 0; i < b->n_parts; i++)
-		late += lade_pipe_lane_is_late(b->parts[i].lane, b->parts[i].segment);
-	return b->n_parts && (wholly ? late == b->n_parts : late > 0);
+		if (!lade_pipe_lane_is_late(b->parts[i].lane, b->parts[i].segment))
+			return false;
+	return b->n_parts > 0;
 }
 
 /* Gives up those of a group that are late.  Returns how many; < 0: all are freed. */
@@ -748,7 +752,7 @@ static int give_up_late(struct lade_pipe_engine *e, struct lade_pipe_batch **gro
 	for (uint32_t k = 0; k < before; k++) {
 		if (rc < 0)
 			lade_pipe_batch_free(group[k]);
-		else if (is_late(group[k], !e->keeper))
+		else if (e->keeper ? lade_pipe_batch_is_late(group[k]) : is_wholly_late(group[k]))
 			rc = give_up_batch(e, group[k]);
 		else
 			group[kept++] = group[k];

@@ -390,7 +390,10 @@ extern const struct lade_pipe_sink_ops lade_pipe_to_file;
 /* lade_pipe_batch_free - frees a batch; NULL is allowed.  Returns NULL. */
 struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch);
 
-/* lade_pipe_batch_drop - the same for a stream that gives an item up. */
+/* lade_pipe_batch_is_late - whether any lane of a batch was lost since it was taken. */
+bool lade_pipe_batch_is_late(const struct lade_pipe_batch *batch);
+
+/* lade_pipe_batch_drop - the same as lade_pipe_batch_free() for a stream that gives an item up. */
 void lade_pipe_batch_drop(struct lade_pipe_batch **item);
 
 /* A batch that goes from task to task; whoever drops one frees it. */

@@ -21,12 +21,17 @@ int lade_pipe_lane_claim(struct lade_pipe_engine *e, struct lade_pipe_lane *lane
 {
 	int rc;
 
-	lane->stored = (struct lade_pipe_stored){ 0 };
-	if (!e->keeper)
+	if (!e->keeper) {
+		lane->stored = (struct lade_pipe_stored){ 0 };
 		return 0;
+	}
+	/* A write that is under way goes by what is stored until it has ended. */
 	rc = lade_sem_acquire(&e->keeping, 1);
 	if (rc == 0) {
+		lane->stored = (struct lade_pipe_stored){ 0 };
 		rc = e->keeper->ops->claim(e->keeper, lane);
+		if (rc == 0)
+			lane->fenced = false;
 		lade_sem_release(&e->keeping, 1);
 	}
 	return rc;

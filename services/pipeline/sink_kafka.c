@@ -449,8 +449,13 @@ static int kafka_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *
 		rc = -ECONNABORTED;
 	if (rc < 0)
 		return is_transactional(outlet->engine) ? transaction_failed(k, rc, NULL) : rc;
-	if (outlet == outlet->engine->keeper)
-		rc = commit(k, moves, n_moves);
+	if (outlet != outlet->engine->keeper)
+		return 0;
+	/* Sending waits: a lane may have gone meanwhile, and even have come back. */
+	for (uint32_t i = 0; i < n; i++)
+		if (lade_pipe_batch_is_late(batches[i]))
+			return transaction_failed(k, -ESTALE, NULL);
+	rc = commit(k, moves, n_moves);
 	return rc;
 }
 

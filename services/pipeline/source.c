@@ -64,6 +64,14 @@ struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch)
 	return NULL;
 }
 
+bool lade_pipe_batch_is_late(const struct lade_pipe_batch *b)
+{
+	for (uint32_t i = 0; i < b->n_parts; i++)
+		if (lade_pipe_lane_is_late(b->parts[i].lane, b->parts[i].segment))
+			return true;
+	return false;
+}
+
 void lade_pipe_batch_drop(struct lade_pipe_batch **item)
 {
 	*item = lade_pipe_batch_free(*item);

@@ -24,7 +24,9 @@
 #include <string.h>
 
 #define RING_MAX 2048u	       /* messages; a power of two */
+#define COMMIT_MAX 128	       /* lanes of one commit */
 #define COMMIT_NS INT64_C(1000000000)
+#define GIVEN_UP_NS INT64_C(20000000000) /* after which the group says whose a lane is */
 #define LAST_COMMIT_NS INT64_C(5000000000)
 
 /* A partition, from the first time that it was ours. */
@@ -36,6 +38,7 @@ struct part {
 	int64_t committed;		    /* what the group was told last; -1: nothing */
 	bool full;			    /* held: the lane has enough under way */
 	bool leaving;			    /* it is being drained */
+	int64_t given_up_ns;		    /* when it was let go while it was ours */
 	struct part *next;
 };
 
@@ -136,14 +139,21 @@ static void let_go(struct source *s, struct part *p)
 		return;
 	lade_pipe_lane_lose(&p->lane);
 	lade_pipe_lane_unlist(s->engine, &p->lane);
+	p->given_up_ns = lade_now().mono_ns;
 	lade_event_set(&s->engine->lane_moved);
 }
 
 /* Commits */
 
+/* Whose offset is being committed. */
+struct told {
+	struct part *part;
+	uint64_t epoch;			    /* its lane's */
+};
+
 /* Lanes that are further than the group knows.  Returns their number. */
 static size_t to_commit(struct source *s, bool leaving_only, struct lade_kafka_position *ret,
-			size_t room)
+			struct told *ret_told, size_t room)
 {
 	size_t n = 0;
 
@@ -151,6 +161,7 @@ static size_t to_commit(struct source *s, bool leaving_only, struct lade_kafka_p
 		if (!p->handle || !p->lane.assigned || p->lane.fenced ||
 		    p->lane.commit_offset <= p->committed || (leaving_only && !p->leaving))
 			continue;
+		ret_told[n] = (struct told){ p, p->lane.epoch };
 		ret[n++] = (struct lade_kafka_position){ p->handle, p->lane.commit_offset };
 	}
 	return n;
@@ -158,7 +169,8 @@ static size_t to_commit(struct source *s, bool leaving_only, struct lade_kafka_p
 
 static int commit(struct source *s, bool leaving_only)
 {
-	struct lade_kafka_position at[256];
+	struct lade_kafka_position at[COMMIT_MAX];
+	struct told told[COMMIT_MAX];
 	struct lade_kafka_error error;
 	size_t n;
 	int rc = 0;
@@ -166,16 +178,14 @@ static int commit(struct source *s, bool leaving_only)
 	if (s->engine->show || keeps_offsets_itself(s->engine))
 		return 0;
 	do {
-		n = to_commit(s, leaving_only, at, sizeof(at) / sizeof(*at));
+		n = to_commit(s, leaving_only, at, told, COMMIT_MAX);
 		if (!n)
 			break;
 		rc = lade_kafka_commit(s->consumer, at, n, &error);
-		/* A lane that was lost meanwhile has another handle or none. */
-		for (struct part *p = s->parts; rc == 0 && p; p = p->next)
-			for (size_t i = 0; i < n; i++)
-				if (p->handle == at[i].partition && p->committed < at[i].offset)
-					p->committed = at[i].offset;
-	} while (rc == 0 && n == sizeof(at) / sizeof(*at));
+		for (size_t i = 0; rc == 0 && i < n; i++)
+			if (told[i].part->lane.epoch == told[i].epoch)
+				told[i].part->committed = at[i].offset;
+	} while (rc == 0 && n == COMMIT_MAX);
 	return rc;
 }
 
@@ -186,21 +196,6 @@ static void note_ends(struct source *s)
 		if (p->handle && lade_kafka_partition_high(p->handle) > 0)
 			p->lane.end_offset = lade_kafka_partition_high(p->handle);
 }
-
-static int commit_now_and_then(struct source *s)
-{
-	int rc;
-
-	do {
-		rc = lade_sleep(lade_ns(COMMIT_NS));
-		note_ends(s);
-		/* What cannot be committed now is committed later, or by whoever has the lane. */
-		if (rc == 0)
-			rc = commit(s, false) == -ECANCELED ? -ECANCELED : 0;
-	} while (rc == 0);
-	return rc;
-}
-LADE_TASK_VOID(commit_now_and_then, (struct source *, s))
 
 /* Assigned */
 
@@ -236,7 +231,6 @@ static int claim(struct source *s, struct part **parts, size_t n)
 		struct part *p = parts[i];
 
 		snprintf(p->lane.cluster, sizeof(p->lane.cluster), "%s", s->cluster);
-		p->lane.fenced = false;
 		rc = lade_pipe_lane_claim(s->engine, &p->lane);
 		if (rc == 0)
 			rc = check_cluster(s, p);
@@ -251,11 +245,74 @@ static void begin(struct source *s, struct part *p)
 	int64_t start = lade_kafka_partition_start(p->handle);
 
 	p->given = 0;
+	p->given_up_ns = 0;
 	p->full = p->leaving = false;
 	p->committed = lade_kafka_partition_fresh(p->handle) ? -1 : start;
 	lade_pipe_lane_begin(s->engine, &p->lane, start);
 	hold_as_needed(s, p);
 }
+
+/* A lane of which nothing is known begins by the policy. */
+static int64_t seek_to(const struct source *s, int64_t from)
+{
+	if (from >= 0)
+		return from;
+	return s->engine->config->source.start == LADE_START_EARLIEST ? LADE_KAFKA_OLDEST
+								      : LADE_KAFKA_NEWEST;
+}
+
+/* A lane that was fenced, or could not be sought, and is ours all the same, as the group says: it
+ * is claimed again. Who had claimed it was late. */
+static int take_back(struct source *s, struct part *p)
+{
+	const struct lade_kafka_partition *handle = p->handle;
+	int64_t from = p->lane.commit_offset;
+	int rc;
+
+	lade_pipe_say(s->engine, "%s: it was given up because another process had claimed it, but "
+		      "it is still ours: it is claimed again", p->name);
+	p->given_up_ns = lade_now().mono_ns;
+	rc = lade_pipe_lane_claim(s->engine, &p->lane);
+	if (rc < 0 || p->handle != handle || p->lane.assigned || p->leaving)
+		return rc;
+	if (p->lane.stored.next_offset > 0)
+		from = p->lane.stored.next_offset;
+	if (lade_kafka_seek(p->handle, seek_to(s, from)) < 0)
+		return 0;
+	p->given = 0;
+	p->full = false;
+	lade_pipe_lane_begin(s->engine, &p->lane, from);
+	hold_as_needed(s, p);
+	return 0;
+}
+
+static int take_back_all(struct source *s)
+{
+	int rc = 0;
+
+	for (struct part *p = s->parts; rc == 0 && p; p = p->next)
+		if (p->handle && !p->lane.assigned && !p->leaving && p->given_up_ns &&
+		    lade_now().mono_ns - p->given_up_ns > GIVEN_UP_NS)
+			rc = take_back(s, p);
+	return rc;
+}
+
+static int commit_now_and_then(struct source *s)
+{
+	int rc;
+
+	do {
+		rc = lade_sleep(lade_ns(COMMIT_NS));
+		note_ends(s);
+		/* What cannot be committed now is committed later, or by whoever has the lane. */
+		if (rc == 0)
+			rc = commit(s, false) == -ECANCELED ? -ECANCELED : 0;
+		if (rc == 0)
+			rc = take_back_all(s);
+	} while (rc == 0);
+	return rc;
+}
+LADE_TASK_VOID(commit_now_and_then, (struct source *, s))
 
 static int take_assigned(struct source *s, const struct lade_kafka_item *item)
 {
@@ -473,6 +530,9 @@ static void put_message(struct source *s, struct lade_kafka_message *message)
 		lade_kafka_message_free(message);
 		return;
 	}
+	/* Where nobody could say where it begins, it begins here. */
+	if (p->lane.taken_offset < 0 && p->given == 0)
+		p->lane.commit_offset = p->lane.taken_offset = message->offset;
 	s->ring[(s->first + s->n++) & (RING_MAX - 1)] = (struct waiting){ *message, p->lane.epoch };
 	p->given++;
 	lade_event_set(&s->filled);
@@ -667,7 +727,7 @@ static int kafka_rewind(struct lade_pipe_engine *e, struct lade_pipe_lane *lane)
 	lade_pipe_lane_assign(lane, from);
 	p->given = 0;
 	p->full = false;
-	if (!p->handle || lade_kafka_seek(p->handle, from) < 0)
+	if (!p->handle || lade_kafka_seek(p->handle, seek_to(s, from)) < 0)
 		let_go(s, p);
 	else
 		hold_as_needed(s, p);

@@ -15,7 +15,7 @@ struct call {
 	rd_kafka_error_t *(*fn)(struct call *);
 	const char *what;
 	rd_kafka_t *rk;
-	rd_kafka_t *consumer; /* whose group's offsets are committed */
+	rd_kafka_consumer_group_metadata_t *group; /* of offsets: taken when they were known */
 	rd_kafka_topic_partition_list_t *list;
 };
 
@@ -36,12 +36,7 @@ static rd_kafka_error_t *abort_it(struct call *c)
 
 static rd_kafka_error_t *send_offsets(struct call *c)
 {
-	rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata(c->consumer);
-	rd_kafka_error_t *error;
-
-	error = rd_kafka_send_offsets_to_transaction(c->rk, c->list, group, 5 * CALL_MS);
-	rd_kafka_consumer_group_metadata_destroy(group);
-	return error;
+	return rd_kafka_send_offsets_to_transaction(c->rk, c->list, c->group, 5 * CALL_MS);
 }
 
 static int run(struct lade_kafka_job *job)
@@ -121,10 +116,14 @@ int lade_kafka_transaction_offsets_at(struct lade_kafka_producer *producer,
 
 	if (!n)
 		return 0;
-	c.consumer = consumer->client.rk;
+	/* The group as it is now, while the partitions are known to be ours: a later generation,
+	 * in which they may be another's, would be accepted. */
+	c.group = rd_kafka_consumer_group_metadata(consumer->client.rk);
 	c.list = lade_kafka_list_of(positions, n);
 	rc = call(producer, &c, ret_error, site);
 	rd_kafka_topic_partition_list_destroy(c.list);
+	if (c.group)
+		rd_kafka_consumer_group_metadata_destroy(c.group);
 	return rc;
 }
 
