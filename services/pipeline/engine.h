@@ -250,7 +250,8 @@ LADE_STREAM_WITH(lade_pipe_raw, struct lade_pipe_raw,
 struct lade_pipe_source_ops {
 	/* Opens it; says in stats.bytes_total how much there is, if that is known. */
 	int (*open)(struct lade_pipe_engine *engine);
-	/* Notes in lane->cluster what @offset of it counts in: the offset is about to be kept. */
+	/* Notes in lane->cluster what @offset of it counts in: the offset is about to be kept.
+	 * NULL: it is known since the lane was claimed. */
 	int (*identify)(struct lade_pipe_engine *engine, struct lade_pipe_lane *lane,
 			int64_t offset);
 	/* Adds to a message what is known of it beside its bytes, which are in @arena already.

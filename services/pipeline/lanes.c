@@ -103,7 +103,7 @@ int lade_pipe_moves(struct lade_pipe_engine *e, struct lade_pipe_batch *const *b
 	for (uint32_t k = 0; k < n; k++)
 		for (uint32_t i = 0; i < batches[k]->n_parts; i++)
 			len = note_move(moves, len, &batches[k]->parts[i]);
-	for (uint32_t i = 0; rc == 0 && i < len; i++)
+	for (uint32_t i = 0; rc == 0 && e->from->identify && i < len; i++)
 		rc = e->from->identify(e, moves[i].lane, moves[i].to);
 	if (rc < 0) {
 		free(moves);

@@ -443,37 +443,43 @@ int lade_pipe_pg_open_own(struct lade_pipe_pg_sink *s, const char *name, const c
 	return 0;
 }
 
+/* SQL about the table of dead letters. */
+static char *letters_sql(struct lade_pipe_pg_sink *s, const char *before, const char *behind)
+{
+	struct lade_json_out out;
+
+	lade_json_out_init(&out, LADE_PIPE_PG_SQL_MAX);
+	lade_pipe_pg_put(&out, before);
+	lade_pipe_pg_put(&out, s->outlet->engine->config->errors.dead_table);
+	lade_pipe_pg_put(&out, behind);
+	return take_sql(&out);
+}
+
 int lade_pipe_pg_open_letters(struct lade_pipe_pg_sink *s)
 {
 	const struct lade_pipe_errors *c = &s->outlet->engine->config->errors;
-	struct lade_json_out out;
 	char *sql;
 	int rc;
 
 	if (c->dead_kind != LADE_DEAD_TABLE || s->outlet->engine->letters_in)
 		return 0;
-	lade_json_out_init(&out, LADE_PIPE_PG_SQL_MAX);
-	lade_pipe_pg_put(&out, "create table if not exists ");
-	lade_pipe_pg_put(&out, c->dead_table);
-	lade_pipe_pg_put(&out, " (pipeline text not null, topic text not null, part int8 not null,"
-			       " \"offset\" int8 not null, line int8 not null, step text not null,"
-			       " reason text not null, attempts int8 not null, first_failed"
-			       " timestamptz not null, document text not null)");
-	sql = take_sql(&out);
+	sql = letters_sql(s, "create table if not exists ",
+			  " (pipeline text not null, topic text not null, part int8 not null,"
+			  " \"offset\" int8 not null, line int8 not null, step text not null,"
+			  " reason text not null, attempts int8 not null, first_failed"
+			  " timestamptz not null, document text not null)");
 	if (!sql)
 		return -ENOMEM;
 	rc = lade_pipe_pg_open_own(s, c->dead_table, sql);
 	free(sql);
 	if (rc < 0 || s->outlet->engine->probing)
 		return rc;
-	lade_json_out_init(&out, LADE_PIPE_PG_SQL_MAX);
-	lade_pipe_pg_put(&out, "insert into ");
-	lade_pipe_pg_put(&out, c->dead_table);
-	lade_pipe_pg_put(&out, " (pipeline, topic, part, \"offset\", line, step, reason, attempts,"
-			       " first_failed, document) select * from unnest($1::text[],"
-			       " $2::text[], $3::int8[], $4::int8[], $5::int8[], $6::text[],"
-			       " $7::text[], $8::int8[], $9::timestamptz[], $10::text[])");
-	s->letters = take_sql(&out);
+	s->letters = letters_sql(s, "insert into ",
+				 " (pipeline, topic, part, \"offset\", line, step, reason,"
+				 " attempts, first_failed, document) select * from"
+				 " unnest($1::text[], $2::text[], $3::int8[], $4::int8[],"
+				 " $5::int8[], $6::text[], $7::text[], $8::int8[],"
+				 " $9::timestamptz[], $10::text[])");
 	s->rows.letters = s->letters != NULL;
 	s->outlet->engine->letters_in = s->letters ? s->outlet : NULL;
 	return s->letters ? 0 : -ENOMEM;

@@ -205,12 +205,6 @@ static int source_open(struct lade_pipe_engine *e)
 	return 0;
 }
 
-static int source_identify(struct lade_pipe_engine *e, struct lade_pipe_lane *lane, int64_t offset)
-{
-	(void)e, (void)lane, (void)offset;
-	return 0;
-}
-
 static int source_describe(const struct lade_pipe_raw *raw, struct lade_pipe_message *message,
 			   struct lade_arena *arena)
 {
@@ -287,7 +281,6 @@ static void source_close(struct lade_pipe_engine *e)
 
 static const struct lade_pipe_source_ops source_of_letters = {
 	.open = source_open,
-	.identify = source_identify,
 	.describe = source_describe,
 	.moved = source_moved,
 	.start = source_start,

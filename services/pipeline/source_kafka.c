@@ -735,14 +735,6 @@ static int kafka_rewind(struct lade_pipe_engine *e, struct lade_pipe_lane *lane)
 	return 0;
 }
 
-static int kafka_identify(struct lade_pipe_engine *e, struct lade_pipe_lane *lane, int64_t offset)
-{
-	(void)e; /* the cluster, which it has since it was claimed */
-	(void)lane;
-	(void)offset;
-	return 0;
-}
-
 struct lade_kafka_consumer *lade_pipe_kafka_consumer(struct lade_pipe_engine *e)
 {
 	const struct source *s = e->source;
@@ -928,7 +920,6 @@ static void kafka_close(struct lade_pipe_engine *e)
 
 const struct lade_pipe_source_ops lade_pipe_from_kafka = {
 	.open = kafka_open,
-	.identify = kafka_identify,
 	.describe = kafka_describe,
 	.moved = kafka_moved,
 	.rewind = kafka_rewind,

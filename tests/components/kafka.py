@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import time
 
 from component import Component, Unavailable, free_port
 
@@ -148,9 +149,33 @@ class Kafka(Component):
         if failed or left:
             raise RuntimeError(f"{left} left, {len(failed)} failed: {failed[:3]}")
 
+    def _ends(self, topic, isolation):
+        """Where the partitions of a topic end for who reads so."""
+        from confluent_kafka import Consumer, TopicPartition
+        c = Consumer({"bootstrap.servers": self.servers, "group.id": f"ends-{os.getpid()}",
+                      "isolation.level": isolation})
+        try:
+            known = c.list_topics(topic, timeout=30).topics[topic].partitions
+            return [c.get_watermark_offsets(TopicPartition(topic, p), timeout=30)[1]
+                    for p in sorted(known)]
+        finally:
+            c.close()
+
+    def settle(self, topic, seconds=60):
+        """Waits until all transactions of a topic have ended, those of killed processes too: what
+        is behind one that has not is hidden, and a commit is answered before it can be seen."""
+        until = time.monotonic() + seconds
+        all_there = self._ends(topic, "read_uncommitted")
+        while any(seen < there for seen, there in
+                  zip(self._ends(topic, "read_committed"), all_there)):
+            if time.monotonic() > until:
+                raise TimeoutError(f"{topic}: a transaction is open for {seconds} s")
+            time.sleep(0.05)
+
     def read(self, topic, seconds=30, **settings):
         """All committed messages of a topic as it is now, partition by partition, in order."""
         from confluent_kafka import Consumer, TopicPartition
+        self.settle(topic)
         c = Consumer({"bootstrap.servers": self.servers, "group.id": f"read-{os.getpid()}",
                       "enable.auto.commit": False, "isolation.level": "read_committed",
                       "enable.partition.eof": True, "auto.offset.reset": "earliest", **settings})

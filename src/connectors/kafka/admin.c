@@ -85,7 +85,12 @@ static int failure(struct call *c, rd_kafka_resp_err_t code, const char *text)
 	}
 }
 
-/* Waits for the answer to a request. */
+/* Where the answer comes, and how long it may take. */
+struct request {
+	rd_kafka_queue_t *queue;
+	rd_kafka_AdminOptions_t *options;
+};
+
 static int wait_for(struct call *c, rd_kafka_queue_t *queue, rd_kafka_event_t **ret)
 {
 	rd_kafka_resp_err_t code;
@@ -108,17 +113,33 @@ static int wait_for(struct call *c, rd_kafka_queue_t *queue, rd_kafka_event_t **
 	return rc;
 }
 
-static rd_kafka_AdminOptions_t *options_of(struct call *c, rd_kafka_admin_op_t op)
+static struct request request_begin(struct call *c, rd_kafka_admin_op_t op)
 {
-	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(c->rk, op);
+	struct request r = { rd_kafka_queue_new(c->rk), rd_kafka_AdminOptions_new(c->rk, op) };
 	char text[8];
 
-	rd_kafka_AdminOptions_set_request_timeout(options, ADMIN_MS, text, sizeof(text));
+	rd_kafka_AdminOptions_set_request_timeout(r.options, ADMIN_MS, text, sizeof(text));
 	if (op == RD_KAFKA_ADMIN_OP_CREATETOPICS || op == RD_KAFKA_ADMIN_OP_DELETETOPICS ||
 	    op == RD_KAFKA_ADMIN_OP_CREATEPARTITIONS || op == RD_KAFKA_ADMIN_OP_DELETERECORDS)
-		rd_kafka_AdminOptions_set_operation_timeout(options, ADMIN_MS / 2, text,
+		rd_kafka_AdminOptions_set_operation_timeout(r.options, ADMIN_MS / 2, text,
 							    sizeof(text));
-	return options;
+	return r;
+}
+
+/* Waits for the answer, which @read looks at. */
+static int request_end(struct call *c, struct request r,
+		       int (*read)(struct call *, rd_kafka_event_t *))
+{
+	rd_kafka_event_t *event;
+	int rc = wait_for(c, r.queue, &event);
+
+	if (rc == 0) {
+		rc = read(c, event);
+		rd_kafka_event_destroy(event);
+	}
+	rd_kafka_queue_destroy(r.queue);
+	rd_kafka_AdminOptions_destroy(r.options);
+	return rc;
 }
 
 /* The fate of the one topic that was named. */
@@ -195,34 +216,30 @@ int lade_kafka_topic_get_at(struct lade_kafka_admin *admin, const char *name,
 	return rc;
 }
 
+static int created(struct call *c, rd_kafka_event_t *event)
+{
+	size_t n;
+	const rd_kafka_topic_result_t **results = rd_kafka_CreateTopics_result_topics(
+		rd_kafka_event_CreateTopics_result(event), &n);
+
+	return result_of_topic(c, results, n);
+}
+
 static int create(struct call *c)
 {
 	char text[256] = "";
 	rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(c->name, c->partitions, c->replicas,
 							   text, sizeof(text));
-	const rd_kafka_topic_result_t **results;
-	rd_kafka_AdminOptions_t *options;
-	rd_kafka_event_t *event;
-	rd_kafka_queue_t *queue;
-	size_t n;
+	struct request r;
 	int rc;
 
 	if (!topic)
 		return failure(c, RD_KAFKA_RESP_ERR__INVALID_ARG, text);
 	for (size_t i = 0; i < c->n_settings; i++)
 		rd_kafka_NewTopic_set_config(topic, c->settings[i].name, c->settings[i].value);
-	queue = rd_kafka_queue_new(c->rk);
-	options = options_of(c, RD_KAFKA_ADMIN_OP_CREATETOPICS);
-	rd_kafka_CreateTopics(c->rk, &topic, 1, options, queue);
-	rc = wait_for(c, queue, &event);
-	if (rc == 0) {
-		results = rd_kafka_CreateTopics_result_topics(
-			rd_kafka_event_CreateTopics_result(event), &n);
-		rc = result_of_topic(c, results, n);
-		rd_kafka_event_destroy(event);
-	}
-	rd_kafka_AdminOptions_destroy(options);
-	rd_kafka_queue_destroy(queue);
+	r = request_begin(c, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+	rd_kafka_CreateTopics(c->rk, &topic, 1, r.options, r.queue);
+	rc = request_end(c, r, created);
 	rd_kafka_NewTopic_destroy(topic);
 	return rc;
 }
@@ -242,32 +259,28 @@ int lade_kafka_topic_create_at(struct lade_kafka_admin *admin, const char *name,
 	return call(admin, &c, ret_error, "a topic to be made", site);
 }
 
+static int grown(struct call *c, rd_kafka_event_t *event)
+{
+	size_t n;
+	const rd_kafka_topic_result_t **results = rd_kafka_CreatePartitions_result_topics(
+		rd_kafka_event_CreatePartitions_result(event), &n);
+
+	return result_of_topic(c, results, n);
+}
+
 static int grow(struct call *c)
 {
 	char text[256] = "";
 	rd_kafka_NewPartitions_t *more = rd_kafka_NewPartitions_new(
 		c->name, (size_t)c->partitions, text, sizeof(text));
-	rd_kafka_AdminOptions_t *options;
-	const rd_kafka_topic_result_t **results;
-	rd_kafka_event_t *event;
-	rd_kafka_queue_t *queue;
-	size_t n;
+	struct request r;
 	int rc;
 
 	if (!more)
 		return failure(c, RD_KAFKA_RESP_ERR_INVALID_PARTITIONS, text);
-	queue = rd_kafka_queue_new(c->rk);
-	options = options_of(c, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS);
-	rd_kafka_CreatePartitions(c->rk, &more, 1, options, queue);
-	rc = wait_for(c, queue, &event);
-	if (rc == 0) {
-		results = rd_kafka_CreatePartitions_result_topics(
-			rd_kafka_event_CreatePartitions_result(event), &n);
-		rc = result_of_topic(c, results, n);
-		rd_kafka_event_destroy(event);
-	}
-	rd_kafka_AdminOptions_destroy(options);
-	rd_kafka_queue_destroy(queue);
+	r = request_begin(c, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS);
+	rd_kafka_CreatePartitions(c->rk, &more, 1, r.options, r.queue);
+	rc = request_end(c, r, grown);
 	rd_kafka_NewPartitions_destroy(more);
 	return rc;
 }
@@ -280,26 +293,23 @@ int lade_kafka_topic_grow_at(struct lade_kafka_admin *admin, const char *name, i
 	return call(admin, &c, ret_error, "a topic to grow", site);
 }
 
+static int deleted(struct call *c, rd_kafka_event_t *event)
+{
+	size_t n;
+	const rd_kafka_topic_result_t **results = rd_kafka_DeleteTopics_result_topics(
+		rd_kafka_event_DeleteTopics_result(event), &n);
+
+	return result_of_topic(c, results, n);
+}
+
 static int delete_topic(struct call *c)
 {
 	rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(c->name);
-	rd_kafka_AdminOptions_t *options = options_of(c, RD_KAFKA_ADMIN_OP_DELETETOPICS);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(c->rk);
-	const rd_kafka_topic_result_t **results;
-	rd_kafka_event_t *event;
-	size_t n;
+	struct request r = request_begin(c, RD_KAFKA_ADMIN_OP_DELETETOPICS);
 	int rc;
 
-	rd_kafka_DeleteTopics(c->rk, &topic, 1, options, queue);
-	rc = wait_for(c, queue, &event);
-	if (rc == 0) {
-		results = rd_kafka_DeleteTopics_result_topics(
-			rd_kafka_event_DeleteTopics_result(event), &n);
-		rc = result_of_topic(c, results, n);
-		rd_kafka_event_destroy(event);
-	}
-	rd_kafka_queue_destroy(queue);
-	rd_kafka_AdminOptions_destroy(options);
+	rd_kafka_DeleteTopics(c->rk, &topic, 1, r.options, r.queue);
+	rc = request_end(c, r, deleted);
 	rd_kafka_DeleteTopic_destroy(topic);
 	return rc;
 }
@@ -321,28 +331,25 @@ static int result_of_list(struct call *c, const rd_kafka_topic_partition_list_t 
 	return 0;
 }
 
+static int trimmed(struct call *c, rd_kafka_event_t *event)
+{
+	return result_of_list(c, rd_kafka_DeleteRecords_result_offsets(
+					 rd_kafka_event_DeleteRecords_result(event)));
+}
+
 static int trim(struct call *c)
 {
-	rd_kafka_AdminOptions_t *options = options_of(c, RD_KAFKA_ADMIN_OP_DELETERECORDS);
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(c->rk);
+	struct request r = request_begin(c, RD_KAFKA_ADMIN_OP_DELETERECORDS);
 	rd_kafka_DeleteRecords_t *what;
-	rd_kafka_event_t *event;
 	int rc;
 
 	rd_kafka_topic_partition_list_add(list, c->name, c->partitions)->offset = c->offset;
 	what = rd_kafka_DeleteRecords_new(list);
-	rd_kafka_DeleteRecords(c->rk, &what, 1, options, queue);
-	rc = wait_for(c, queue, &event);
-	if (rc == 0) {
-		rc = result_of_list(c, rd_kafka_DeleteRecords_result_offsets(
-					       rd_kafka_event_DeleteRecords_result(event)));
-		rd_kafka_event_destroy(event);
-	}
+	rd_kafka_DeleteRecords(c->rk, &what, 1, r.options, r.queue);
+	rc = request_end(c, r, trimmed);
 	rd_kafka_DeleteRecords_destroy(what);
 	rd_kafka_topic_partition_list_destroy(list);
-	rd_kafka_queue_destroy(queue);
-	rd_kafka_AdminOptions_destroy(options);
 	return rc;
 }
 
@@ -416,31 +423,26 @@ static int result_of_group(struct call *c, const rd_kafka_group_result_t **group
 	return *ret ? result_of_list(c, *ret) : 0;
 }
 
+static int got_offsets(struct call *c, rd_kafka_event_t *event)
+{
+	const rd_kafka_topic_partition_list_t *list = NULL;
+	size_t n;
+	const rd_kafka_group_result_t **groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
+		rd_kafka_event_ListConsumerGroupOffsets_result(event), &n);
+	int rc = result_of_group(c, groups, n, &list);
+
+	return rc == 0 && list ? keep_offsets(c, list) : rc;
+}
+
 static int group_offsets(struct call *c)
 {
 	rd_kafka_ListConsumerGroupOffsets_t *what =
 		rd_kafka_ListConsumerGroupOffsets_new(c->name, NULL);
-	rd_kafka_AdminOptions_t *options =
-		options_of(c, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(c->rk);
-	const rd_kafka_topic_partition_list_t *list = NULL;
-	const rd_kafka_group_result_t **groups;
-	rd_kafka_event_t *event;
-	size_t n;
+	struct request r = request_begin(c, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
 	int rc;
 
-	rd_kafka_ListConsumerGroupOffsets(c->rk, &what, 1, options, queue);
-	rc = wait_for(c, queue, &event);
-	if (rc == 0) {
-		groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
-			rd_kafka_event_ListConsumerGroupOffsets_result(event), &n);
-		rc = result_of_group(c, groups, n, &list);
-		if (rc == 0 && list)
-			rc = keep_offsets(c, list);
-		rd_kafka_event_destroy(event);
-	}
-	rd_kafka_queue_destroy(queue);
-	rd_kafka_AdminOptions_destroy(options);
+	rd_kafka_ListConsumerGroupOffsets(c->rk, &what, 1, r.options, r.queue);
+	rc = request_end(c, r, got_offsets);
 	rd_kafka_ListConsumerGroupOffsets_destroy(what);
 	return rc;
 }
@@ -475,35 +477,31 @@ static bool has_members(int code)
 	       code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION;
 }
 
+static int have_set_offsets(struct call *c, rd_kafka_event_t *event)
+{
+	const rd_kafka_topic_partition_list_t *unused;
+	size_t n;
+	const rd_kafka_group_result_t **groups = rd_kafka_AlterConsumerGroupOffsets_result_groups(
+		rd_kafka_event_AlterConsumerGroupOffsets_result(event), &n);
+
+	return result_of_group(c, groups, n, &unused);
+}
+
 static int set_offsets(struct call *c)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)c->n);
-	rd_kafka_AdminOptions_t *options =
-		options_of(c, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS);
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(c->rk);
-	const rd_kafka_topic_partition_list_t *answer = NULL;
+	struct request r = request_begin(c, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS);
 	rd_kafka_AlterConsumerGroupOffsets_t *what;
-	const rd_kafka_group_result_t **groups;
-	rd_kafka_event_t *event;
-	size_t n;
 	int rc;
 
 	for (size_t i = 0; i < c->n; i++)
 		rd_kafka_topic_partition_list_add(list, c->set[i].topic, c->set[i].partition)
 			->offset = c->set[i].offset;
 	what = rd_kafka_AlterConsumerGroupOffsets_new(c->name, list);
-	rd_kafka_AlterConsumerGroupOffsets(c->rk, &what, 1, options, queue);
-	rc = wait_for(c, queue, &event);
-	if (rc == 0) {
-		groups = rd_kafka_AlterConsumerGroupOffsets_result_groups(
-			rd_kafka_event_AlterConsumerGroupOffsets_result(event), &n);
-		rc = result_of_group(c, groups, n, &answer);
-		rd_kafka_event_destroy(event);
-	}
+	rd_kafka_AlterConsumerGroupOffsets(c->rk, &what, 1, r.options, r.queue);
+	rc = request_end(c, r, have_set_offsets);
 	rd_kafka_AlterConsumerGroupOffsets_destroy(what);
 	rd_kafka_topic_partition_list_destroy(list);
-	rd_kafka_queue_destroy(queue);
-	rd_kafka_AdminOptions_destroy(options);
 	return rc < 0 && rc != -ECANCELED && has_members(c->job.error->code) ? -EBUSY : rc;
 }
 
