@@ -183,11 +183,12 @@ class Kafka(Component):
         try:
             known = c.list_topics(topic, timeout=seconds).topics[topic].partitions
             c.assign([TopicPartition(topic, p, 0) for p in known])
-            ended = set()
+            ended, until = set(), time.monotonic() + seconds
             while len(ended) < len(known):
-                for m in c.consume(1000, timeout=seconds) or [None]:
-                    if m is None:
-                        raise TimeoutError(f"{topic}: {len(messages)} messages, and no end")
+                if time.monotonic() > until:
+                    raise TimeoutError(f"{topic}: {len(messages)} messages, and no end")
+                for m in c.consume(1000, timeout=0.1):  # it waits for all of them
+                    until = time.monotonic() + seconds
                     if m.error():
                         if m.error().code() != -191:  # the end of a partition
                             raise RuntimeError(str(m.error()))
