@@ -968,6 +968,14 @@ static int give_up_in_time(struct lade_pipe_engine *e, struct lade_scope *work)
 }
 LADE_TASK_VOID(give_up_in_time, (struct lade_pipe_engine *, e), (struct lade_scope *, work))
 
+/* Batches that are ready while others are written: as many as one write takes. */
+static uint32_t ready_max(const struct lade_pipe_engine *e)
+{
+	int64_t n = e->config->transaction_max / e->config->batch.messages_max;
+
+	return n < 1 ? 1 : n > GROUP_MAX ? GROUP_MAX : (uint32_t)n;
+}
+
 static int run_source(struct lade_pipe_engine *e)
 {
 	struct give_up_in_time_task watch;
@@ -984,6 +992,7 @@ static int run_source(struct lade_pipe_engine *e)
 			in = enriched(&s, lade_pipe_batches_of(e, &s, raw), e,
 				      (uint32_t)e->config->concurrency,
 				      e->config->order == LADE_ORDER_NONE);
+			in = lade_pipe_batches_prefetch(&s, in, ready_max(e), 0);
 			rc = write_all(e, in);
 			in = lade_pipe_batches_stream_close(in);
 		}
