@@ -138,12 +138,36 @@ static bool is(const struct conversion *c, const char *word)
 	return c->len == strlen(word) && memcmp(c->text, word, c->len) == 0;
 }
 
+/* Nearly all numbers: a few digits, perhaps a minus before them.  Returns false for any other, and
+ * for what is none. */
+static bool short_integer(const char *text, size_t len, int64_t *ret)
+{
+	size_t i = *text == '-';
+	int64_t value = 0;
+
+	if (len > 18 || i == len || (text[i] == '0' && len > i + 1))
+		return false;
+	for (; i < len; i++) {
+		unsigned digit = (unsigned char)text[i] - '0';
+
+		if (digit > 9)
+			return false;
+		value = value * 10 + digit;
+	}
+	*ret = *text == '-' ? -value : value;
+	return true;
+}
+
 static int to_integer(const struct conversion *c, struct lade_datum *ret)
 {
 	struct decimal d;
 	int64_t value;
 	int rc;
 
+	if (c->len && short_integer(c->text, c->len, &value)) {
+		*ret = lade_datum_integer(value);
+		return 0;
+	}
 	if (!c->quoted && (is(c, "true") || is(c, "false"))) {
 		*ret = lade_datum_integer(c->len == 4);
 		return 0;

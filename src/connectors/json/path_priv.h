@@ -48,6 +48,28 @@ static inline uint32_t lade_json_hash(const char *name, size_t len)
 	return h ^ h >> 4;
 }
 
+/* lade_json_same - whether two names of @len bytes are equal: mostly 4 to 16, and without a call. */
+static inline bool lade_json_same(const char *left, const char *right, size_t len)
+{
+	uint64_t a[2], b[2];
+	uint32_t c[2], d[2];
+
+	if (len > 16 || len < 4)
+		return memcmp(left, right, len) == 0;
+	if (len < 8) {
+		memcpy(&c[0], left, 4);
+		memcpy(&c[1], left + len - 4, 4);
+		memcpy(&d[0], right, 4);
+		memcpy(&d[1], right + len - 4, 4);
+		return c[0] == d[0] && c[1] == d[1];
+	}
+	memcpy(&a[0], left, 8);
+	memcpy(&a[1], left + len - 8, 8);
+	memcpy(&b[0], right, 8);
+	memcpy(&b[1], right + len - 8, 8);
+	return a[0] == b[0] && a[1] == b[1];
+}
+
 /* lade_json_child - the child of @node for an object's key, or LADE_JSON_NO_NODE. */
 static inline uint32_t lade_json_child(const struct lade_json_paths *paths, uint32_t node,
 				       const char *name, size_t len)
@@ -59,7 +81,7 @@ static inline uint32_t lade_json_child(const struct lade_json_paths *paths, uint
 		return LADE_JSON_NO_NODE;
 	for (i = lade_json_hash(name, len); (number = n->table[i & (n->buckets - 1)]); i++) {
 		child = &paths->nodes[number];
-		if (child->len == len && memcmp(child->name, name, len) == 0)
+		if (child->len == len && lade_json_same(child->name, name, len))
 			return number;
 	}
 	return LADE_JSON_NO_NODE;
