@@ -58,6 +58,7 @@ struct Enriched<'a> {
     distance: Option<i64>,
     origin: &'a str,
     destination: &'a str,
+    pad: &'a str,
     from_city: Option<&'a str>,
     to_city: Option<&'a str>,
 }
@@ -241,6 +242,7 @@ async fn into_kafka(servers: &str, topic: &str, group: &str, count: u64) -> (u64
                     distance: f.distance,
                     origin: f.origin,
                     destination: f.destination,
+                    pad: f.pad,
                     from_city: known.get(f.origin).map(String::as_str),
                     to_city: known.get(f.destination).map(String::as_str),
                 })
