@@ -714,7 +714,7 @@ static int take_group(struct lade_pipe_engine *e, struct lade_pipe_batches_strea
 	if (rc <= 0)
 		return rc;
 	messages = group[0]->n;
-	while (n < GROUP_MAX && (messages < e->config->transaction_max || e->transaction) &&
+	while (n < GROUP_MAX && messages < e->config->transaction_max &&
 	       take_another(e, in, &group[n]) > 0)
 		messages += group[n++]->n;
 	*ret_n = n;
@@ -971,7 +971,7 @@ LADE_TASK_VOID(give_up_in_time, (struct lade_pipe_engine *, e), (struct lade_sco
 /* Batches that are ready while others are written: as many as one write takes. */
 static uint32_t ready_max(const struct lade_pipe_engine *e)
 {
-	int64_t n = e->transaction ? GROUP_MAX : e->config->transaction_max / e->config->batch.messages_max;
+	int64_t n = e->config->transaction_max / e->config->batch.messages_max;
 
 	return n < 1 ? 1 : n > GROUP_MAX ? GROUP_MAX : (uint32_t)n;
 }
