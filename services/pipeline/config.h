@@ -121,6 +121,12 @@ struct lade_pipe_step_cache {
 	int64_t bytes_max;
 };
 
+struct lade_pipe_step_breaker {
+	bool given;		/* something is said of it; after the check: it is an http step */
+	int64_t failures_max;	/* in a row, then it opens; 0: never */
+	int64_t pause_ns;	/* until it is tried again */
+};
+
 struct lade_pipe_step {
 	const char *name;		/* unique */
 	int kind;			/* lade_pipe_step_kind: says which of the others count */
@@ -132,6 +138,9 @@ struct lade_pipe_step {
 	const char *body;		/* http: a reference to what is sent; NULL: the message */
 	bool batch;			/* http: one request for a whole batch */
 	const char *match;		/* http: where answers of a batch say whose they are */
+	const char *expect;		/* http: a path that an answer must have; or NULL */
+	int64_t hedge_ns;		/* http: then a GET is made a second time; 0: never */
+	struct lade_pipe_step_breaker breaker; /* http */
 	const char *into;		/* the path that gets the answer; plugin: or NULL */
 	const char *path;		/* plugin: the shared library */
 	const char *plugin_config;	/* plugin: what its open() is told, or NULL */

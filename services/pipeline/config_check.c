@@ -29,6 +29,10 @@
 #define NAME_MAX_LEN 64
 #define SQLITE_PREFIX "sqlite:"
 
+/* Of a breaker that nothing is said of, as in the table. */
+#define BREAKER_FAILURES 20
+#define BREAKER_PAUSE_NS INT64_C(5000000000)
+
 struct checking {
 	struct lade_pipe_config *config;
 	struct lade_json_paths *paths;		/* every path of the file: are they paths? */
@@ -373,15 +377,14 @@ static void check_address(struct checking *c, int i)
 			refuse_entry(c, &e, "the messages of this source have no such @name");
 }
 
-static void check_match(struct checking *c, int i)
+/* A path into an answer. */
+static void check_answer_path(struct checking *c, int i, const char *place, const char *path)
 {
-	const struct lade_pipe_step *step = &c->config->steps[i];
-	struct lade_pipe_entry e = entry_of(c, i, "http.match", step->match);
+	struct lade_pipe_entry e = entry_of(c, i, place, path);
 	struct lade_json_paths *paths = lade_json_paths_new();
 	struct lade_json_error error;
 	unsigned slot;
-	int rc = paths ? lade_json_paths_add(paths, step->match, strlen(step->match), &slot, &error)
-		       : -ENOMEM;
+	int rc = paths ? lade_json_paths_add(paths, path, strlen(path), &slot, &error) : -ENOMEM;
 
 	if (rc == -ENOMEM)
 		c->config->problems.out_of_memory = true;
@@ -413,15 +416,43 @@ static void check_post(struct checking *c, int i)
 		refuse(c, "steps", i, "http.match", "match needs batch: true: a single request has"
 		       " a single answer");
 	else if (step->match)
-		check_match(c, i);
+		check_answer_path(c, i, "http.match", step->match);
 	if (step->batch && step->cache.stale_ns)
 		refuse(c, "steps", i, "http.cache.stale_while_revalidate", "with batch answers are"
 		       " not fetched anew one by one: leave out stale_while_revalidate");
 }
 
+static void check_hedge(struct checking *c, int i)
+{
+	const struct lade_pipe_step *step = &c->config->steps[i];
+
+	if (step->hedge_ns && !step->get)
+		refuse(c, "steps", i, "http.hedge", "hedge needs get: of a POST the second would"
+		       " do it again");
+	else if (step->hedge_ns >= step->timeout_ns)
+		refuse(c, "steps", i, "http.hedge", "hedge is not below timeout, so no request"
+		       " would be made a second time");
+}
+
+/* Without a word of it a step has one, unless it goes on without the answer: an open circuit would
+ * let messages through without theirs faster than the failures do. */
+static void set_breaker(struct lade_pipe_step *step)
+{
+	if (step->breaker.given)
+		return;
+	step->breaker.given = true;
+	step->breaker.failures_max = step->on_error == LADE_ERROR_KEEP ? 0 : BREAKER_FAILURES;
+	step->breaker.pause_ns = BREAKER_PAUSE_NS;
+}
+
 static void check_http(struct checking *c, int i)
 {
 	const struct lade_pipe_step *step = &c->config->steps[i];
+
+	set_breaker(&c->config->steps[i]);
+	check_hedge(c, i);
+	if (step->expect)
+		check_answer_path(c, i, "http.expect", step->expect);
 
 	if (!step->get == !step->post)
 		refuse(c, "steps", i, "http", "give exactly one of get and post, with the address;"

@@ -353,6 +353,13 @@ static void what_a_post_can_have_is_checked(void)
 	check_complaint(HEAD "steps:\n  - http: { into: .w }\n", "5:11",
 			"exactly one of get and post, with the address; found none");
 	check_complaint(HEAD POST ", get: \"http://w/\" }\n", "5:11", "found both");
+	check_complaint(HEAD POST ", hedge: 50ms }\n", "5:49", "hedge needs get");
+	check_complaint(HEAD HTTP "\"http://w/\", timeout: 50ms, hedge: 50ms }\n", "5:63",
+			"not below timeout");
+	check_complaint(HEAD POST ", expect: ok }\n", "5:50", "character 1");
+	check_complaint(HEAD POST ", breaker: { pause: 0 } }\n", "5:60", "1ms and 1h");
+	check_fine(HEAD HTTP "\"http://w/\", hedge: 50ms, expect: \".a[0]\","
+		   " breaker: { failures: 0 } }\n");
 	snprintf(text, sizeof(text), "%sget: \"http://w/\", body: .a }\n", head);
 	check_complaint(text, "5:47", "body needs post");
 	snprintf(text, sizeof(text), "%sget: \"http://w/\", batch: true }\n", head);

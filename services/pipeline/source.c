@@ -119,6 +119,16 @@ void lade_pipe_retry(struct lade_pipe_batch *batch, uint32_t i, const char *form
 		fate->first_us = lade_wall_ns() / 1000;
 }
 
+void lade_pipe_hold(struct lade_pipe_batch *batch, uint32_t i, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	batch->fates[i].reason = keep_reason(batch, format, args);
+	va_end(args);
+	batch->fates[i].verdict = LADE_VERDICT_HOLD;
+}
+
 /* A record's object takes the place of the record, which stays where there is none. */
 static int convert_csv(struct lade_pipe_batch *b, struct lade_pipe_message *msg,
 		       const struct lade_pipe_csv *csv, struct lade_json_error *error)
