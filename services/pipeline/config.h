@@ -67,7 +67,12 @@ enum lade_pipe_on_conflict { LADE_CONFLICT_ERROR, LADE_CONFLICT_UPDATE, LADE_CON
 enum lade_pipe_extra { LADE_EXTRA_REJECT, LADE_EXTRA_IGNORE };
 enum lade_pipe_fsync { LADE_FSYNC_BATCH, LADE_FSYNC_NONE };
 enum lade_pipe_on_truncate { LADE_TRUNCATE_STOP, LADE_TRUNCATE_RESTART };
-enum lade_pipe_format { LADE_FORMAT_JSON, LADE_FORMAT_CSV };
+enum lade_pipe_format {
+	LADE_FORMAT_JSON,
+	LADE_FORMAT_CSV,
+	LADE_FORMAT_TEXT,
+	LADE_FORMAT_BYTES
+};
 enum lade_pipe_dead_kind { LADE_DEAD_NONE, LADE_DEAD_FILE, LADE_DEAD_TABLE, LADE_DEAD_KAFKA };
 enum lade_pipe_compression {
 	LADE_COMPRESS_NONE,

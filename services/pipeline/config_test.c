@@ -690,6 +690,30 @@ static void memory_that_is_out_is_reported(void)
 	CHECK_EQ(rc, 0);
 }
 
+#define TEXT "pipeline: p\nsource: { file: in, format: text }\n"
+#define BYTES "pipeline: p\nsource: { file: in, format: bytes }\n"
+#define TABLE "sink: { sqlite: { path: o.db, table: t, create: true, columns: "
+
+static void what_messages_that_are_no_objects_can_have_is_checked(void)
+{
+	static const char steps[] = "steps:\n  - http: { into: .w, get: \"http://w/\" }\n";
+	char text[400];
+
+	check_fine(TEXT TABLE "{ a: text ., b: integer @offset } } }\n");
+	check_complaint(TEXT TABLE "{ a: text .a } } }\n", "3:69", "their only path is");
+	check_fine(BYTES TABLE "{ b: integer @offset } } }\n");
+	check_complaint(BYTES TABLE "{ a: text . } } }\n", "3:69", "which have no values");
+	check_complaint(TEXT "sink: { sqlite: { path: o.db, table: t } }\n", "3:38",
+			"columns: { line: text . }");
+	snprintf(text, sizeof(text), "%ssink: { stdout: }\n%s", TEXT, steps);
+	check_complaint(text, "5:19", "nothing can be set in them");
+	check_fine(TEXT "sink: { stdout: }\nsteps:\n"
+		   "  - transform: { fields: { t: text . }, query: q }\n"
+		   "  - http: { into: .w, get: \"http://w/{.t}\" }\n");
+	check_complaint("pipeline: p\nsink: { stdout: }\nsource: { kafka: { brokers: b, topics: t,"
+			" group: g }, format: csv }\n", "3:63", "csv is for files and stdin");
+}
+
 int main(void)
 {
 	TAP(a_full_file_means_what_it_says);
@@ -703,6 +727,7 @@ int main(void)
 	TAP(two_steps_do_not_set_the_same_value);
 	TAP(an_address_is_checked);
 	TAP(what_a_post_can_have_is_checked);
+	TAP(what_messages_that_are_no_objects_can_have_is_checked);
 	TAP(what_is_asked_for_more_than_once_is_said);
 	TAP(a_sqlite_sink_is_checked);
 	TAP(sinks_and_sources_do_not_share_a_file);
