@@ -40,20 +40,22 @@ static const char top_help[] =
 enum {
 	WHAT, NAME, PID, RUN_MS, IN, OUT, DROPPED, REJECTED, BATCHES, RETRIES, FENCED, REWOUND,
 	LATE, IN_FLIGHT, BYTES, BYTES_TOTAL, TOOK, STOPPING, COUNT, UNIT, PART, OFFSET, LAG, TYPE,
-	CALLS, ASKED, ERRORS, TROUBLE, TROUBLE_MS, WRITTEN, PLACE, WAITS_FOR, AGE_MS, FIELDS
+	CALLS, ASKED, ERRORS, TROUBLE, TROUBLE_MS, WRITTEN, PLACE, WAITS_FOR, AGE_MS, OPEN,
+	REFUSED, HEDGES, HEDGES_WON, FIELDS
 };
 static const char *const fields[FIELDS] = {
 	".what", ".name", ".pid", ".run_ms", ".in", ".out", ".dropped", ".rejected", ".batches",
 	".retries", ".fenced", ".rewound", ".late", ".in_flight", ".bytes", ".bytes_total",
 	".took", ".stopping", ".count", ".unit", ".part", ".offset", ".lag", ".type", ".calls",
 	".asked", ".errors", ".trouble", ".trouble_ms", ".written", ".place", ".waits_for",
-	".age_ms",
+	".age_ms", ".open", ".refused", ".hedges", ".hedges_won",
 };
 
 /* A step or a sink. */
 struct worker {
 	char name[NAME_ROOM], type[16], trouble[256];
 	int64_t calls, asked, errors, written, trouble_ms; /* counters from the beginning */
+	int64_t open, refused, hedges, hedges_won;	/* of an http step, the same; open: 0, 1 */
 	uint64_t took[LADE_TIME_BUCKETS];
 };
 
@@ -137,6 +139,10 @@ static void read_worker(struct cli_asking *a, struct worker *w)
 	w->errors = cli_ask_number(a, ERRORS);
 	w->written = cli_ask_number(a, WRITTEN);
 	w->trouble_ms = cli_ask_number(a, TROUBLE_MS);
+	w->open = cli_ask_number(a, OPEN);
+	w->refused = cli_ask_number(a, REFUSED);
+	w->hedges = cli_ask_number(a, HEDGES);
+	w->hedges_won = cli_ask_number(a, HEDGES_WON);
 	read_took(a, w->took);
 }
 
@@ -310,6 +316,15 @@ static void draw_trouble(struct picture *p, const struct worker *w)
 		line(p, "  down for %.1f s: %s", (double)w->trouble_ms / 1000, w->trouble);
 }
 
+static void draw_requests(struct picture *p, const struct worker *w)
+{
+	if (w->open)
+		line(p, "  circuit open, %" PRId64 " requests not made", w->refused);
+	if (w->hedges)
+		line(p, "  %" PRId64 " asked twice, %" PRId64 " times the second was first",
+		     w->hedges, w->hedges_won);
+}
+
 static void draw_steps(struct picture *p, const struct answer *now, const struct answer *before,
 		       double s)
 {
@@ -329,6 +344,7 @@ static void draw_steps(struct picture *p, const struct answer *now, const struct
 		     rate(w->calls, old->calls, s, calls), rate(w->asked, old->asked, s, asked),
 		     duration(lade_pipe_times_ms(took, 0.5), p50),
 		     duration(lade_pipe_times_ms(took, 0.99), p99), w->errors);
+		draw_requests(p, w);
 		draw_trouble(p, w);
 	}
 }

@@ -2,6 +2,7 @@
 """files.py LADE [NAME...] - `lade run` reading files: by pattern, as they grow, as they are
 rotated, cut and replaced, and FIFOs; all of it, or the named functions."""
 
+import json
 import os
 import random
 import subprocess
@@ -347,7 +348,73 @@ def csv():
         tap.point("a followed file of CSV gives a record when it is whole", complaints)
 
 
-TESTS = [csv, by_pattern, one_named_like_a_pattern, as_it_grows, new_ones, rotated,
+PLAIN = """config: 1
+pipeline: plain
+source: {{ file: in, format: {format} }}
+{steps}
+sink: [ {sink} ]
+delivery: {delivery}
+errors: {{ dead_letter: {{ {dead} }}, max_reject_rate: 100% }}
+"""
+TO_TABLE = """sqlite: { path: out.db, table: t, create: true,
+            columns: { k: "integer @line", f: "text ." } }"""
+TO_OBJECTS = """steps:
+  - transform: { fields: { t: "text .", at: "integer @offset" },
+                 query: "select i, json_object('m', m, 't', t, 'at', at) as value from batch" }"""
+
+
+def plain():
+    lines = [b"plain", b"", b'{"k": 1}', b'"quoted" \\', "Grüße".encode(), b"tab\t\r\x01", b"007"]
+    odd = [b"\xff\xfe", b"\xed\xa0\x80", b"ab\x00c"]
+
+    def fresh(what, **how):
+        d.write("p.yaml", PLAIN.format(**{"steps": "", "sink": "file: out", "dead": "file: dead",
+                                          "delivery": "at_least_once", **how}))
+        with open(f"{d.path}/in", "wb") as f:
+            f.write(b"".join(x + b"\n" for x in what))
+        for name in ("out", "dead", "out.db", "out.db-wal", "out.db-shm"):
+            if os.path.exists(f"{d.path}/{name}"):
+                os.unlink(f"{d.path}/{name}")
+
+    def came(name="out"):
+        with open(f"{d.path}/{name}", "rb") as f:
+            return f.read().split(b"\n")[:-1]
+
+    with Folder("stdin:", "at_least_once") as d:
+        fresh(lines + odd, format="bytes")
+        tap.point("bytes are handed on as they came",
+                  ended(d.run(), 0, "10 messages", "rejected 0") +
+                  ([] if came() == lines + odd else [str(came())]))
+        fresh(lines + odd, format="text")
+        complaints = ended(d.run(), 0, "10 messages", "rejected 2")
+        complaints += [] if came() == lines + odd[2:] else [str(came())]
+        dead = [json.loads(x) for x in came("dead")]
+        if [(x.get("value_base64"), x["line"]) for x in dead] != [("//4=", 8), ("7aCA", 9)]:
+            complaints.append(str(dead))
+        if "byte 0xff is not UTF-8 here at byte 0" not in dead[0]["error"]:
+            complaints.append(str(dead))
+        tap.point("text is UTF-8, or rejected, and handed on as it came", complaints)
+        fresh(lines, format="text", sink=TO_TABLE, delivery="exactly_once", dead="table: dead")
+        complaints = ended(d.run(), 0, "rejected 0")
+        if d.rows("f") != [x.decode() for x in lines]:
+            complaints.append(str(d.rows("f")))
+        tap.point("a text is one value, at the path .", complaints)
+        fresh(lines, format="text", steps=TO_OBJECTS)
+        complaints = ended(d.run(), 0, "rejected 0")
+        got = [json.loads(x) for x in came()]
+        if [(x["m"], x["t"]) for x in got] != [(x.decode(), x.decode()) for x in lines]:
+            complaints.append(str(got))
+        tap.point("a transform makes objects of texts, which m is in SQL", complaints)
+        fresh([b"5", b"x", b"7"], format="text",
+              sink=TO_TABLE.replace("text .", "integer ."))
+        tap.point("a text converts, or the message is rejected",
+                  ended(d.run(), 0, "rejected 1") + d.wait([1, 3]))
+        r = subprocess.run([LADE, "try", "p.yaml"], cwd=d.path, text=True, check=False,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+        tap.point("`lade try` shows texts as JSON", ended(r, 0, '"x"'))
+
+
+TESTS = [csv, plain, by_pattern, one_named_like_a_pattern, as_it_grows, new_ones, rotated,
          rotated_while_it_is_down, compressed, kills_and_rotations, cut, fifos, many]
 
 

@@ -5,6 +5,7 @@ GET, POST and one POST for a batch; all of it, or the named functions."""
 import json
 import os
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "house"))
 import tap  # noqa: E402
@@ -33,7 +35,7 @@ class Service:
         self.seen = []  # (path, Idempotency-Key, Content-Type, body)
         self.answer = answer or (lambda body: {"sum": body.get("n", 0) + 1})
         self.most = self.now = 0
-        self.lock = threading.Lock()
+        self.lock, self.mine = threading.Lock(), threading.local()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.accept, daemon=True).start()
@@ -63,6 +65,7 @@ class Service:
         with self.lock:
             self.seen.append((line[1].decode(), fields.get("idempotency-key"),
                               fields.get("content-type"), body))
+            self.mine.asked = line[1].decode(), sum(x[0] == line[1].decode() for x in self.seen)
             self.now += 1
             self.most = max(self.most, self.now)
         try:
@@ -80,6 +83,9 @@ class Service:
     def reply(self, c, kind, body):
         if kind == "slow":
             time.sleep(0.03)
+        if kind == "moods":  # what the test says of a path that is asked for the n-th time
+            kind, pause = self.moods(*self.mine.asked)
+            time.sleep(pause)
         if kind == "poison" and '"bad"' in body:
             return self.send(c, 422, "{}")
         if kind == "falls" and '"bad"' in body:
@@ -354,6 +360,132 @@ def poisoned():
                   and len(out) == 19 else [f"status {status}: {said}; {len(out)}; {dead}"])
 
 
+def expecting():
+    for how in ("get", "post", "batch"):
+        service = Service(lambda body: {"id": body.get("id"), "ok": body.get("n") != 3})
+        if how == "get":
+            service.answer = lambda _: {"ok": not service.seen[-1][0].endswith("/3")}
+        path = "ok/{.n}" if how == "get" else "ok"
+        with Folder(numbered(20), address_of(service, how, path) + [
+                "expect: .ok", "concurrency: 1"]) as f:
+            status, said, out, dead = f.run()
+        tap.point(f"{how}: an answer with false where `expect` looks passes, and a message with one"
+                  " each time is rejected",
+                  [] if status == 0 and [json.loads(x["value"])["id"] for x in dead] == [3] and
+                  len(out) == 19 and all(x["answer"]["ok"] is True for x in out) and
+                  "false at .ok" in said else [f"status {status}: {said}; {out}; {dead}"])
+    bad = []
+    fine = ['{"ok": 0}', '{"ok": {}}', '{"ok": ""}']
+    for answer in map(json.loads, ['{}', '{"ok": null}', '{"ok": false}', '[]', '"x"', *fine]):
+        service = Service(lambda _, answer=answer: answer)
+        with Folder(numbered(1), [f'get: "{service.address}/ok"', "expect: .ok"],
+                    on_error="keep") as f:
+            status, said, out, dead = f.run()
+        got = [json.dumps(x["answer"]) for x in out if "answer" in x]
+        if status or got != [x for x in fine if x == json.dumps(answer)] or len(out) != 1:
+            bad.append(f"{answer}: {status}, {said}; {out}; {dead}")
+    tap.point("not there, null and false are no answer; 0, an empty object and text are", bad)
+
+
+def circuit():
+    # All fail, then none: with `retry` nothing is lost, and few requests are made meanwhile.
+    for how in ("retry", "reject"):
+        service = Service()
+        service.moods = lambda *_: ("503" if time.monotonic() < service.well_at else "ok", 0)
+        service.well_at = time.monotonic() + 1.2
+        more = ["breaker: { failures: 5, pause: 300ms }", "concurrency: 2"]
+        with Folder(numbered(100), address_of(service, "get", "moods/{.n}") + more,
+                    on_error=how) as f:
+            status, said, out, dead = f.run()
+            failed = len(service.seen) - len(out)
+        lost = len(dead) if how == "retry" else len(dead) - failed
+        tap.point(f"on_error {how}: an open circuit makes few requests, and costs no message",
+                  [] if status == 0 and lost == 0 and len(out) + len(dead) == 100 and
+                  5 <= failed <= 5 + 2 + 8 and "circuit: open after 5 failures in a row" in said
+                  else [f"status {status}: {said}; {failed} failed, {len(out)} and {len(dead)}"])
+    service = Service()
+    with Folder(numbered(200), address_of(service, "get", "503/{.n}") + [
+            "breaker: { failures: 5, pause: 60s }", "concurrency: 1"], on_error="keep") as f:
+        status, said, out, dead = f.run()
+    tap.point("on_error keep: while it is open messages go on without an answer",
+              [] if status == 0 and len(out) == 200 and len(service.seen) == 5
+              else [f"status {status}: {said}; {len(service.seen)} requests, {len(out)}"])
+    service = Service()
+    with Folder(numbered(60), address_of(service, "get", "503/{.n}") + ["concurrency: 1"],
+                on_error="keep") as f:
+        status, said, out, dead = f.run()
+    tap.point("where messages go on without an answer no circuit opens by itself",
+              [] if status == 0 and len(service.seen) == 60 else [f"{status}: {said}"])
+    service = Service()
+    with Folder(numbered(60), address_of(service, "get", "503/{.n}") + ["concurrency: 1"],
+                STEP + "metrics: 127.0.0.1:0\n") as f:
+        with open(f"{f.path}/log", "w", encoding="utf-8") as log:
+            p = subprocess.Popen([LADE, "run", "p.yaml"], cwd=f.path, stdout=log, stderr=log,
+                                 env=dict(os.environ, XDG_RUNTIME_DIR=f.path))
+        until = time.monotonic() + 20
+        while len(service.seen) < 20 and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(1)
+        top = subprocess.run([LADE, "top", "--once"], cwd=f.path, text=True, timeout=30,
+                             check=False, env=dict(os.environ, XDG_RUNTIME_DIR=f.path),
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+        with open(f"{f.path}/log", encoding="utf-8") as log:
+            port = re.search(r"metrics at port (\d+)", log.read())[1]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as m:
+            figures = m.read().decode()
+        p.kill()
+        p.communicate()
+        tap.point("else it opens after 20 failures in a row",
+                  [] if len(service.seen) == 20 else [f"{len(service.seen)} requests"])
+        missing = [x for x in ("circuit open, ", "the circuit is open, tried again in ") if
+                   x not in top]
+        missing += [x for x in ('lade_step_circuit_open{pipeline="asks",step="ask"} 1\n',
+                                'lade_step_circuit_opened_total{pipeline="asks",step="ask"} 1\n')
+                    if x not in figures]
+        tap.point("which `lade top` and the metrics show", missing and missing + [top, figures])
+    service = Service()
+    with Folder(numbered(40), address_of(service, "get", "422/{.n}") + [
+            "breaker: { failures: 5, pause: 60s }", "concurrency: 1"]) as f:
+        status, said, out, dead = f.run()
+    tap.point("what blames a message is an answer, and opens none",
+              [] if status == 0 and len(service.seen) == len(dead) == 40 else [f"{status}: {said}"])
+
+
+def hedging():
+    service = Service()
+    service.moods = lambda path, n: ("ok", 5 if path.endswith("7") and n == 1 else 0)
+    with Folder(numbered(100), address_of(service, "get", "moods/{.n}") + [
+            "hedge: 50ms", "timeout: 20s"], STEP.replace("      timeout: 300ms\n", "")) as f:
+        began = time.monotonic()
+        p = subprocess.run([LADE, "run", "p.yaml"], cwd=f.path, text=True, timeout=60, check=False,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        took = time.monotonic() - began
+        out = f.lines("out.ndjson")
+    tap.point("a GET that is late is made again, and the first answer counts",
+              [] if p.returncode == 0 and took < 4 and len(out) == 100 and
+              "10 asked twice" in p.stdout and len(service.seen) == 110
+              else [f"{p.returncode} after {took:.1f} s, {len(service.seen)}: {p.stdout}"])
+    service = Service()
+    service.moods = lambda _, n: ("503", 0) if n == 1 else ("503", 0.1) if n == 2 else ("ok", 0)
+    with Folder(numbered(20), address_of(service, "get", "moods/{.n}") + ["hedge: 30ms"],
+                retries=3) as f:
+        status, said, out, dead = f.run()
+    tap.point("a first that fails is tried again at once, and a second that fails does not win",
+              [] if status == 0 and len(out) == 20 and not dead and
+              all("answer" in x for x in out) else [f"{status}: {said}; {len(out)}; {dead}"])
+    for turns, most in (100, 40 + 10 + 4), (4, 40):
+        service = Service()
+        service.moods = lambda *_: ("ok", 0.1)
+        with Folder(numbered(40), address_of(service, "get", "moods/{.n}") + [
+                "hedge: 20ms", f"concurrency: {turns}"]) as f:
+            status, said, out, _ = f.run()
+        tap.point("where all are late one in ten is asked twice, beyond the first ten"
+                  if turns == 100 else "where requests wait for their turn none is made twice",
+                  [] if status == 0 and len(out) == 40 and len(service.seen) <= most
+                  and (turns == 4 or len(service.seen) >= 50)
+                  else [f"{status}: {said}; {len(service.seen)} requests"])
+
+
 def address_of(service, how, kind):
     if how == "get":
         return [f'get: "{service.address}/{kind}"']
@@ -498,6 +630,9 @@ def main():
     branches()
     batches()
     poisoned()
+    expecting()
+    circuit()
+    hedging()
     for how in ("get", "post", "batch"):
         misbehaving(how)
     kills()

@@ -220,6 +220,49 @@ def headers(k):
         tap.point("key, headers and timestamp pass, and can be asked for", complaints)
 
 
+def plain(k):
+    """Values that are no JSON."""
+    k.create("p", 1)
+    k.create("q", 1)
+    from confluent_kafka import Producer
+    values = [b"", b"\x00\x00\x00\x00\x07avro", b"two\nlines", b"\xff", None]
+    p = Producer({"bootstrap.servers": k.servers})
+    for value in values:
+        p.produce("p", value, key=b"k")
+    p.flush()
+    with Folder(LADE, pipeline(k, "plain", "p", """sink: {{ kafka: q }}
+delivery: exactly_once
+""").replace("batch:", "  format: bytes\nbatch:")) as d:
+        p = d.start()
+        complaints = [] if wait_for(lambda: len(k.read("q")) >= len(values)) else ["too few"]
+        complaints += stop(p)
+        if [m.value() for m in k.read("q")] != values:
+            complaints.append(str([m.value() for m in k.read("q")]))
+        tap.point("bytes go from topic to topic as they came, tombstones too", complaints)
+    text = pipeline(k, "lines", "p", """sink: {{ file: out }}
+errors: {{ dead_letter: {{ file: dead }}, max_reject_rate: 100% }}
+""")
+    for form, reasons in (("text", ["line end within", "byte 0xff is not UTF-8", "no value"]),
+                          ("json", ["empty", "format: bytes hands them on", "at byte 0",
+                                    "at byte 0", "no value"])):
+        with Folder(LADE, text.replace("batch:", f"  format: {form}\nbatch:")
+                    .replace("lines", form)) as d:
+            p = d.start()
+
+            def dead(d=d):
+                try:
+                    with open(f"{d.path}/dead", encoding="utf-8") as f:
+                        return [json.loads(x)["error"] for x in f]
+                except FileNotFoundError:
+                    return []
+            wait_for(lambda: len(dead()) == len(reasons))
+            complaints = stop(p)
+            if len(dead()) != len(reasons) or not all(map(str.__contains__, dead(), reasons)):
+                complaints.append(str(dead()))
+            tap.point(f"what cannot be {form}, or not be a line, is rejected with its reason",
+                      complaints)
+
+
 def gaps(k):
     """Retention takes messages before they are read."""
     k.create("j", 1, segment_bytes=1048576, retention_bytes=1, retention_ms=-1)
@@ -297,7 +340,7 @@ def main():
     tap.done()
 
 
-TESTS = [into_sqlite, killed, into_kafka, at_least_once, letters, headers, gaps, three,
+TESTS = [into_sqlite, killed, into_kafka, at_least_once, letters, headers, plain, gaps, three,
          broker_goes_away, wrong]
 
 if __name__ == "__main__":

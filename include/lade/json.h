@@ -62,6 +62,11 @@ struct lade_json_overlay;	/* a set of paths that get new values; not changed by 
 
 LADE_API_BEGIN
 
+/* lade_json_utf8_check - whether a text is UTF-8 (RFC 3629: no surrogates, no detours).
+ *
+ * Returns @len, or the place of the first byte that is not. */
+size_t lade_json_utf8_check(const char *text, size_t len);
+
 /* lade_json_paths_new - an empty set of paths.
  *
  * Returns NULL when memory is out.  Free it with lade_json_paths_free(). */

@@ -31,7 +31,8 @@ enum lade_plugin_verdict {
 };
 
 struct lade_plugin_message {
-	const char *value;	/* a JSON object, with what the steps before have set */
+	const char *value;	/* a JSON object, with what the steps before have set; of a source
+				 * whose format is text or bytes, these as they came */
 	size_t value_len;	/* bytes; no NUL behind them */
 	const char *key;	/* as it came; NULL: none */
 	size_t key_len;

@@ -125,6 +125,10 @@ static void put_steps(const struct lade_pipe_engine *e, struct lade_json_out *ou
 		put_number(out, "calls", s->calls);
 		put_number(out, "asked", s->asked);
 		put_number(out, "errors", s->errors);
+		put_number(out, "open", s->breaker.open_until_ns != 0);
+		put_number(out, "refused", s->breaker.refused);
+		put_number(out, "hedges", s->hedges);
+		put_number(out, "hedges_won", s->hedges_won);
 		put_times(out, &s->took);
 		put_trouble(out, s->trouble_since_ns, s->trouble);
 		lade_pipe_put(out, "}\n");

@@ -67,7 +67,12 @@ enum lade_pipe_on_conflict { LADE_CONFLICT_ERROR, LADE_CONFLICT_UPDATE, LADE_CON
 enum lade_pipe_extra { LADE_EXTRA_REJECT, LADE_EXTRA_IGNORE };
 enum lade_pipe_fsync { LADE_FSYNC_BATCH, LADE_FSYNC_NONE };
 enum lade_pipe_on_truncate { LADE_TRUNCATE_STOP, LADE_TRUNCATE_RESTART };
-enum lade_pipe_format { LADE_FORMAT_JSON, LADE_FORMAT_CSV };
+enum lade_pipe_format {
+	LADE_FORMAT_JSON,
+	LADE_FORMAT_CSV,
+	LADE_FORMAT_TEXT,
+	LADE_FORMAT_BYTES
+};
 enum lade_pipe_dead_kind { LADE_DEAD_NONE, LADE_DEAD_FILE, LADE_DEAD_TABLE, LADE_DEAD_KAFKA };
 enum lade_pipe_compression {
 	LADE_COMPRESS_NONE,
@@ -121,6 +126,12 @@ struct lade_pipe_step_cache {
 	int64_t bytes_max;
 };
 
+struct lade_pipe_step_breaker {
+	bool given;		/* something is said of it; after the check: it is an http step */
+	int64_t failures_max;	/* in a row, then it opens; 0: never */
+	int64_t pause_ns;	/* until it is tried again */
+};
+
 struct lade_pipe_step {
 	const char *name;		/* unique */
 	int kind;			/* lade_pipe_step_kind: says which of the others count */
@@ -132,6 +143,9 @@ struct lade_pipe_step {
 	const char *body;		/* http: a reference to what is sent; NULL: the message */
 	bool batch;			/* http: one request for a whole batch */
 	const char *match;		/* http: where answers of a batch say whose they are */
+	const char *expect;		/* http: a path that an answer must have; or NULL */
+	int64_t hedge_ns;		/* http: then a GET is made a second time; 0: never */
+	struct lade_pipe_step_breaker breaker; /* http */
 	const char *into;		/* the path that gets the answer; plugin: or NULL */
 	const char *path;		/* plugin: the shared library */
 	const char *plugin_config;	/* plugin: what its open() is told, or NULL */

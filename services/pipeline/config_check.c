@@ -22,6 +22,7 @@
 
 #include "services/pipeline/config_table.h"
 #include "services/pipeline/csv.h"
+#include "services/pipeline/message.h"
 #include "services/pipeline/postgres.h"
 #include "services/pipeline/ref.h"
 #include "services/pipeline/url.h"
@@ -29,10 +30,15 @@
 #define NAME_MAX_LEN 64
 #define SQLITE_PREFIX "sqlite:"
 
+/* Of a breaker that nothing is said of, as in the table. */
+#define BREAKER_FAILURES 20
+#define BREAKER_PAUSE_NS INT64_C(5000000000)
+
 struct checking {
 	struct lade_pipe_config *config;
 	struct lade_json_paths *paths;		/* every path of the file: are they paths? */
 	struct lade_json_overlay *overlay;	/* what the steps set: do they collide? */
+	int plain;				/* lade_pipe_plain: what messages are here */
 };
 
 const char *lade_pipe_step_type(int kind)
@@ -253,6 +259,19 @@ static const char *has_instead(const struct lade_pipe_config *config)
 	}
 }
 
+/* What a path cannot reach where messages are no objects; or NULL. */
+static const char *no_such_path(const struct checking *c, const struct lade_pipe_ref *ref)
+{
+	if (ref->kind != LADE_REF_PATH || !c->plain)
+		return NULL;
+	if (c->plain == LADE_PLAIN_BYTES)
+		return "messages are bytes, which have no values; there are only their @names, or"
+		       " format: text";
+	return ref->name_len == 1 ? NULL
+				  : "messages are texts, which have no members: their only path is"
+				    " the text itself, as text .";
+}
+
 static void check_ref(struct checking *c, const struct lade_pipe_entry *e)
 {
 	struct lade_json_error error;
@@ -265,6 +284,8 @@ static void check_ref(struct checking *c, const struct lade_pipe_entry *e)
 		refuse_text(c, e, error.at, error.reason);
 	else if (!known(c->config, (int)ref.kind))
 		refuse_entry(c, e, has_instead(c->config));
+	else if (no_such_path(c, &ref))
+		refuse_entry(c, e, no_such_path(c, &ref));
 }
 
 /* Columns of the relation `batch`. */
@@ -294,7 +315,17 @@ static void check_into(struct checking *c, int i, const char *path)
 	size_t before = lade_json_overlay_count(c->overlay), len = strlen(step->into);
 	struct lade_json_error error;
 	unsigned slot;
-	int rc = lade_json_overlay_add(c->overlay, step->into, len, &slot, &error);
+	int rc;
+
+	if (c->plain) {
+		refuse(c, "steps", i, path, "into: messages are %s, and nothing can be set in them;"
+		       " make objects of them before, as - transform: { fields: { t: %s },"
+		       " query: \"select i, json_object('t', t) as value from batch\" }",
+		       c->plain == LADE_PLAIN_TEXT ? "texts" : "bytes",
+		       c->plain == LADE_PLAIN_TEXT ? "text ." : "text @key");
+		return;
+	}
+	rc = lade_json_overlay_add(c->overlay, step->into, len, &slot, &error);
 
 	if (rc == -ENOMEM)
 		c->config->problems.out_of_memory = true;
@@ -373,15 +404,14 @@ static void check_address(struct checking *c, int i)
 			refuse_entry(c, &e, "the messages of this source have no such @name");
 }
 
-static void check_match(struct checking *c, int i)
+/* A path into an answer. */
+static void check_answer_path(struct checking *c, int i, const char *place, const char *path)
 {
-	const struct lade_pipe_step *step = &c->config->steps[i];
-	struct lade_pipe_entry e = entry_of(c, i, "http.match", step->match);
+	struct lade_pipe_entry e = entry_of(c, i, place, path);
 	struct lade_json_paths *paths = lade_json_paths_new();
 	struct lade_json_error error;
 	unsigned slot;
-	int rc = paths ? lade_json_paths_add(paths, step->match, strlen(step->match), &slot, &error)
-		       : -ENOMEM;
+	int rc = paths ? lade_json_paths_add(paths, path, strlen(path), &slot, &error) : -ENOMEM;
 
 	if (rc == -ENOMEM)
 		c->config->problems.out_of_memory = true;
@@ -413,15 +443,43 @@ static void check_post(struct checking *c, int i)
 		refuse(c, "steps", i, "http.match", "match needs batch: true: a single request has"
 		       " a single answer");
 	else if (step->match)
-		check_match(c, i);
+		check_answer_path(c, i, "http.match", step->match);
 	if (step->batch && step->cache.stale_ns)
 		refuse(c, "steps", i, "http.cache.stale_while_revalidate", "with batch answers are"
 		       " not fetched anew one by one: leave out stale_while_revalidate");
 }
 
+static void check_hedge(struct checking *c, int i)
+{
+	const struct lade_pipe_step *step = &c->config->steps[i];
+
+	if (step->hedge_ns && !step->get)
+		refuse(c, "steps", i, "http.hedge", "hedge needs get: of a POST the second would"
+		       " do it again");
+	else if (step->hedge_ns >= step->timeout_ns)
+		refuse(c, "steps", i, "http.hedge", "hedge is not below timeout, so no request"
+		       " would be made a second time");
+}
+
+/* Without a word of it a step has one, unless it goes on without the answer: an open circuit would
+ * let messages through without theirs faster than the failures do. */
+static void set_breaker(struct lade_pipe_step *step)
+{
+	if (step->breaker.given)
+		return;
+	step->breaker.given = true;
+	step->breaker.failures_max = step->on_error == LADE_ERROR_KEEP ? 0 : BREAKER_FAILURES;
+	step->breaker.pause_ns = BREAKER_PAUSE_NS;
+}
+
 static void check_http(struct checking *c, int i)
 {
 	const struct lade_pipe_step *step = &c->config->steps[i];
+
+	set_breaker(&c->config->steps[i]);
+	check_hedge(c, i);
+	if (step->expect)
+		check_answer_path(c, i, "http.expect", step->expect);
 
 	if (!step->get == !step->post)
 		refuse(c, "steps", i, "http", "give exactly one of get and post, with the address;"
@@ -491,6 +549,7 @@ static void check_step(struct checking *c, int i)
 	default:
 		check_columns(c, &step->keys);
 		new_overlay(c);
+		c->plain = LADE_PLAIN_NOT;
 	}
 }
 
@@ -563,6 +622,10 @@ static void check_table_sink(struct checking *c, int i)
 	if (s->version && s->on_conflict != LADE_CONFLICT_UPDATE)
 		refuse(c, "sink", i, place_of(s, "version", room), "version needs on_conflict:"
 		       " update");
+	if (c->plain && !s->columns.n)
+		refuse(c, "sink", i, place_of(s, "table", room), "messages are no objects here, so"
+		       " no column has a member: say what goes where, as columns: { %s }",
+		       c->plain == LADE_PLAIN_TEXT ? "line: text ." : "id: integer @offset");
 	if (s->create && !s->columns.n)
 		refuse(c, "sink", i, place_of(s, "create", room), "create needs columns: they name"
 		       " the table's columns and their types");
@@ -786,6 +849,19 @@ static void check_table_source(struct checking *c)
 			       " it would never end");
 }
 
+/* What a message is, as far as that needs saying. */
+static void check_format(struct checking *c)
+{
+	const struct lade_pipe_source *s = &c->config->source;
+
+	c->plain = s->format == LADE_FORMAT_TEXT    ? LADE_PLAIN_TEXT
+		   : s->format == LADE_FORMAT_BYTES ? LADE_PLAIN_BYTES
+						    : LADE_PLAIN_NOT;
+	if (s->kind == LADE_SOURCE_KAFKA && s->format == LADE_FORMAT_CSV)
+		refuse(c, NULL, 0, "source.format", "csv is for files and stdin: a message of Kafka"
+		       " is one value, so it would have no header; read it as text");
+}
+
 static void check_csv(struct checking *c)
 {
 	struct lade_pipe_source *s = &c->config->source;
@@ -966,6 +1042,7 @@ static void check_all(struct checking *c)
 		       "pipeline: the name must consist of up to 64 letters,"
 		       " digits, _, - and . (not first)");
 	check_databases(c);
+	check_format(c);
 	check_csv(c);
 	check_settings(c, &config->source.client, true);
 	if (c->config->source.kind == LADE_SOURCE_POSTGRES)
@@ -993,7 +1070,8 @@ static void check_all(struct checking *c)
 
 int lade_pipe_config_check(struct lade_pipe_config *config)
 {
-	struct checking c = { config, lade_json_paths_new(), lade_json_overlay_new() };
+	struct checking c = { config, lade_json_paths_new(), lade_json_overlay_new(),
+			      LADE_PLAIN_NOT };
 
 	if (c.paths && c.overlay)
 		check_all(&c);

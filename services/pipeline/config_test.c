@@ -353,6 +353,13 @@ static void what_a_post_can_have_is_checked(void)
 	check_complaint(HEAD "steps:\n  - http: { into: .w }\n", "5:11",
 			"exactly one of get and post, with the address; found none");
 	check_complaint(HEAD POST ", get: \"http://w/\" }\n", "5:11", "found both");
+	check_complaint(HEAD POST ", hedge: 50ms }\n", "5:49", "hedge needs get");
+	check_complaint(HEAD HTTP "\"http://w/\", timeout: 50ms, hedge: 50ms }\n", "5:63",
+			"not below timeout");
+	check_complaint(HEAD POST ", expect: ok }\n", "5:50", "character 1");
+	check_complaint(HEAD POST ", breaker: { pause: 0 } }\n", "5:60", "1ms and 1h");
+	check_fine(HEAD HTTP "\"http://w/\", hedge: 50ms, expect: \".a[0]\","
+		   " breaker: { failures: 0 } }\n");
 	snprintf(text, sizeof(text), "%sget: \"http://w/\", body: .a }\n", head);
 	check_complaint(text, "5:47", "body needs post");
 	snprintf(text, sizeof(text), "%sget: \"http://w/\", batch: true }\n", head);
@@ -683,6 +690,30 @@ static void memory_that_is_out_is_reported(void)
 	CHECK_EQ(rc, 0);
 }
 
+#define TEXT "pipeline: p\nsource: { file: in, format: text }\n"
+#define BYTES "pipeline: p\nsource: { file: in, format: bytes }\n"
+#define TABLE "sink: { sqlite: { path: o.db, table: t, create: true, columns: "
+
+static void what_messages_that_are_no_objects_can_have_is_checked(void)
+{
+	static const char steps[] = "steps:\n  - http: { into: .w, get: \"http://w/\" }\n";
+	char text[400];
+
+	check_fine(TEXT TABLE "{ a: text ., b: integer @offset } } }\n");
+	check_complaint(TEXT TABLE "{ a: text .a } } }\n", "3:69", "their only path is");
+	check_fine(BYTES TABLE "{ b: integer @offset } } }\n");
+	check_complaint(BYTES TABLE "{ a: text . } } }\n", "3:69", "which have no values");
+	check_complaint(TEXT "sink: { sqlite: { path: o.db, table: t } }\n", "3:38",
+			"columns: { line: text . }");
+	snprintf(text, sizeof(text), "%ssink: { stdout: }\n%s", TEXT, steps);
+	check_complaint(text, "5:19", "nothing can be set in them");
+	check_fine(TEXT "sink: { stdout: }\nsteps:\n"
+		   "  - transform: { fields: { t: text . }, query: q }\n"
+		   "  - http: { into: .w, get: \"http://w/{.t}\" }\n");
+	check_complaint("pipeline: p\nsink: { stdout: }\nsource: { kafka: { brokers: b, topics: t,"
+			" group: g }, format: csv }\n", "3:63", "csv is for files and stdin");
+}
+
 int main(void)
 {
 	TAP(a_full_file_means_what_it_says);
@@ -696,6 +727,7 @@ int main(void)
 	TAP(two_steps_do_not_set_the_same_value);
 	TAP(an_address_is_checked);
 	TAP(what_a_post_can_have_is_checked);
+	TAP(what_messages_that_are_no_objects_can_have_is_checked);
 	TAP(what_is_asked_for_more_than_once_is_said);
 	TAP(a_sqlite_sink_is_checked);
 	TAP(sinks_and_sources_do_not_share_a_file);

@@ -200,6 +200,10 @@ static uint32_t keep_retries(struct lade_pipe_stage *stage, struct lade_pipe_bat
 			stage->passes += answered;
 			continue;
 		}
+		if (fate->verdict == LADE_VERDICT_HOLD) {
+			fate->verdict = LADE_VERDICT_OK;
+			index[kept++] = index[i];
+		}
 		if (fate->verdict != LADE_VERDICT_RETRY)
 			continue;
 		fate->verdict = LADE_VERDICT_OK;
@@ -217,7 +221,8 @@ static uint32_t keep_retries(struct lade_pipe_stage *stage, struct lade_pipe_bat
 static void forget_retries(struct lade_pipe_batch *b, const uint32_t *index, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
-		if (b->fates[index[i]].verdict == LADE_VERDICT_RETRY)
+		if (b->fates[index[i]].verdict == LADE_VERDICT_RETRY ||
+		    b->fates[index[i]].verdict == LADE_VERDICT_HOLD)
 			b->fates[index[i]].verdict = LADE_VERDICT_OK;
 }
 

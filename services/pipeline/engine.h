@@ -15,6 +15,7 @@
 #include <lade/kafka.h>
 #include <lade/lade.h>
 
+#include "services/pipeline/breaker.h"
 #include "services/pipeline/config.h"
 #include "services/pipeline/csv.h"
 #include "services/pipeline/figures.h"
@@ -26,6 +27,7 @@ enum lade_pipe_verdict {
 	LADE_VERDICT_DROP,   /* finished on purpose */
 	LADE_VERDICT_REJECT, /* to the dead letter, with its reason */
 	LADE_VERDICT_RETRY,  /* this step again, later */
+	LADE_VERDICT_HOLD,   /* the same, and nothing counts against it: it was not tried */
 	LADE_VERDICT_PASS    /* past all steps to the sinks that take it: a tombstone */
 };
 
@@ -99,6 +101,9 @@ struct lade_pipe_stage {
 	uint64_t asked;			/* messages that wanted an answer */
 	uint64_t calls;			/* queries or requests that this took */
 	uint64_t errors;		/* failures of calls */
+	uint64_t hedges;		/* requests that were made a second time, and */
+	uint64_t hedges_won;		/* those of them that were answered first */
+	struct lade_pipe_breaker breaker; /* of a service; opens only where that is configured */
 	int64_t busy_ns;		/* time in process, over all batches */
 	struct lade_pipe_times took;	/* of each call of process */
 	char trouble[256];		/* the latest failure, in words; "": none */
@@ -344,6 +349,10 @@ __attribute__((format(printf, 4, 5))) void lade_pipe_reject(struct lade_pipe_bat
 /* lade_pipe_retry - gives a message the verdict RETRY, and why. */
 __attribute__((format(printf, 3, 4))) void lade_pipe_retry(struct lade_pipe_batch *batch,
 							   uint32_t i, const char *format, ...);
+
+/* lade_pipe_hold - gives a message the verdict HOLD, and why. */
+__attribute__((format(printf, 3, 4))) void lade_pipe_hold(struct lade_pipe_batch *batch, uint32_t i,
+							  const char *format, ...);
 
 /* lade_pipe_has_letters - whether a rejected message has a place to go. Where it has none, a sink
  * that must reject one writes nothing and returns -EBADMSG. */

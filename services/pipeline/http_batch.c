@@ -311,6 +311,30 @@ static int name_batch(const struct lade_pipe_many *many, const struct lade_pipe_
 	return 0;
 }
 
+/* One element of the reply; one that is not what is expected is a failure of its own.  Returns NULL
+ * when memory is out. */
+static struct lade_pipe_answer *keep_element(const struct exchange *x, const char *text, size_t len,
+					     size_t *ret_bytes)
+{
+	struct lade_pipe_stage *s = x->many->caller->stage;
+	char why[LADE_CALL_WHY_ROOM], whole[LADE_CALL_WHY_ROOM];
+	struct lade_pipe_answer *answer;
+	int rc = lade_pipe_expected(x->many->caller, text, len, why);
+
+	if (rc == 0)
+		return lade_pipe_answer_new(text, len, ret_bytes);
+	if (rc != -EAGAIN)
+		return NULL;
+	snprintf(whole, sizeof(whole), "%.200s: %.300s", x->many->url, why);
+	lade_pipe_trouble(s->engine, s->config->name, s->trouble, "%.250s", whole);
+	answer = lade_pipe_answer_new(whole, strlen(whole), ret_bytes);
+	if (answer) {
+		answer->rc = rc;
+		answer->own = true;
+	}
+	return answer;
+}
+
 static int keep_answers(const struct exchange *x, const struct lade_http_reply *reply,
 			struct lade_pipe_answer **ret, size_t *ret_bytes)
 {
@@ -318,8 +342,8 @@ static int keep_answers(const struct exchange *x, const struct lade_http_reply *
 		int32_t at = x->answer_of[i];
 
 		ret[i] = at < 0 ? lade_pipe_answer_new(NULL, 0, &ret_bytes[i])
-				: lade_pipe_answer_new(reply->body + x->elements[at].at,
-						       x->elements[at].len, &ret_bytes[i]);
+				: keep_element(x, reply->body + x->elements[at].at,
+					       x->elements[at].len, &ret_bytes[i]);
 		if (ret[i]) {
 			ret[i]->missing = at < 0;
 			continue;

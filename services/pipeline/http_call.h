@@ -5,7 +5,8 @@
 /* http_call.h - one exchange with a service: what is sent, how often, and what a reply means.
  *
  * 2xx is the value, 404 is "no value", 400, 413, 415 and 422 blame what was sent, 408, 425, 429,
- * 5xx and the network pass, everything else is for a person. */
+ * 5xx and the network pass, as do a reply that is no JSON and one that is not what was expected;
+ * everything else is for a person. What passes, so often in a row, opens the step's circuit. */
 
 #include "services/pipeline/engine.h"
 
@@ -19,6 +20,8 @@ struct lade_pipe_caller {
 	struct lade_sem turns;			/* requests at once, over all batches */
 	struct lade_json_reader *reader;	/* checks replies; used without suspension */
 	const char *headers[LADE_CALL_HEADERS_MAX + 1];	/* "Name: value"; end with NULL; owned */
+	struct lade_json_paths *expect;	/* the one path that an answer is to have; or NULL */
+	char broke[200];	/* what has opened the circuit */
 	int64_t run;	/* names this run where a message cannot be read again; else 0 */
 	bool first;	/* no step before it sends as well */
 };
@@ -37,8 +40,9 @@ struct lade_pipe_request {
 
 /* What is kept of an answer; from malloc. */
 struct lade_pipe_answer {
-	int rc;		/* 0; in a cache of batches: what all of them ended with; text says why */
-	bool alone;	/* with rc: no other message was in the request */
+	int rc;		/* 0; of a batch: a failure, of which text says why: */
+	bool own;	/* said by an answer of its own, in a reply that is fine; */
+	bool alone;	/* or of all in the request, and no other message was in it */
 	bool missing;	/* there is none: 404, or a batch's reply has none for it */
 	uint32_t len;	/* bytes of text */
 	char text[];	/* JSON, checked, with a NUL behind it; nothing: an empty reply */
@@ -59,11 +63,21 @@ lade_suspends int lade_pipe_call(struct lade_pipe_caller *caller,
 				 const struct lade_pipe_request *request,
 				 struct lade_http_reply *reply, char why[LADE_CALL_WHY_ROOM]);
 
-/* lade_pipe_fault_class - what a failure means: -EAGAIN, -EBADMSG, -EIO, or itself.
+/* lade_pipe_expected - whether an answer, which is JSON or nothing, is what the step expects.
+ *
+ * Returns 0; -EAGAIN and @why; -ENOMEM.  Suspends: no. */
+int lade_pipe_expected(const struct lade_pipe_caller *caller, const char *text, size_t len,
+		       char why[LADE_CALL_WHY_ROOM]);
+
+/* lade_pipe_fault_class - what a failure means: -EAGAIN, -EBADMSG, -EIO; -EHOSTDOWN: the circuit
+ * is open, so nothing was asked; or itself.
  *
  * A fault is one number that passes through a cache, so that everyone who shared the request
  * says the same. */
 int lade_pipe_fault_class(int rc);
+
+/* lade_pipe_is_failure - whether it is one of these four. */
+bool lade_pipe_is_failure(int class);
 
 /* lade_pipe_fault_text - why there is no value, in words. */
 void lade_pipe_fault_text(int rc, const char *url, char *ret, size_t room);

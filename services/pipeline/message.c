@@ -171,12 +171,30 @@ static int no_memory(struct lade_json_error *error)
 	return -ENOMEM;
 }
 
+static int read_plain(struct lade_pipe_message *message, struct lade_json_error *error)
+{
+	size_t at = message->plain == LADE_PLAIN_TEXT
+			    ? lade_json_utf8_check(message->bytes, message->len)
+			    : message->len;
+
+	message->spans = NULL;
+	message->set = NULL;
+	if (at == message->len)
+		return 0;
+	error->at = at;
+	snprintf(error->reason, sizeof(error->reason), "byte 0x%02x is not UTF-8 here",
+		 (unsigned char)message->bytes[at]);
+	return -EBADMSG;
+}
+
 int lade_pipe_message_read(struct lade_pipe_message *message,
 			   const struct lade_pipe_shape *shape, struct lade_json_reader *reader,
 			   struct lade_arena *arena, struct lade_json_error *ret_error)
 {
 	size_t paths = lade_json_paths_count(shape->paths);
 
+	if (message->plain)
+		return read_plain(message, ret_error);
 	message->spans = lade_arena_alloc(arena, (paths + 1) * sizeof(*message->spans));
 	message->set = NULL;
 	if (!message->spans)
@@ -201,10 +219,26 @@ int lade_pipe_message_set(struct lade_pipe_message *message,
 	return 0;
 }
 
+static void put_base64(struct lade_json_out *out, const char *bytes, size_t len);
+
+static int write_plain(const struct lade_pipe_message *message, struct lade_json_out *out)
+{
+	if (lade_json_utf8_check(message->bytes, message->len) == message->len) {
+		lade_json_out_string(out, message->bytes, message->len);
+	} else {
+		lade_json_out_raw(out, "\"", 1);
+		put_base64(out, message->bytes, message->len);
+		lade_json_out_raw(out, "\"", 1);
+	}
+	return out->status;
+}
+
 int lade_pipe_message_write(const struct lade_pipe_message *message,
 			    const struct lade_pipe_shape *shape, struct lade_json_reader *reader,
 			    struct lade_json_out *out, struct lade_json_error *ret_error)
 {
+	if (message->plain)
+		return write_plain(message, out);
 	if (message->set)
 		return lade_json_overlay_write(shape->overlay, reader, message->bytes,
 					       message->len, message->set, out, ret_error);
@@ -308,7 +342,12 @@ static int path_value(struct lade_pipe_message *message, const struct lade_pipe_
 		      struct lade_json_error *error)
 {
 	int exact = message->set ? shape->exact[ref->slot] : -1, rc;
+	struct lade_datum text;
 
+	if (message->plain) { /* whose only path is `.` */
+		text = lade_datum_text(message->bytes, message->len);
+		return convert_set(&text, ref->want, arena, ret, error);
+	}
 	if (exact >= 0 && message->set[exact].type != LADE_ABSENT)
 		return convert_set(&message->set[exact], ref->want, arena, ret, error);
 	if (meets(message, shape, ref->slot)) {

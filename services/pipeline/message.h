@@ -40,6 +40,13 @@ struct lade_pipe_header {
 	uint32_t len;			/* their number */
 };
 
+/* What the bytes of a message are, if they are no JSON object. */
+enum lade_pipe_plain {
+	LADE_PLAIN_NOT,		/* they are */
+	LADE_PLAIN_TEXT,	/* UTF-8: one value, at the path `.` */
+	LADE_PLAIN_BYTES	/* anything: nothing in it can be asked for */
+};
+
 struct lade_pipe_message {
 	const char *bytes;		/* as they came; in the batch's arena */
 	uint32_t len;			/* their number */
@@ -54,6 +61,7 @@ struct lade_pipe_message {
 	struct lade_datum key;		/* its bytes, as text; LADE_ABSENT: none */
 	const struct lade_pipe_header *headers; /* in the order in which they came */
 	uint32_t n_headers;		/* how many there are */
+	uint8_t plain;			/* lade_pipe_plain: then nothing can be set in it */
 	bool tombstone;			/* it has no value: .bytes are not a document */
 };
 
@@ -85,9 +93,9 @@ int lade_pipe_shape_close(struct lade_pipe_shape *shape);
 
 /* lade_pipe_message_read - checks the bytes of a message and finds what it will be asked for.
  *
- * The bytes are set; they live as long as @arena.
+ * The bytes are set, and .plain; they live as long as @arena.
  *
- * Returns 0; -EBADMSG with the reason when they are no object; -ENOMEM. */
+ * Returns 0; -EBADMSG with the reason when they are no object, or no text; -ENOMEM. */
 int lade_pipe_message_read(struct lade_pipe_message *message,
 			   const struct lade_pipe_shape *shape, struct lade_json_reader *reader,
 			   struct lade_arena *arena, struct lade_json_error *ret_error);
@@ -111,7 +119,8 @@ int lade_pipe_message_value(struct lade_pipe_message *message,
 			    struct lade_json_reader *reader, struct lade_arena *arena,
 			    struct lade_datum *ret, struct lade_json_error *ret_error);
 
-/* lade_pipe_message_write - appends the message, with what was set, as one document.
+/* lade_pipe_message_write - appends the message, with what was set, as one document: text as a
+ * string, bytes that are no UTF-8 as one in base64.
  *
  * Returns 0; -EBADMSG with the reason when a value cannot be where it was set; else
  * out->status. */

@@ -210,6 +210,57 @@ static double down_s(int64_t since_ns)
 	return since_ns ? (double)(lade_now().mono_ns - since_ns) / 1e9 : 0;
 }
 
+/* One figure of each http step. */
+static void put_http(const struct lade_pipe_engine *e, struct lade_json_out *out,
+		     const char *name, const char *type, const char *help,
+		     double (*get)(const struct lade_pipe_stage *stage))
+{
+	head(out, name, type, help);
+	for (int i = 0; i < e->n_stages; i++)
+		if (e->stages[i].config->kind == LADE_STEP_HTTP)
+			put_value(e, out, name, "step", e->stages[i].config->name,
+				  get(&e->stages[i]));
+}
+
+static double is_open(const struct lade_pipe_stage *s)
+{
+	return s->breaker.open_until_ns != 0;
+}
+
+static double opened_of(const struct lade_pipe_stage *s)
+{
+	return (double)s->breaker.opened;
+}
+
+static double refused_of(const struct lade_pipe_stage *s)
+{
+	return (double)s->breaker.refused;
+}
+
+static double hedges_of(const struct lade_pipe_stage *s)
+{
+	return (double)s->hedges;
+}
+
+static double hedges_won_of(const struct lade_pipe_stage *s)
+{
+	return (double)s->hedges_won;
+}
+
+static void put_requests(const struct lade_pipe_engine *e, struct lade_json_out *out)
+{
+	put_http(e, out, "lade_step_circuit_open", "gauge",
+		 "1: the service has failed too often in a row and is left alone.", is_open);
+	put_http(e, out, "lade_step_circuit_opened_total", "counter",
+		 "How often a circuit has opened.", opened_of);
+	put_http(e, out, "lade_step_requests_refused_total", "counter",
+		 "Requests that were not made, as the circuit was open.", refused_of);
+	put_http(e, out, "lade_step_hedges_total", "counter",
+		 "Requests that were made a second time, as the first was late.", hedges_of);
+	put_http(e, out, "lade_step_hedges_won_total", "counter",
+		 "Those of them that were answered first.", hedges_won_of);
+}
+
 static void put_steps(const struct lade_pipe_engine *e, struct lade_json_out *out)
 {
 	const struct lade_pipe_stage *s = e->stages, *end = e->stages + e->n_stages;
@@ -229,6 +280,7 @@ static void put_steps(const struct lade_pipe_engine *e, struct lade_json_out *ou
 	for (s = e->stages; s < end; s++)
 		put_value(e, out, "lade_step_errors_total", "step", s->config->name,
 			  (double)s->errors);
+	put_requests(e, out);
 	head(out, "lade_step_down_seconds", "gauge", "Since when a step fails; 0: it works.");
 	for (s = e->stages; s < end; s++)
 		put_value(e, out, "lade_step_down_seconds", "step", s->config->name,

@@ -150,6 +150,23 @@ static uint32_t append_letters(struct to_file *f, struct lade_pipe_batch *b)
 	return n;
 }
 
+/* A message, as a line.  -EBADMSG: it cannot be one. */
+static int append_message(struct to_file *f, const struct lade_pipe_batch *b, uint32_t i,
+			  struct lade_json_error *error)
+{
+	const struct lade_pipe_message *m = &b->messages[i];
+
+	if (!m->plain)
+		return lade_pipe_message_write(m, b->shape, f->reader, &f->out, error);
+	if (memchr(m->bytes, '\n', m->len)) {
+		snprintf(error->reason, sizeof(error->reason),
+			 "it has a line end within, and the sink writes lines");
+		return -EBADMSG;
+	}
+	lade_json_out_raw(&f->out, m->bytes, m->len);
+	return f->out.status;
+}
+
 static uint32_t append_messages(struct to_file *f, struct lade_pipe_batch *b)
 {
 	struct lade_json_error error;
@@ -160,8 +177,7 @@ static uint32_t append_messages(struct to_file *f, struct lade_pipe_batch *b)
 
 		if (b->fates[i].verdict != LADE_VERDICT_OK)
 			continue;
-		if (lade_pipe_message_write(&b->messages[i], b->shape, f->reader, &f->out,
-					    &error) == -EBADMSG) {
+		if (append_message(f, b, i, &error) == -EBADMSG) {
 			f->out.len = before;
 			lade_pipe_reject(b, i, "sink", "%s", error.reason);
 			f->rejected = true;

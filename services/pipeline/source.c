@@ -119,6 +119,16 @@ void lade_pipe_retry(struct lade_pipe_batch *batch, uint32_t i, const char *form
 		fate->first_us = lade_wall_ns() / 1000;
 }
 
+void lade_pipe_hold(struct lade_pipe_batch *batch, uint32_t i, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	batch->fates[i].reason = keep_reason(batch, format, args);
+	va_end(args);
+	batch->fates[i].verdict = LADE_VERDICT_HOLD;
+}
+
 /* A record's object takes the place of the record, which stays where there is none. */
 static int convert_csv(struct lade_pipe_batch *b, struct lade_pipe_message *msg,
 		       const struct lade_pipe_csv *csv, struct lade_json_error *error)
@@ -142,12 +152,11 @@ static const char *advice(const struct lade_pipe_raw *raw)
 {
 	const struct lade_line *line = &raw->line;
 
-	if (!raw->csv && line->number <= 1 && *line->text == '[')
+	if (!raw->csv && line->number <= 1 && line->len && *line->text == '[')
 		return "; messages are one JSON object a line, as jq -c '.[]' makes them of an"
 		       " array";
-	if (raw->message.event && *line->text == '\0')
-		return "; it begins with byte 0, as what is written with a schema registry does:"
-		       " such formats are not read";
+	if (raw->message.event && line->len && *line->text == '\0')
+		return "; such formats are not read (format: bytes hands them on)";
 	return "";
 }
 
@@ -179,6 +188,13 @@ static int take_tombstone(struct messages *m, struct lade_pipe_batch *b, uint32_
 	return 0;
 }
 
+static uint8_t plain_of(const struct lade_pipe_config *config)
+{
+	return config->source.format == LADE_FORMAT_TEXT    ? LADE_PLAIN_TEXT
+	       : config->source.format == LADE_FORMAT_BYTES ? LADE_PLAIN_BYTES
+							    : LADE_PLAIN_NOT;
+}
+
 /* Makes a message of a line.  Returns 0 or -ENOMEM. */
 static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 		     const struct lade_pipe_raw *raw)
@@ -196,6 +212,7 @@ static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 		.next_offset = line->next_offset,
 		.line = (int64_t)line->number,
 		.timestamp_us = INT64_MIN,
+		.plain = plain_of(m->engine->config),
 	};
 	if (!msg->bytes)
 		return -ENOMEM;
@@ -213,7 +230,7 @@ static int take_line(struct messages *m, struct lade_pipe_batch *b, uint32_t i,
 				 (long long)m->engine->config->source.message_bytes_max);
 		return 0;
 	}
-	if (line->len == 0) {
+	if (line->len == 0 && !msg->plain) {
 		lade_pipe_reject(b, i, "source", "the %s is empty",
 				 line->number ? "line" : "value");
 		return 0;

@@ -208,6 +208,8 @@ int lade_http_step_take(struct lade_http_step *h, struct lade_pipe_batch *b, uin
 	const struct lade_pipe_step *c = h->stage->config;
 	char *text;
 
+	if (answer->rc)
+		return lade_http_step_fail(h, b, at, answer->rc, answer->text);
 	if (answer->missing && c->on_missing == LADE_MISSING_REJECT) {
 		lade_pipe_reject(b, at, c->name, c->batch ? "the service has no answer for it"
 							  : "the service says 404");
@@ -233,6 +235,11 @@ int lade_http_step_fail(struct lade_http_step *h, struct lade_pipe_batch *b, uin
 	if (class == -EIO && c->on_error == LADE_ERROR_RETRY) {
 		snprintf(h->stage->trouble, sizeof(h->stage->trouble), "%s", why);
 		return class;
+	}
+	if (class == -EHOSTDOWN) {
+		if (c->on_error != LADE_ERROR_KEEP)
+			lade_pipe_hold(b, at, "%s", why);
+		return 0;
 	}
 	if (class == -EBADMSG || c->on_error == LADE_ERROR_REJECT)
 		lade_pipe_reject(b, at, c->name, "%s", why);

@@ -42,7 +42,8 @@ int lade_http_step_name(struct lade_http_step *h, struct lade_pipe_batch *b,
 
 /* lade_http_step_take - sets the answer of a message, or does what on_missing says.
  *
- * Returns 0 or -ENOMEM. */
+ * An answer that is not what is expected is a failure of the message's own. Returns 0, -ENOMEM
+ * or as lade_http_step_fail(). */
 int lade_http_step_take(struct lade_http_step *h, struct lade_pipe_batch *b, uint32_t at,
 			const struct lade_pipe_answer *answer);
 

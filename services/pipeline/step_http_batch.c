@@ -22,7 +22,7 @@ static int fail_many(struct lade_http_step *h, struct lade_pipe_batch *b,
 		snprintf(h->stage->trouble, sizeof(h->stage->trouble), "%s", why);
 		return rc;
 	}
-	if (rc != -EAGAIN && rc != -EIO)
+	if (rc != -EAGAIN && rc != -EIO && rc != -EHOSTDOWN)
 		return rc;
 	for (uint32_t j = 0; j < n; j++)
 		(void)lade_http_step_fail(h, b, wants[j].at, rc, why);
@@ -64,7 +64,7 @@ int lade_http_step_ask_many(struct lade_http_step *h, struct lade_pipe_batch *b,
 /* All of a load have failed as one: each waiter learns how, and nobody later. */
 static int load_failures(int rc, const char *why, struct lade_cache_load *loads, size_t n)
 {
-	if (rc != -EBADMSG && rc != -EAGAIN && rc != -EIO)
+	if (!lade_pipe_is_failure(rc))
 		return rc;
 	for (size_t i = 0; i < n; i++) {
 		struct lade_pipe_answer *answer =
@@ -133,7 +133,7 @@ static int take_cached(struct lade_http_step *h, struct lade_pipe_batch *b,
 		lade_pipe_fault_text(got->rc, want->request, why, sizeof(why));
 		return fail_many(h, b, want, 1, lade_pipe_fault_class(got->rc), why);
 	}
-	if (answer->rc == 0)
+	if (answer->rc == 0 || answer->own)
 		return lade_http_step_take(h, b, want->at, answer);
 	*ret_others = !answer->alone;
 	return fail_many(h, b, want, 1, answer->rc, answer->text);

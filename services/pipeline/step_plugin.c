@@ -102,9 +102,10 @@ static int take_message(struct plugin *p, struct lade_pipe_batch *b, uint32_t i,
 {
 	struct lade_pipe_message *m = &b->messages[i];
 	struct lade_json_error error;
-	struct lade_datum document;
-	int rc = lade_pipe_message_value(m, b->shape, &p->document, b->reader, &b->arena,
-					 &document, &error);
+	struct lade_datum document = lade_datum_text(m->bytes, m->len);
+	int rc = m->plain ? 0
+			  : lade_pipe_message_value(m, b->shape, &p->document, b->reader, &b->arena,
+						    &document, &error);
 
 	if (rc == -EBADMSG)
 		lade_pipe_reject(b, i, p->stage->config->name, "%s", error.reason);

@@ -51,6 +51,11 @@ static int write_document(struct lade_pipe_batch *b, uint32_t at, struct lade_da
 	char *text;
 	int rc;
 
+	if (m->plain) {
+		*ret = m->plain == LADE_PLAIN_TEXT ? lade_datum_text(m->bytes, m->len)
+						   : (struct lade_datum){ .type = LADE_NULL };
+		return 0;
+	}
 	if (!m->set) {
 		*ret = lade_datum_json(m->bytes, m->len);
 		return 0;

@@ -125,6 +125,11 @@ static void print_stage(const struct lade_pipe_stage *s, FILE *out)
 					      : "batching");
 	if (s->errors)
 		fprintf(out, ", %" PRIu64 " failed", s->errors);
+	if (s->breaker.opened)
+		fprintf(out, ", the circuit opened %" PRIu64 " time%s", s->breaker.opened,
+			s->breaker.opened == 1 ? "" : "s");
+	if (s->hedges)
+		fprintf(out, ", %" PRIu64 " asked twice", s->hedges);
 	fprintf(out, "; %.2f s\n", (double)s->busy_ns / 1e9);
 }
 

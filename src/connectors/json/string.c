@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* string.c - escapes and UTF-8. */
 
+#include <lade/json.h>
+
 #include "connectors/json/string_priv.h"
 
 #include <errno.h>
@@ -151,4 +153,27 @@ int lade_utf8_len(const char *text, size_t len)
 	    (p[0] == 0xf4 && p[1] > 0x8f))
 		return 0;
 	return 4;
+}
+
+size_t lade_json_utf8_check(const char *text, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len) {
+		uint64_t eight;
+		int step;
+
+		if (len - at >= sizeof(eight)) {
+			memcpy(&eight, text + at, sizeof(eight));
+			if (!(eight & UINT64_C(0x8080808080808080))) {
+				at += sizeof(eight);
+				continue;
+			}
+		}
+		step = lade_utf8_len(text + at, len - at);
+		if (!step)
+			return at;
+		at += (size_t)step;
+	}
+	return at;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* string_test.c - escapes and UTF-8, each rule with what it refuses. */
 
+#include <lade/json.h>
+
 #include "connectors/json/string_priv.h"
 
 #include <errno.h>
@@ -130,6 +132,22 @@ static void every_code_point_is_utf_8_and_its_neighbours_are_judged_alike(void)
 	CHECK(valid > 5000);
 }
 
+static void the_first_byte_of_a_text_that_is_no_utf_8_is_found(void)
+{
+	static const char text[] = "only ASCII for a while, then \xc3\xa4 and \xff";
+	char copy[sizeof(text)];
+
+	CHECK_EQ(lade_json_utf8_check("", 0), 0);
+	CHECK_EQ(lade_json_utf8_check(text, sizeof(text) - 2), sizeof(text) - 2);
+	CHECK_EQ(lade_json_utf8_check(text, sizeof(text) - 1), sizeof(text) - 2);
+	CHECK_EQ(lade_json_utf8_check("\xc3", 1), 0);
+	for (size_t i = 0; i < 28; i++) {
+		memcpy(copy, text, sizeof(text));
+		copy[i] = (char)0x80;
+		CHECK_EQ(lade_json_utf8_check(copy, sizeof(text) - 1), i);
+	}
+}
+
 int main(void)
 {
 	TAP(every_escape_of_rfc_8259_is_understood);
@@ -138,6 +156,7 @@ int main(void)
 	TAP(a_string_may_be_unescaped_in_its_place);
 	TAP(the_first_bad_escape_is_found);
 	TAP(utf_8_is_taken_as_rfc_3629_has_it);
+	TAP(the_first_byte_of_a_text_that_is_no_utf_8_is_found);
 	TAP(what_is_not_utf_8_is_refused);
 	TAP(every_code_point_is_utf_8_and_its_neighbours_are_judged_alike);
 	return tap_done();
