@@ -260,16 +260,6 @@ static void fill_scalar(struct filling *f, const struct value *v)
 	}
 }
 
-/* `order: { key: .id }`: a word of a later version, written as a section. */
-static bool later_section(struct filling *f, const struct value *v)
-{
-	if (v->row->kind != LADE_ROW_WORD || !v->row->later || v->node->kind != LADE_YAML_MAP ||
-	    v->node->n != 1 || lade_pipe_word_number(v->row->later, v->node->pairs[0].key) < 0)
-		return false;
-	later(f, v, v->node->pairs[0].key);
-	return true;
-}
-
 static int entry_of(struct filling *f, const struct value *v, const struct lade_yaml_pair *pair,
 		    struct lade_pipe_entry *ret)
 {
@@ -383,7 +373,7 @@ static void fill_present(struct filling *f, const struct value *v)
 	default:
 		if (v->node->kind == LADE_YAML_SCALAR)
 			fill_scalar(f, v);
-		else if (!later_section(f, v))
+		else
 			problem(f, v, "expected a single value, found %s", kind_name(v->node));
 	}
 }
@@ -500,7 +490,7 @@ static void fill_short(struct filling *f, const char *prefix, const struct lade_
 	struct value v = { short_row(prefix), node, node->text };
 
 	if (v.row && node->kind == LADE_YAML_SCALAR)
-		fill_text(f, &v);
+		fill_scalar(f, &v);
 	else
 		lade_pipe_problem(&f->config->problems, node->line, node->col,
 				  "%s: expected keys, found %s", key_of(&here), kind_name(node));

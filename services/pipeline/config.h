@@ -201,6 +201,7 @@ struct lade_pipe_config {
 	struct lade_pipe_source source;
 	struct lade_pipe_batching batch;
 	int order;				/* lade_pipe_order */
+	const char *order_key;			/* messages of one keep their order; NULL: off */
 	int64_t concurrency;			/* batches that are enriched at once */
 	struct lade_pipe_step steps[LADE_PIPE_STEPS_MAX];
 	int n_steps;

@@ -288,6 +288,16 @@ static void check_ref(struct checking *c, const struct lade_pipe_entry *e)
 		refuse_entry(c, e, no_such_path(c, &ref));
 }
 
+/* A key of the configuration whose text says where a message's key is. */
+static void check_key(struct checking *c, const char *list, int i, const char *path,
+		      const char *text)
+{
+	const struct lade_yaml_node *node = lade_pipe_config_node(c->config, list, i, path);
+	struct lade_pipe_entry e = { "key", text, node->shown, node->line, node->col };
+
+	check_ref(c, &e);
+}
+
 /* Columns of the relation `batch`. */
 static void check_columns(struct checking *c, const struct lade_pipe_map *map)
 {
@@ -691,14 +701,8 @@ static void check_kafka_sink(struct checking *c, int i)
 		refuse(c, "sink", i, "kafka", "brokers is missing: the source is not Kafka, so say"
 		       " where the topic is, as brokers: \"localhost:9092\"");
 	check_settings(c, &s->client, false);
-	if (s->message_key) {
-		const struct lade_yaml_node *node = lade_pipe_config_node(c->config, "sink", i,
-									   "kafka.key");
-		struct lade_pipe_entry e = { "key", s->message_key, node->shown, node->line,
-					     node->col };
-
-		check_ref(c, &e);
-	}
+	if (s->message_key)
+		check_key(c, "sink", i, "kafka.key", s->message_key);
 	for (int k = 0; k < source->topics.n; k++)
 		if (strcmp(source->topics.at[k].text, s->topic) == 0 &&
 		    strcmp(sink_brokers(c, s), source->brokers) == 0)
@@ -857,6 +861,8 @@ static void check_format(struct checking *c)
 	c->plain = s->format == LADE_FORMAT_TEXT    ? LADE_PLAIN_TEXT
 		   : s->format == LADE_FORMAT_BYTES ? LADE_PLAIN_BYTES
 						    : LADE_PLAIN_NOT;
+	if (c->config->order_key)
+		check_key(c, NULL, 0, "order.key", c->config->order_key);
 	if (s->kind == LADE_SOURCE_KAFKA && s->format == LADE_FORMAT_CSV)
 		refuse(c, NULL, 0, "source.format", "csv is for files and stdin: a message of Kafka"
 		       " is one value, so it would have no header; read it as text");
@@ -943,7 +949,7 @@ static void check_exactly_once(struct checking *c)
 		       " crash, so nothing can be promised; read a file or Kafka, or choose"
 		       " at_least_once", config->source.kind == LADE_SOURCE_FILE
 						 ? config->source.path : "standard input");
-	if (config->order != LADE_ORDER_PARTITION)
+	if (config->order != LADE_ORDER_PARTITION || config->order_key)
 		refuse(c, NULL, 0, "order",
 		       "exactly_once moves one offset forward with the rows, so it"
 		       " needs order: partition");

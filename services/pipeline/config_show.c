@@ -293,6 +293,8 @@ static bool is_set(const struct showing *s, const struct lade_pipe_row *row)
 		return false;
 	if (strcmp(row->key, "errors.dead_letter") == 0)
 		return s->config->errors.dead_kind != LADE_DEAD_NONE;
+	if (strcmp(row->key, "order.by") == 0 && s->config->order_key)
+		return false;
 	switch (row->kind) {
 	case LADE_ROW_CHOICE:
 		return *(const int *)field(s, row) == (int)row->min;

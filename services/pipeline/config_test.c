@@ -232,6 +232,8 @@ static void a_wrong_value_gets_its_place_and_what_was_expected(void)
 		  "expected a single value, found a list" },
 		{ HEAD "order: partitions\n", "4:8", "did you mean partition?" },
 		{ HEAD "order: random\n", "4:8", "expected partition or none, found \"random\"" },
+		{ HEAD "order: { key: .a..b }\n", "4:15", "character 4: expected a name" },
+		{ HEAD "order: { kay: .a }\n", "4:10", "did you mean key?" },
 		{ HEAD "delivery: exactly-once\n", "4:11", "did you mean exactly_once?" },
 		{ HEAD "errors: { backoff: 1s }\n", "4:20", "expected two durations" },
 		{ HEAD "errors: { backoff: 10s..1s }\n", "4:20", "must not be the longer one" },
@@ -280,7 +282,6 @@ static void what_is_designed_but_not_here_says_so(void)
 {
 	static const char later[] = "not in this version";
 
-	check_complaint(HEAD "order: { key: .id }\n", "4:8", later);
 	check_complaint("pipeline: p\nsource: { stdin: , format: avro }\nsink: { stdout: }\n",
 			"2:28", later);
 }
@@ -500,6 +501,8 @@ static void exactly_once_is_refused_where_it_could_not_be_kept(void)
 	check_complaint(STDIN_HEAD ONCE, "4:11", "standard input cannot be read again");
 	check_complaint(HEAD ONCE, "3:7", "this sink cannot take part");
 	check_complaint(DB_HEAD ONCE "order: none\n" LITE "db: out }\n", "5:8",
+			"needs order: partition");
+	check_complaint(DB_HEAD ONCE "order: { key: .id }\n" LITE "db: out }\n", "5:8",
 			"needs order: partition");
 	check_complaint(DB_HEAD ONCE LITE "db: out }\n  - file: x\n", "7:5",
 			"this sink cannot take part");

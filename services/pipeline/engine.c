@@ -4,7 +4,8 @@
  * DESIGN
  *   source → map(enrich, `concurrency` at once) → one writer → acknowledged
  *
- * The map keeps the order of the batches (order: partition) or gives them as they are done (none).
+ * The map keeps the order of the batches (order: partition) or gives them as they are done (none),
+ * but behind earlier ones of their keys (key).
  * The writer takes what is ready, up to max_transaction messages, as one write: sinks that keep
  * no offsets first, then the dead letters, then the one that does, so that an offset never moves
  * past a message that some sink has not. Only the sink that failed is tried again. A batch is
@@ -838,13 +839,16 @@ static int write_all(struct lade_pipe_engine *e, struct lade_pipe_batches_stream
 static int open_stages(struct lade_pipe_engine *e)
 {
 	struct lade_pipe_shape *shape = lade_pipe_shape_new();
+	int rc;
 
 	if (!shape)
 		return -ENOMEM;
 	e->shapes[e->n_shapes++] = shape;
+	rc = lade_pipe_keyed_open(e);
+	if (rc < 0)
+		return rc;
 	for (int i = 0; i < e->config->n_steps; i++) {
 		struct lade_pipe_stage *stage = &e->stages[e->n_stages++];
-		int rc;
 
 		stage->config = &e->config->steps[i];
 		stage->ops = e->parts->steps[stage->config->kind];
@@ -996,7 +1000,8 @@ static int run_source(struct lade_pipe_engine *e)
 			e->stats.started_ns = lade_now().mono_ns;
 			in = enriched(&s, lade_pipe_batches_of(e, &s, raw), e,
 				      (uint32_t)e->config->concurrency,
-				      e->config->order == LADE_ORDER_NONE);
+				      e->config->order == LADE_ORDER_NONE || e->config->order_key);
+			in = lade_pipe_keyed(e, in);
 			in = lade_pipe_batches_prefetch(&s, in, ready_max(e), 0);
 			rc = write_all(e, in);
 			in = lade_pipe_batches_stream_close(in);

@@ -49,6 +49,9 @@ struct lade_pipe_part {
 	int64_t next_offset;	/* behind the last of them */
 };
 
+/* Where a batch is that is written behind earlier ones of its keys. */
+enum lade_pipe_turn { LADE_TURN_ENRICHED, LADE_TURN_DONE, LADE_TURN_GIVEN };
+
 /* Messages that go through the pipeline together. */
 struct lade_pipe_batch {
 	struct lade_arena arena;		/* all their memory */
@@ -69,6 +72,9 @@ struct lade_pipe_batch {
 	struct lade_pipe_engine *of;		/* NULL: it is not among those under way */
 	struct lade_pipe_batch *older, *newer;	/* its neighbours there */
 	const char *at;				/* what it waits for: a step's name, a sink */
+	uint64_t *keys;				/* order: key: hashes of lane and key, sorted */
+	uint32_t n_keys;
+	enum lade_pipe_turn turn;		/* order: key: whether the writer has it */
 };
 
 struct lade_pipe_engine;
@@ -201,6 +207,7 @@ struct lade_pipe_engine {
 	struct lade_scope *scope;	/* parent of what must outlive a batch: loads of caches */
 	struct lade_http *http;		/* made when a step needs it */
 	struct lade_pipe_transaction *transaction; /* of all Kafka sinks, exactly once */
+	struct lade_pipe_ref order_key; /* of config->order_key, asked of shapes[0] */
 	struct lade_pipe_shape *shapes[LADE_PIPE_STEPS_MAX + 1];
 	int n_shapes;
 	struct lade_pipe_stage stages[LADE_PIPE_STEPS_MAX];
@@ -408,6 +415,22 @@ void lade_pipe_batch_drop(struct lade_pipe_batch **item);
 
 /* A batch that goes from task to task; whoever drops one frees it. */
 LADE_STREAM_WITH(lade_pipe_batches, struct lade_pipe_batch *, (.drop = lade_pipe_batch_drop))
+
+/* lade_pipe_keyed_open - asks for the key that orders batches, if there is one.
+ *
+ * Returns 0, or < 0 with engine->why.  Suspends: no. */
+int lade_pipe_keyed_open(struct lade_pipe_engine *engine);
+
+/* lade_pipe_keyed_note - notes the keys of a batch's messages; whose key cannot be had is rejected.
+ *
+ * Returns 0 or -ENOMEM.  Suspends: no. */
+int lade_pipe_keyed_note(struct lade_pipe_batch *batch, const struct lade_pipe_ref *key,
+			 struct lade_json_reader *reader);
+
+/* lade_pipe_keyed - batches of @in, which come as they are done, each behind earlier ones that have
+ * a key of its; without order: key it is @in. NULL: no memory, and @in is closed. */
+struct lade_pipe_batches_stream *lade_pipe_keyed(struct lade_pipe_engine *engine,
+						 struct lade_pipe_batches_stream *in);
 
 /* lade_pipe_batches_of - timed batches of messages of @raw, which it closes; NULL: no memory.
  *

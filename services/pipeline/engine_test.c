@@ -15,6 +15,7 @@
 #define SINKS 2
 #define STEPS 2
 #define GAP 10
+#define KEYS_MAX 64
 
 /* What may be done to a message, once. */
 struct page {
@@ -49,6 +50,9 @@ static struct world {
 	uint64_t random;
 	bool cancelled;		/* hard: nothing may be written any more */
 	bool in_order;		/* sinks must see messages in order */
+	unsigned keys;		/* those of one key must; 0: messages have none */
+	int64_t last_of[SINKS][KEYS_MAX]; /* behind the latest of each */
+	unsigned overtaken;	/* messages that came behind later ones */
 	int open;		/* parts that are open */
 } w;
 
@@ -62,6 +66,9 @@ static int64_t id_of(const struct lade_pipe_message *m)
 {
 	return m->offset / GAP;
 }
+
+/* Some come again at once, some after a long time. */
+static int64_t key_of(int64_t id) { return (id * 7 + id / 11) % w.keys; }
 
 static bool is_rejected_by_step(int64_t id) { return id % 13 == 5; }
 static bool is_dropped(int64_t id) { return id % 17 == 3; }
@@ -123,7 +130,11 @@ static int numbers_try_next(void *self, void *ret_item)
 		return 0;
 	if (lade_now().mono_ns < n->due_ns)
 		return -EAGAIN;
-	snprintf(n->texts[n->at], sizeof(n->texts[0]), "{\"id\":%d}", (int)n->at);
+	if (w.keys)
+		snprintf(n->texts[n->at], sizeof(n->texts[0]), "{\"key\":\"%d\"}",
+			 (int)key_of(n->at));
+	else
+		snprintf(n->texts[n->at], sizeof(n->texts[0]), "{\"id\":%d}", (int)n->at);
 	*line = (struct lade_line){ .text = n->texts[n->at],
 				    .len = (uint32_t)strlen(n->texts[n->at]),
 				    .ended = true,
@@ -304,7 +315,12 @@ static void put_messages(int sink, struct lade_pipe_batch *b)
 		if (b->fates[i].verdict != LADE_VERDICT_OK)
 			continue;
 		CHECK(!w.in_order || id > w.last[sink]);
+		w.overtaken += id < w.last[sink];
 		w.last[sink] = id;
+		if (w.keys) {
+			CHECK(id >= w.last_of[sink][key_of(id)]);
+			w.last_of[sink][key_of(id)] = id + 1;
+		}
 		w.pages[id].written[sink]++;
 	}
 }
@@ -554,6 +570,26 @@ IN_TASK(messages_that_are_rejected_dropped_and_tried_again_are_each_finished_onc
 {
 	for (unsigned n = 2; n < 12; n++)
 		with_faults((struct faults){ .verdicts = true, .retry = n }, (struct faults){ 0 });
+}
+
+/* Each message has one of a few keys, and those of one key must come out as they came in. */
+IN_TASK(batches_come_as_they_are_done_but_those_of_one_key_in_their_order)
+{
+	unsigned overtaken = 0;
+
+	for (unsigned seed = 1; seed < 40; seed++) {
+		begin_world(300);
+		w.config->order_key = ".key";
+		w.config->batch.messages_max = 3;
+		w.keys = seed % 2 ? 40 : 5;
+		w.random = seed;
+		w.step = (struct faults){ .again = seed % 3 ? 0 : 7 };
+		w.in_order = false;
+		run_to_the_end();
+		overtaken += w.overtaken;
+		end_world();
+	}
+	CHECK(overtaken > 100);
 }
 
 IN_TASK(sinks_that_fail_at_every_nth_call_get_every_message_once)
@@ -969,6 +1005,7 @@ int main(void)
 	TAP(a_step_whose_every_nth_call_blames_a_message_rejects_no_message_twice);
 	TAP(a_step_whose_every_nth_call_is_for_a_person_waits);
 	TAP(messages_that_are_rejected_dropped_and_tried_again_are_each_finished_once);
+	TAP(batches_come_as_they_are_done_but_those_of_one_key_in_their_order);
 	TAP(sinks_that_fail_at_every_nth_call_get_every_message_once);
 	TAP(a_message_that_the_last_sink_refuses_is_in_the_dead_letters_of_the_first);
 	TAP(everything_at_once_loses_nothing_and_doubles_nothing);

@@ -346,6 +346,8 @@ static int take_batch(struct messages *m, const struct lade_pipe_raw_batch *raws
 
 	for (uint32_t i = 0; rc == 0 && i < b->n; i++)
 		rc = take_line(m, b, i, &raws->items[i]);
+	if (rc == 0 && e->config->order_key)
+		rc = lade_pipe_keyed_note(b, &e->order_key, m->reader);
 	for (uint32_t i = 0; rc == 0 && i < b->n_parts; i++)
 		rc = take_part(e, &b->parts[i]);
 	if (rc < 0) {

@@ -48,7 +48,7 @@ static inline uint32_t lade_json_hash(const char *name, size_t len)
 	return h ^ h >> 4;
 }
 
-/* lade_json_same - whether two names of @len bytes are equal: mostly 4 to 16, and without a call. */
+/* lade_json_same - whether two names of @len bytes are equal; most need no call. */
 static inline bool lade_json_same(const char *left, const char *right, size_t len)
 {
 	uint64_t a[2], b[2];

@@ -523,8 +523,8 @@ static void consumer_settings(struct lade_kafka_conf *conf,
 	 * is larger comes all the same. */
 	lade_kafka_conf_set_number(conf, "fetch.message.max.bytes",
 				   (int64_t)(queue_bytes < 8 << 14 ? 1 << 14 : queue_bytes / 8));
-	/* A broker has one fetch under way. Made while the other queues are full it is for partitions
-	 * that have nothing, and the full ones are empty long before it is answered. */
+	/* A broker has one fetch under way. Made while the other queues are full it is for
+	 * partitions that have nothing, and the full ones are empty long before it is answered. */
 	lade_kafka_conf_set(conf, "fetch.wait.max.ms", "50");
 	if (config->ends)
 		lade_kafka_conf_set(conf, "enable.partition.eof", "true");
