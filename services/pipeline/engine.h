@@ -131,6 +131,9 @@ struct lade_pipe_sink_ops {
 	 * left is in lane->stored. NULL: the sink keeps no offsets.
 	 * Returns 0; -ECANCELED; < 0 with engine->why. */
 	int (*claim)(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane);
+	/* Where a lane is kept that was claimed before: in lane->stored; -ESTALE: another one has
+	 * claimed it since. NULL: the lane itself knows. Else as claim. */
+	int (*look)(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane);
 	/* Writes the messages whose verdict is OK, all or none; gives a verdict to those that
 	 * cannot be written at all. Moves the lanes of @moves in the same transaction, and
 	 * lane->stored with them. -ESTALE: nothing is written, as another one has claimed the
@@ -450,6 +453,13 @@ extern const struct lade_pipe_source_ops lade_pipe_files, lade_pipe_from_kafka,
  * assigned yet. Returns 0; -ECANCELED; < 0 with engine->why.  Suspends: yes. */
 lade_suspends int lade_pipe_lane_claim(struct lade_pipe_engine *engine,
 				       struct lade_pipe_lane *lane);
+
+/* lade_pipe_lane_look - asks again where a lane is kept, which this process has claimed.
+ *
+ * It takes nothing from anybody: a process that has not heard yet that its lane is another's would
+ * fence that one. Returns as lade_pipe_lane_claim() does; -ESTALE: it is another's, and
+ * lane->fenced.  Suspends: yes. */
+lade_suspends int lade_pipe_lane_look(struct lade_pipe_engine *engine, struct lade_pipe_lane *lane);
 
 /* lade_pipe_lane_begin - reading of a lane begins at @offset; it is the engine's too until
  * lade_pipe_lane_end(). */

@@ -399,12 +399,14 @@ static int letters_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch
 	return 0;
 }
 
-static const struct lade_pipe_sink_ops generated_sink = { sink_open, NULL, sink_write,
-							   sink_close };
-static const struct lade_pipe_sink_ops generated_keeper = { sink_open, sink_claim, sink_write,
-							     sink_close };
-static const struct lade_pipe_sink_ops generated_letters = { sink_open, NULL, letters_write,
-							      sink_close };
+static const struct lade_pipe_sink_ops generated_sink = { .open = sink_open, .write = sink_write,
+							   .close = sink_close };
+static const struct lade_pipe_sink_ops generated_keeper = { .open = sink_open, .claim = sink_claim,
+							     .write = sink_write,
+							     .close = sink_close };
+static const struct lade_pipe_sink_ops generated_letters = { .open = sink_open,
+							      .write = letters_write,
+							      .close = sink_close };
 
 /* The first kind of sink keeps offsets, the second does not. */
 static const struct lade_pipe_parts generated = {

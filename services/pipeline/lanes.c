@@ -5,7 +5,7 @@
  * A lane is its source's; the engine has a list of those that were begun. Where one sink keeps the
  * offsets, a lane is claimed there before it is begun: that says where it was left and fences
  * whoever had it before. The keeper serves one call at a time, so that a lane may be claimed while
- * another one's rows are written.
+ * another one's rows are written. Only who is given a lane claims it; who reads one again looks.
  *
  * A write moves each lane of its batches once, to behind the last message: batches are written in
  * the order in which they were taken. */
@@ -32,6 +32,24 @@ int lade_pipe_lane_claim(struct lade_pipe_engine *e, struct lade_pipe_lane *lane
 		rc = e->keeper->ops->claim(e->keeper, lane);
 		if (rc == 0)
 			lane->fenced = false;
+		lade_sem_release(&e->keeping, 1);
+	}
+	return rc;
+}
+
+int lade_pipe_lane_look(struct lade_pipe_engine *e, struct lade_pipe_lane *lane)
+{
+	int rc;
+
+	if (!e->keeper || !e->keeper->ops->look) {
+		lane->stored = (struct lade_pipe_stored){ 0 };
+		return 0;
+	}
+	rc = lade_sem_acquire(&e->keeping, 1);
+	if (rc == 0) {
+		rc = e->keeper->ops->look(e->keeper, lane);
+		if (rc == -ESTALE)
+			lane->fenced = true;
 		lade_sem_release(&e->keeping, 1);
 	}
 	return rc;

@@ -205,6 +205,31 @@ int lade_pipe_pg_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *l
 	return 0;
 }
 
+int lade_pipe_pg_look(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane)
+{
+	struct lade_pipe_pg_sink *s = outlet->self;
+	const struct lade_pg_statement read = { READ_SQL, &s->fence_args };
+	const struct lade_pipe_move move = { .lane = lane };
+	struct lade_pg_result r = { 0 };
+	int rc;
+
+	bind_lanes(s, &move, 1);
+	rc = lade_pipe_pg_insist(s, &read, 1, &r);
+	if (rc < 0)
+		return rc == -ECANCELED || rc == -ENOMEM
+			       ? rc
+			       : lade_pipe_pg_sink_fail(outlet, "the table of offsets", s->why);
+	if (r.rows == 0)
+		rc = lade_pipe_pg_sink_fail(outlet, "lade_offsets",
+					    "this pipeline's rows are gone from it");
+	else if (lade_pipe_pg_integer(&r, 0, 2) != lane->stored.epoch)
+		rc = -ESTALE;
+	else
+		lane->stored.next_offset = lade_pipe_pg_integer(&r, 0, 1);
+	lade_pg_result_done(&r);
+	return rc;
+}
+
 int lade_pipe_pg_open_offsets(struct lade_pipe_pg_sink *s)
 {
 	return lade_pipe_pg_open_own(s, "lade_offsets", OFFSETS_SQL);

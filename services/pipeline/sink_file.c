@@ -292,4 +292,5 @@ static void file_close(struct lade_pipe_outlet *outlet)
 	outlet->self = NULL;
 }
 
-const struct lade_pipe_sink_ops lade_pipe_to_file = { file_open, NULL, file_write, file_close };
+const struct lade_pipe_sink_ops lade_pipe_to_file = { .open = file_open, .write = file_write,
+						      .close = file_close };

@@ -665,5 +665,5 @@ static void kafka_close(struct lade_pipe_outlet *outlet)
 	outlet->self = NULL;
 }
 
-const struct lade_pipe_sink_ops lade_pipe_to_kafka = { kafka_open, kafka_claim, kafka_write,
-						       kafka_close };
+const struct lade_pipe_sink_ops lade_pipe_to_kafka = { .open = kafka_open, .claim = kafka_claim,
+						       .write = kafka_write, .close = kafka_close };

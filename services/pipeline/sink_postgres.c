@@ -260,5 +260,8 @@ static void postgres_close(struct lade_pipe_outlet *outlet)
 	outlet->self = NULL;
 }
 
-const struct lade_pipe_sink_ops lade_pipe_to_postgres = { postgres_open, lade_pipe_pg_claim,
-							  postgres_write, postgres_close };
+const struct lade_pipe_sink_ops lade_pipe_to_postgres = { .open = postgres_open,
+							  .claim = lade_pipe_pg_claim,
+							  .look = lade_pipe_pg_look,
+							  .write = postgres_write,
+							  .close = postgres_close };

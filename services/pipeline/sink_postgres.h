@@ -72,6 +72,9 @@ struct lade_pg_statement lade_pipe_pg_fence(struct lade_pipe_pg_sink *s,
 lade_suspends int lade_pipe_pg_find_out(struct lade_pipe_pg_sink *s,
 					const struct lade_pipe_move *moves, uint32_t n);
 
+/* lade_pipe_pg_look - as a sink's look does.  Suspends: yes. */
+lade_suspends int lade_pipe_pg_look(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane);
+
 /* lade_pipe_pg_claim - as a sink's claim does.  Suspends: yes. */
 lade_suspends int lade_pipe_pg_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane);
 

@@ -362,7 +362,9 @@ static int wait_out(struct lade_pipe_outlet *outlet, uint32_t attempt,
 	return lade_pipe_back_off(outlet->engine, attempt);
 }
 
-static int sqlite_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane)
+/* Asks for a lane's row, and claims it if it has an owner's name to claim it for. */
+static int ask_lane(struct lade_pipe_outlet *outlet, const struct lade_pipe_lane *lane,
+		    const char *owner, struct lade_sqlite_stored *ret)
 {
 	struct to_sqlite *s = outlet->self;
 	const struct lade_sqlite_offset offset = {
@@ -372,16 +374,14 @@ static int sqlite_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *
 		.to = 0,
 		.cluster = lane->cluster,
 	};
-	struct lade_sqlite_stored stored;
 	struct lade_sqlite_error error;
-	char owner[96];
 	int rc;
 
-	/* A simulation is the same in every process. */
-	snprintf(owner, sizeof(owner), "process %ld", lade_simulated() ? 1 : (long)getpid());
 	for (uint32_t attempt = 1;; attempt++) {
-		rc = lade_sqlite_writer_claim(s->writer, &offset, owner, WRITE_LIMIT_NS, &stored,
-					      &error);
+		rc = owner ? lade_sqlite_writer_claim(s->writer, &offset, owner, WRITE_LIMIT_NS,
+						      ret, &error)
+			   : lade_sqlite_writer_read(s->writer, &offset, WRITE_LIMIT_NS, ret,
+						     &error);
 		if (rc == -EAGAIN && !lade_stopping())
 			rc = wait_out(outlet, attempt, &error);
 		else
@@ -391,16 +391,42 @@ static int sqlite_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *
 	}
 	lade_pipe_recovered(outlet->engine, "sink sqlite", outlet->trouble,
 			    &outlet->trouble_since_ns);
-	if (rc == -EAGAIN) /* asked to stop before anything began */
+	if (rc == -EAGAIN) /* asked to stop: nothing more begins */
 		return -ECANCELED;
+	return rc < 0 && rc != -ECANCELED ? config_fail(outlet, "the table of offsets", error.text)
+					  : rc;
+}
+
+static int sqlite_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane)
+{
+	struct lade_sqlite_stored stored;
+	char owner[96];
+	int rc;
+
+	/* A simulation is the same in every process. */
+	snprintf(owner, sizeof(owner), "process %ld", lade_simulated() ? 1 : (long)getpid());
+	rc = ask_lane(outlet, lane, owner, &stored);
 	if (rc < 0)
-		return rc == -ECANCELED ? rc
-					: config_fail(outlet, "the table of offsets", error.text);
+		return rc;
 	lane->stored.next_offset = stored.next_offset;
 	lane->stored.epoch = stored.epoch;
 	snprintf(lane->stored.cluster, sizeof(lane->stored.cluster), "%.63s", stored.cluster);
 	return 0;
 }
 
-const struct lade_pipe_sink_ops lade_pipe_to_sqlite = { sqlite_open, sqlite_claim, sqlite_write,
-							sqlite_close };
+static int sqlite_look(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane)
+{
+	struct lade_sqlite_stored stored;
+	int rc = ask_lane(outlet, lane, NULL, &stored);
+
+	if (rc < 0)
+		return rc;
+	if (stored.epoch != lane->stored.epoch)
+		return -ESTALE;
+	lane->stored.next_offset = stored.next_offset;
+	return 0;
+}
+
+const struct lade_pipe_sink_ops lade_pipe_to_sqlite = { .open = sqlite_open, .claim = sqlite_claim,
+							.look = sqlite_look, .write = sqlite_write,
+							.close = sqlite_close };

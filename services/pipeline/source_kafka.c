@@ -719,7 +719,11 @@ static int kafka_rewind(struct lade_pipe_engine *e, struct lade_pipe_lane *lane)
 		let_go(s, p); /* the group will say soon that it is another's */
 		return 0;
 	}
-	rc = lade_pipe_lane_claim(e, lane);
+	rc = lade_pipe_lane_look(e, lane);
+	if (rc == -ESTALE) {
+		let_go(s, p);
+		return 0;
+	}
 	if (rc < 0)
 		return rc;
 	if (lane->stored.next_offset > 0)
