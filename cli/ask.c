@@ -30,6 +30,19 @@ static int set_path(const char *verb, const char *path, char ret[LADE_SOCKET_ROO
 	return LADE_EXIT_FAILED;
 }
 
+/* Whether a pipeline has the socket; what a killed one has left there is removed. */
+static bool is_running(const char *folder, const char *file)
+{
+	struct lade_pipe_socket socket;
+	char path[LADE_SOCKET_ROOM];
+
+	if (snprintf(path, sizeof(path), "%s/%s", folder, file) >= (int)sizeof(path) ||
+	    lade_pipe_socket_claim(&socket, path) < 0)
+		return true;
+	lade_pipe_socket_release(&socket);
+	return false;
+}
+
 /* The names of running pipelines, into @ret; returns how many there are. */
 static int list(const char *folder, char ret[NAMES_MAX][80])
 {
@@ -40,7 +53,8 @@ static int list(const char *folder, char ret[NAMES_MAX][80])
 	while (dir && (entry = readdir(dir))) {
 		size_t len = strlen(entry->d_name);
 
-		if (!ends_with(entry->d_name, ".sock") || len - 5 >= 80)
+		if (!ends_with(entry->d_name, ".sock") || len - 5 >= 80 ||
+		    !is_running(folder, entry->d_name))
 			continue;
 		if (n < NAMES_MAX)
 			snprintf(ret[n], 80, "%.*s", (int)(len - 5), entry->d_name);

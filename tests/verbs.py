@@ -287,9 +287,13 @@ def several_processes():
         d.start()
         until(lambda: f"process {d.running[2].pid}" in d.lade("top", "--once", "live").stdout)
         tap.point("a socket that a killed process left is replaced", [])
-        for p in d.running[1:]:
-            p.send_signal(signal.SIGTERM)
-            p.wait(timeout=60)
+        second.kill()
+        second.wait()
+        tap.point("a process that was killed is not among those that run",
+                  ended(d.lade("top", "--once"), 0, f"process {d.running[2].pid}")
+                  + ([other] if os.path.exists(other) else []))
+        d.running[2].send_signal(signal.SIGTERM)
+        d.running[2].wait(timeout=60)
         tap.point("who ends takes its socket away",
                   expect(("left", os.listdir(f"{d.path}/run/lade"), [])))
     with Live("admin: { socket: own.sock }\n") as d:
