@@ -421,6 +421,66 @@ def from_kafka(p):
         tap.point(name, [str(e)] if e.is_failure() else [], skip=str(e))
 
 
+def deleted(p):
+    """Messages of Kafka without a value delete rows, whatever is killed."""
+    name = "rows are written and deleted as the last message of each key says, whatever is killed"
+    p.sql("create table t (id int8 primary key, k int8)")
+    p.sql("create table child (id int8 references t)")
+    text = pipeline(p, "t", "t", more="key: [id], on_conflict: update, columns:"
+                    " { id: \"integer @key\", k: \"integer .k\" }")
+    chance, count, left = random.Random(13), 8000, {}
+    try:
+        with Kafka() as k:
+            k.create("t", 6)
+            text = text.replace(
+                "source: { file: { path: in.ndjson, follow: false } }",
+                f"source: {{ kafka: {{ brokers: \"{k.servers}\", topics: [t], group: t,"
+                " librdkafka: { session.timeout.ms: \"2000\" } } }")
+            with Folder(LADE, text) as d:
+                for kills in range(6):
+                    sent = []
+                    for n in range(kills * count, (kills + 1) * count):
+                        key = chance.randrange(3000)
+                        gone = chance.random() < 0.5
+                        sent.append((str(key), None if gone else json.dumps({"k": n})))
+                        left[key] = None if gone else n
+                    k.send("t", sent)
+                    run, before = d.start(), p.sql("select next_offset from lade_offsets where"
+                                                   " pipeline = 't' order by part")
+                    until = time.monotonic() + PATIENCE_SECONDS
+                    while p.sql("select next_offset from lade_offsets where pipeline = 't'"
+                                " order by part") == before and time.monotonic() < until:
+                        time.sleep(0.002)
+                    time.sleep(chance.uniform(0, 0.05))
+                    run.send_signal(signal.SIGKILL)
+                    run.communicate()
+                run, wanted = d.start(), [(i, n) for i, n in sorted(left.items()) if n is not None]
+                until = time.monotonic() + PATIENCE_SECONDS
+                while (got := p.sql("select id, k from t order by id")) != wanted and \
+                        time.monotonic() < until:
+                    time.sleep(0.05)
+                complaints = [] if got == wanted else [f"{len(got)} rows, not {len(wanted)}"]
+                tap.point(name, complaints)
+                p.sql("insert into t values (9000, 1), (9001, 1), (9002, 1)")
+                p.sql("insert into child values (9001)")
+                k.send("t", [("9000", None), ("9001", None), ("x", None), ("9002", None),
+                             ("9003", '{"k":3}')])
+                until = time.monotonic() + PATIENCE_SECONDS
+                while (reasons := p.sql("select reason from dead where pipeline = 't'"
+                                        " order by 1")) and len(reasons) < 2 or not reasons:
+                    if time.monotonic() > until:
+                        break
+                    time.sleep(0.05)
+                complaints = holds(p, "t where id >= 9000", [9001, 9003], "id") + stop(run)
+                if len(reasons) != 2 or "not an integer" not in reasons[0][0] or \
+                        "foreign key" not in reasons[1][0]:
+                    complaints.append(str(reasons))
+                tap.point("a row that cannot be deleted stands alone, and the rest is written",
+                          complaints)
+    except Unavailable as e:
+        tap.point(name, [str(e)] if e.is_failure() else [], skip=str(e))
+
+
 def table_source(p, name, follow="false", delivery="exactly_once"):
     text = pipeline(p, name, f"{name}_out", follow=follow, delivery=delivery,
                     more="columns: { k: \"integer .id\", v: \"text? .v\","
@@ -500,7 +560,7 @@ def at_least_once(p):
 
 
 CASES = [file_into_a_table, killed, enriched, poison, upserts, schema, restarted, cut, fenced,
-         six_lanes, lost_commits, from_kafka, from_table,
+         six_lanes, lost_commits, from_kafka, deleted, from_table,
          at_least_once]
 
 

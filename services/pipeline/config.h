@@ -83,7 +83,13 @@ enum lade_pipe_compression {
 };
 enum lade_pipe_start { LADE_START_EARLIEST, LADE_START_LATEST };
 enum lade_pipe_on_gap { LADE_GAP_STOP, LADE_GAP_EARLIEST, LADE_GAP_LATEST };
-enum lade_pipe_tombstone { LADE_TOMBSTONE_PASS, LADE_TOMBSTONE_DROP, LADE_TOMBSTONE_REJECT };
+enum lade_pipe_tombstone {
+	LADE_TOMBSTONE_AUTO,	/* until the check: delete where all tables can, else pass */
+	LADE_TOMBSTONE_PASS,
+	LADE_TOMBSTONE_DROP,
+	LADE_TOMBSTONE_DELETE,	/* and on to topics */
+	LADE_TOMBSTONE_REJECT
+};
 
 struct lade_pipe_source {
 	int kind;			/* lade_pipe_source_kind */
@@ -283,6 +289,10 @@ const char *lade_pipe_step_type(int kind);
 
 /* lade_pipe_dead_brokers - where the topic of dead letters is, or NULL. */
 const char *lade_pipe_dead_brokers(const struct lade_pipe_config *config);
+
+/* lade_pipe_sink_deletes - whether a message without a value deletes a row of this sink. */
+bool lade_pipe_sink_deletes(const struct lade_pipe_config *config,
+			    const struct lade_pipe_sink *sink);
 
 /* lade_pipe_database_url - the address of the PostgreSQL database @name, or NULL if there is none,
  * or it is none of PostgreSQL. */

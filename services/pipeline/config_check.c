@@ -660,6 +660,82 @@ static void check_postgres_sink(struct checking *c, int i)
 	check_table_sink(c, i);
 }
 
+/* Where a column gets its value from: `text @key`. */
+static const char *source_of(const struct lade_pipe_sink *s, const char *column)
+{
+	for (int i = 0; i < s->columns.n; i++)
+		if (strcasecmp(s->columns.at[i].name, column) == 0)
+			return s->columns.at[i].text;
+	return "";
+}
+
+/* Why a message without a value cannot delete a row of this table; NULL: it can. */
+static const char *why_no_delete(const struct lade_pipe_sink *s)
+{
+	bool names = false;
+
+	if (!s->key.n || s->on_conflict != LADE_CONFLICT_UPDATE)
+		return "it has no key with on_conflict: update, so nothing says which row is meant";
+	if (s->version)
+		return "it has a version, which a message without a value has not: an older row"
+		       " could come back";
+	for (int i = 0; i < s->key.n; i++) {
+		const char *from = source_of(s, s->key.at[i].text);
+
+		if (from[strcspn(from, ".@")] != '@')
+			return "a column of its key comes from the value, which is not there; bind"
+			       " all of them to what is beside it, as columns: { id: integer"
+			       " @key }";
+		names |= strstr(from, "@key") || strstr(from, "@header.");
+	}
+	return names ? NULL : "no column of its key comes from @key or a header, so no other"
+			      " message has the same";
+}
+
+bool lade_pipe_sink_deletes(const struct lade_pipe_config *config,
+			    const struct lade_pipe_sink *sink)
+{
+	return config->source.tombstone == LADE_TOMBSTONE_DELETE && is_table(sink) &&
+	       !why_no_delete(sink);
+}
+
+/* What becomes of messages without a value, where nothing is said of it. */
+static void choose_tombstone(struct checking *c, int tables, int able)
+{
+	const struct lade_pipe_config *config = c->config;
+
+	c->config->source.tombstone =
+		tables && able == tables ? LADE_TOMBSTONE_DELETE : LADE_TOMBSTONE_PASS;
+	for (int i = 0; tables > able && i < config->n_sinks; i++)
+		if (is_table(&config->sinks[i]) && why_no_delete(&config->sinks[i]))
+			note(c, "sink", i, "", "messages without a value cannot delete rows of this"
+			     " table: %s; they are %s", why_no_delete(&config->sinks[i]),
+			     tables < config->n_sinks
+				     ? "left out here"
+				     : "rejected (tombstone: drop lets them go)");
+}
+
+static void check_tombstone(struct checking *c)
+{
+	const struct lade_pipe_config *config = c->config;
+	int tables = 0, able = 0;
+
+	for (int i = 0; i < config->n_sinks; i++) {
+		const struct lade_pipe_sink *s = &config->sinks[i];
+		const char *why = is_table(s) ? why_no_delete(s) : NULL;
+
+		tables += is_table(s);
+		able += is_table(s) && !why;
+		if (why && config->source.tombstone == LADE_TOMBSTONE_DELETE)
+			refuse(c, "sink", i, "", "tombstone: delete: not of this table: %s", why);
+	}
+	if (!tables && config->source.tombstone == LADE_TOMBSTONE_DELETE)
+		refuse(c, NULL, 0, "source.kafka.tombstone", "tombstone: delete: there is no table"
+		       " of which a row could be deleted");
+	if (config->source.tombstone == LADE_TOMBSTONE_AUTO)
+		choose_tombstone(c, tables, able);
+}
+
 static bool same_file(const char *a, const char *b)
 {
 	while (a && strncmp(a, "./", 2) == 0)
@@ -1057,6 +1133,8 @@ static void check_all(struct checking *c)
 		check_step(c, i);
 	for (int i = 0; i < config->n_sinks; i++)
 		check_sink(c, i);
+	if (config->source.kind == LADE_SOURCE_KAFKA)
+		check_tombstone(c);
 	check_dead_letter(c);
 	check_observed(c);
 	check_limits(c);
