@@ -544,6 +544,45 @@ def from_table(p):
         tap.point("at least once reads it from its beginning", complaints)
 
 
+def settled(p):
+    """A key without xid is read when it has been there for a while."""
+    p.sql("create table s (id bigserial primary key, v text)")
+    p.sql("create table s_out (k int8, v text, n int8)")
+    text = table_source(p, "s", "true").replace("xid: xid", "settle: 1s")
+    with Folder(LADE, text) as d:
+        complaints = ended(check(d), 0, "longer than settle (1 s)", "add xid xid8")
+        tap.point("without xid check says what may be left out", complaints)
+        p.sql("insert into s (v) select 'x' from generate_series(1, 3000)")
+        began, run = time.monotonic(), d.start()
+        slow = p.connect()
+        slow.autocommit = False
+        s = slow.cursor()
+        s.execute("insert into s (v) values ('slow')")
+        p.sql("insert into s (v) values ('quick')")
+        time.sleep(0.5)
+        slow.commit()
+        complaints = wait_for(p, "s_out", range(1, 3003))
+        took = time.monotonic() - began
+        if not 1 <= took < 10:
+            complaints.append(f"after {took:.1f} s")
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+        p.sql("insert into s (v) values ('later')")
+        run = d.start()
+        complaints += wait_for(p, "s_out", range(1, 3004)) + stop(run)
+        tap.point("a row with a lower key that commits within settle is not left out", complaints)
+        d.write("p.yaml", text.replace("follow: true", "follow: false"))
+        p.sql("insert into s (v) select 'y' from generate_series(1, 10)")
+        complaints = ended(d.run(), 0, "10 messages") + holds(p, "s_out", range(1, 3014))
+        tap.point("without follow it ends when all that was there has settled", complaints)
+        p.sql("alter table s add xid xid8 not null default pg_current_xact_id()")
+        d.write("p.yaml", text.replace("settle: 1s", "xid: xid"))
+        tap.point("what is kept of a key alone is not taken for a transaction's",
+                  ended(d.run(), 1, "xid added or left out since"))
+        d.write("p.yaml", text.replace("settle: 1s", "settle: 1s, xid: xid"))
+        tap.point("settle and xid exclude one another", ended(check(d), 78, "without xid"))
+
+
 def at_least_once(p):
     p.sql("create table l (k int8 primary key, v text)")
     text = pipeline(p, "l", "l", delivery="at_least_once", more="key: [k], on_conflict: update, "
@@ -560,7 +599,7 @@ def at_least_once(p):
 
 
 CASES = [file_into_a_table, killed, enriched, poison, upserts, schema, restarted, cut, fenced,
-         six_lanes, lost_commits, from_kafka, deleted, from_table,
+         six_lanes, lost_commits, from_kafka, deleted, from_table, settled,
          at_least_once]
 
 

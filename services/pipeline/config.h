@@ -105,7 +105,8 @@ struct lade_pipe_source {
 	const char *db;			/* postgres: a name of databases */
 	const char *table;		/* postgres */
 	const char *key;		/* postgres: its integer column that is unique */
-	const char *xid;		/* postgres: its column with the transaction of a row */
+	const char *xid;		/* postgres: its column with a row's transaction, or NULL */
+	int64_t settle_ns;		/* the same, without xid: how old a row is to be */
 	const char *brokers;		/* kafka: HOST:PORT,... to begin with */
 	struct lade_pipe_map topics;	/* kafka: their names; one with ^ in front is a pattern */
 	const char *group;		/* kafka: the consumer group */

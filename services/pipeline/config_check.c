@@ -34,6 +34,8 @@
 #define BREAKER_FAILURES 20
 #define BREAKER_PAUSE_NS INT64_C(5000000000)
 
+#define SETTLE_NS INT64_C(10000000000)	/* where nothing is said */
+
 struct checking {
 	struct lade_pipe_config *config;
 	struct lade_json_paths *paths;		/* every path of the file: are they paths? */
@@ -912,6 +914,24 @@ static void check_dead_letter(struct checking *c)
 		       "dead_letter: this is the file that is read");
 }
 
+/* What says that no row can appear any more before those that were read. */
+static void check_settle(struct checking *c)
+{
+	struct lade_pipe_source *s = &c->config->source;
+
+	if (s->xid && s->settle_ns)
+		refuse(c, NULL, 0, "source.postgres.settle", "settle is for a table without xid:"
+		       " with it one need not wait");
+	if (s->xid)
+		return;
+	if (!s->settle_ns)
+		s->settle_ns = SETTLE_NS;
+	note(c, NULL, 0, "source.postgres", "without xid a row is left out for good when its"
+	     " transaction takes longer than settle (%g s) and rows with higher keys were read"
+	     " meanwhile; alter table %.100s add xid xid8 not null default pg_current_xact_id(),"
+	     " and xid: xid, leaves none out", (double)s->settle_ns / 1e9, s->table);
+}
+
 /* A table that is read. */
 static void check_table_source(struct checking *c)
 {
@@ -919,6 +939,7 @@ static void check_table_source(struct checking *c)
 	const struct lade_pipe_source *s = &config->source;
 
 	check_db(c, NULL, 0, "source.postgres.db", s->db, true);
+	check_settle(c);
 	if (s->format != LADE_FORMAT_JSON)
 		refuse(c, NULL, 0, "source.format", "rows of a table are JSON objects already");
 	for (int i = 0; i < config->n_sinks; i++)
