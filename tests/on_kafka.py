@@ -263,6 +263,64 @@ errors: {{ dead_letter: {{ file: dead }}, max_reject_rate: 100% }}
                       complaints)
 
 
+INTO_KEYED = """databases: {{ main: "sqlite:out.db" }}
+sink:
+  - sqlite: {{ db: main, table: t, create: true, key: [id], on_conflict: update,
+      columns: {{ id: "text @key", k: "integer .k" }} }}
+{rest}"""
+
+
+def changes(count, seed, first=0):
+    """Messages that set and delete what a key has, and what there is in the end."""
+    chance, left, sent = random.Random(seed), {}, []
+    for n in range(first, first + count):
+        key = f"key-{chance.randrange(40)}"
+        if chance.random() < 0.4:
+            left.pop(key, None)
+            sent.append((key, None))
+        else:
+            left[key] = n
+            sent.append((key, json.dumps({"k": n})))
+    return sent, left
+
+
+def deleted(k):
+    """Messages without a value delete the row of their key."""
+    k.create("t", PARTITIONS)
+    sent, left = changes(4000, 11)
+    k.send("t", sent)
+    text = pipeline(k, "delete", "t", INTO_KEYED, rest="delivery: exactly_once\n"
+                    "errors: { dead_letter: { table: dead } }\n")
+    with Folder(LADE, text) as d:
+        p = d.start()
+        complaints = d.wait(left.values())
+        k.send("t", [(key, None) for key in list(left)[:5]] + [("new", '{"k":-1}'), (None, None)])
+        complaints += d.wait(list(left.values())[5:] + [-1])
+        wait_for(lambda: d.rows("1", "dead"))
+        complaints += stop(p)
+        if "@key" not in "".join(d.rows("reason", "dead")):
+            complaints.append(str(d.rows("reason", "dead")))
+        tap.point("messages without a value delete rows, the last of a key counts, and one without"
+                  " a key is rejected", complaints)
+    k.create("u", 1)
+    text = pipeline(k, "delete2", "t", INTO_KEYED, rest="  - kafka: u\n"
+                    "errors: { dead_letter: { file: dead } }\n")
+    with Folder(LADE, text) as d:
+        p = d.start()
+        complaints = d.wait(list(left.values())[5:] + [-1])
+        seen = wait_for(lambda: len(k.read("u")) >= 4006)
+        complaints += stop(p) + ([] if seen else [f"{len(k.read('u'))} messages in the topic"])
+        tap.point("they go on to topics as well", complaints)
+    text = pipeline(k, "delete3", "t", INTO_KEYED, more=", tombstone: delete", rest="")
+    for old, new, words in (
+            ("on_conflict: update", "on_conflict: nothing", "no key with on_conflict: update"),
+            ("text @key", "text .id", "a column of its key comes from the value"),
+            ("text @key", "integer @offset", "no other message has the same"),
+            ("columns:", "version: k, columns:", "an older row could come back")):
+        with Folder(LADE, text.replace(old, new)) as d:
+            tap.point(f"tombstone: delete is refused: {words}", ended(d.run(), 78, words))
+
+
 def gaps(k):
     """Retention takes messages before they are read."""
     k.create("j", 1, segment_bytes=1048576, retention_bytes=1, retention_ms=-1)
@@ -340,8 +398,8 @@ def main():
     tap.done()
 
 
-TESTS = [into_sqlite, killed, into_kafka, at_least_once, letters, headers, plain, gaps, three,
-         broker_goes_away, wrong]
+TESTS = [into_sqlite, killed, into_kafka, at_least_once, letters, headers, plain, deleted, gaps,
+         three, broker_goes_away, wrong]
 
 if __name__ == "__main__":
     main()

@@ -421,6 +421,66 @@ def from_kafka(p):
         tap.point(name, [str(e)] if e.is_failure() else [], skip=str(e))
 
 
+def deleted(p):
+    """Messages of Kafka without a value delete rows, whatever is killed."""
+    name = "rows are written and deleted as the last message of each key says, whatever is killed"
+    p.sql("create table t (id int8 primary key, k int8)")
+    p.sql("create table child (id int8 references t)")
+    text = pipeline(p, "t", "t", more="key: [id], on_conflict: update, columns:"
+                    " { id: \"integer @key\", k: \"integer .k\" }")
+    chance, count, left = random.Random(13), 8000, {}
+    try:
+        with Kafka() as k:
+            k.create("t", 6)
+            text = text.replace(
+                "source: { file: { path: in.ndjson, follow: false } }",
+                f"source: {{ kafka: {{ brokers: \"{k.servers}\", topics: [t], group: t,"
+                " librdkafka: { session.timeout.ms: \"2000\" } } }")
+            with Folder(LADE, text) as d:
+                for kills in range(6):
+                    sent = []
+                    for n in range(kills * count, (kills + 1) * count):
+                        key = chance.randrange(3000)
+                        gone = chance.random() < 0.5
+                        sent.append((str(key), None if gone else json.dumps({"k": n})))
+                        left[key] = None if gone else n
+                    k.send("t", sent)
+                    run, before = d.start(), p.sql("select next_offset from lade_offsets where"
+                                                   " pipeline = 't' order by part")
+                    until = time.monotonic() + PATIENCE_SECONDS
+                    while p.sql("select next_offset from lade_offsets where pipeline = 't'"
+                                " order by part") == before and time.monotonic() < until:
+                        time.sleep(0.002)
+                    time.sleep(chance.uniform(0, 0.05))
+                    run.send_signal(signal.SIGKILL)
+                    run.communicate()
+                run, wanted = d.start(), [(i, n) for i, n in sorted(left.items()) if n is not None]
+                until = time.monotonic() + PATIENCE_SECONDS
+                while (got := p.sql("select id, k from t order by id")) != wanted and \
+                        time.monotonic() < until:
+                    time.sleep(0.05)
+                complaints = [] if got == wanted else [f"{len(got)} rows, not {len(wanted)}"]
+                tap.point(name, complaints)
+                p.sql("insert into t values (9000, 1), (9001, 1), (9002, 1)")
+                p.sql("insert into child values (9001)")
+                k.send("t", [("9000", None), ("9001", None), ("x", None), ("9002", None),
+                             ("9003", '{"k":3}')])
+                until = time.monotonic() + PATIENCE_SECONDS
+                while (reasons := p.sql("select reason from dead where pipeline = 't'"
+                                        " order by 1")) and len(reasons) < 2 or not reasons:
+                    if time.monotonic() > until:
+                        break
+                    time.sleep(0.05)
+                complaints = holds(p, "t where id >= 9000", [9001, 9003], "id") + stop(run)
+                if len(reasons) != 2 or "not an integer" not in reasons[0][0] or \
+                        "foreign key" not in reasons[1][0]:
+                    complaints.append(str(reasons))
+                tap.point("a row that cannot be deleted stands alone, and the rest is written",
+                          complaints)
+    except Unavailable as e:
+        tap.point(name, [str(e)] if e.is_failure() else [], skip=str(e))
+
+
 def table_source(p, name, follow="false", delivery="exactly_once"):
     text = pipeline(p, name, f"{name}_out", follow=follow, delivery=delivery,
                     more="columns: { k: \"integer .id\", v: \"text? .v\","
@@ -484,6 +544,45 @@ def from_table(p):
         tap.point("at least once reads it from its beginning", complaints)
 
 
+def settled(p):
+    """A key without xid is read when it has been there for a while."""
+    p.sql("create table s (id bigserial primary key, v text)")
+    p.sql("create table s_out (k int8, v text, n int8)")
+    text = table_source(p, "s", "true").replace("xid: xid", "settle: 1s")
+    with Folder(LADE, text) as d:
+        complaints = ended(check(d), 0, "longer than settle (1 s)", "add xid xid8")
+        tap.point("without xid check says what may be left out", complaints)
+        p.sql("insert into s (v) select 'x' from generate_series(1, 3000)")
+        began, run = time.monotonic(), d.start()
+        slow = p.connect()
+        slow.autocommit = False
+        s = slow.cursor()
+        s.execute("insert into s (v) values ('slow')")
+        p.sql("insert into s (v) values ('quick')")
+        time.sleep(0.5)
+        slow.commit()
+        complaints = wait_for(p, "s_out", range(1, 3003))
+        took = time.monotonic() - began
+        if not 1 <= took < 10:
+            complaints.append(f"after {took:.1f} s")
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+        p.sql("insert into s (v) values ('later')")
+        run = d.start()
+        complaints += wait_for(p, "s_out", range(1, 3004)) + stop(run)
+        tap.point("a row with a lower key that commits within settle is not left out", complaints)
+        d.write("p.yaml", text.replace("follow: true", "follow: false"))
+        p.sql("insert into s (v) select 'y' from generate_series(1, 10)")
+        complaints = ended(d.run(), 0, "10 messages") + holds(p, "s_out", range(1, 3014))
+        tap.point("without follow it ends when all that was there has settled", complaints)
+        p.sql("alter table s add xid xid8 not null default pg_current_xact_id()")
+        d.write("p.yaml", text.replace("settle: 1s", "xid: xid"))
+        tap.point("what is kept of a key alone is not taken for a transaction's",
+                  ended(d.run(), 1, "xid added or left out since"))
+        d.write("p.yaml", text.replace("settle: 1s", "settle: 1s, xid: xid"))
+        tap.point("settle and xid exclude one another", ended(check(d), 78, "without xid"))
+
+
 def at_least_once(p):
     p.sql("create table l (k int8 primary key, v text)")
     text = pipeline(p, "l", "l", delivery="at_least_once", more="key: [k], on_conflict: update, "
@@ -500,7 +599,7 @@ def at_least_once(p):
 
 
 CASES = [file_into_a_table, killed, enriched, poison, upserts, schema, restarted, cut, fenced,
-         six_lanes, lost_commits, from_kafka, from_table,
+         six_lanes, lost_commits, from_kafka, deleted, from_table, settled,
          at_least_once]
 
 

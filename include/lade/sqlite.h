@@ -127,6 +127,7 @@ struct lade_sqlite_table_config {
 	unsigned n_key;
 	enum lade_sqlite_conflict on_conflict;
 	const char *version;			/* update: only where this column grows; or NULL */
+	bool deletes; /* rows are deleted by .key as well: see lade_sqlite_part */
 	bool create; /* make it of .columns and .key where it is missing */
 };
 
@@ -137,6 +138,7 @@ struct lade_sqlite_part {
 	struct lade_sqlite_table *table;
 	const struct lade_datum *cells;	/* the columns of row 0, then those of row 1, ... */
 	uint32_t rows;
+	const bool *deletes;		/* of each: it is deleted, by its key; NULL: none is */
 };
 
 /* Where a lane is, and where it goes with a transaction. */

@@ -83,7 +83,13 @@ enum lade_pipe_compression {
 };
 enum lade_pipe_start { LADE_START_EARLIEST, LADE_START_LATEST };
 enum lade_pipe_on_gap { LADE_GAP_STOP, LADE_GAP_EARLIEST, LADE_GAP_LATEST };
-enum lade_pipe_tombstone { LADE_TOMBSTONE_PASS, LADE_TOMBSTONE_DROP, LADE_TOMBSTONE_REJECT };
+enum lade_pipe_tombstone {
+	LADE_TOMBSTONE_AUTO,	/* until the check: delete where all tables can, else pass */
+	LADE_TOMBSTONE_PASS,
+	LADE_TOMBSTONE_DROP,
+	LADE_TOMBSTONE_DELETE,	/* and on to topics */
+	LADE_TOMBSTONE_REJECT
+};
 
 struct lade_pipe_source {
 	int kind;			/* lade_pipe_source_kind */
@@ -99,7 +105,8 @@ struct lade_pipe_source {
 	const char *db;			/* postgres: a name of databases */
 	const char *table;		/* postgres */
 	const char *key;		/* postgres: its integer column that is unique */
-	const char *xid;		/* postgres: its column with the transaction of a row */
+	const char *xid;		/* postgres: its column with a row's transaction, or NULL */
+	int64_t settle_ns;		/* the same, without xid: how old a row is to be */
 	const char *brokers;		/* kafka: HOST:PORT,... to begin with */
 	struct lade_pipe_map topics;	/* kafka: their names; one with ^ in front is a pattern */
 	const char *group;		/* kafka: the consumer group */
@@ -283,6 +290,10 @@ const char *lade_pipe_step_type(int kind);
 
 /* lade_pipe_dead_brokers - where the topic of dead letters is, or NULL. */
 const char *lade_pipe_dead_brokers(const struct lade_pipe_config *config);
+
+/* lade_pipe_sink_deletes - whether a message without a value deletes a row of this sink. */
+bool lade_pipe_sink_deletes(const struct lade_pipe_config *config,
+			    const struct lade_pipe_sink *sink);
 
 /* lade_pipe_database_url - the address of the PostgreSQL database @name, or NULL if there is none,
  * or it is none of PostgreSQL. */

@@ -34,6 +34,8 @@
 #define BREAKER_FAILURES 20
 #define BREAKER_PAUSE_NS INT64_C(5000000000)
 
+#define SETTLE_NS INT64_C(10000000000)	/* where nothing is said */
+
 struct checking {
 	struct lade_pipe_config *config;
 	struct lade_json_paths *paths;		/* every path of the file: are they paths? */
@@ -660,6 +662,82 @@ static void check_postgres_sink(struct checking *c, int i)
 	check_table_sink(c, i);
 }
 
+/* Where a column gets its value from: `text @key`. */
+static const char *source_of(const struct lade_pipe_sink *s, const char *column)
+{
+	for (int i = 0; i < s->columns.n; i++)
+		if (strcasecmp(s->columns.at[i].name, column) == 0)
+			return s->columns.at[i].text;
+	return "";
+}
+
+/* Why a message without a value cannot delete a row of this table; NULL: it can. */
+static const char *why_no_delete(const struct lade_pipe_sink *s)
+{
+	bool names = false;
+
+	if (!s->key.n || s->on_conflict != LADE_CONFLICT_UPDATE)
+		return "it has no key with on_conflict: update, so nothing says which row is meant";
+	if (s->version)
+		return "it has a version, which a message without a value has not: an older row"
+		       " could come back";
+	for (int i = 0; i < s->key.n; i++) {
+		const char *from = source_of(s, s->key.at[i].text);
+
+		if (from[strcspn(from, ".@")] != '@')
+			return "a column of its key comes from the value, which is not there; bind"
+			       " all of them to what is beside it, as columns: { id: integer"
+			       " @key }";
+		names |= strstr(from, "@key") || strstr(from, "@header.");
+	}
+	return names ? NULL : "no column of its key comes from @key or a header, so no other"
+			      " message has the same";
+}
+
+bool lade_pipe_sink_deletes(const struct lade_pipe_config *config,
+			    const struct lade_pipe_sink *sink)
+{
+	return config->source.tombstone == LADE_TOMBSTONE_DELETE && is_table(sink) &&
+	       !why_no_delete(sink);
+}
+
+/* What becomes of messages without a value, where nothing is said of it. */
+static void choose_tombstone(struct checking *c, int tables, int able)
+{
+	const struct lade_pipe_config *config = c->config;
+
+	c->config->source.tombstone =
+		tables && able == tables ? LADE_TOMBSTONE_DELETE : LADE_TOMBSTONE_PASS;
+	for (int i = 0; tables > able && i < config->n_sinks; i++)
+		if (is_table(&config->sinks[i]) && why_no_delete(&config->sinks[i]))
+			note(c, "sink", i, "", "messages without a value cannot delete rows of this"
+			     " table: %s; they are %s", why_no_delete(&config->sinks[i]),
+			     tables < config->n_sinks
+				     ? "left out here"
+				     : "rejected (tombstone: drop lets them go)");
+}
+
+static void check_tombstone(struct checking *c)
+{
+	const struct lade_pipe_config *config = c->config;
+	int tables = 0, able = 0;
+
+	for (int i = 0; i < config->n_sinks; i++) {
+		const struct lade_pipe_sink *s = &config->sinks[i];
+		const char *why = is_table(s) ? why_no_delete(s) : NULL;
+
+		tables += is_table(s);
+		able += is_table(s) && !why;
+		if (why && config->source.tombstone == LADE_TOMBSTONE_DELETE)
+			refuse(c, "sink", i, "", "tombstone: delete: not of this table: %s", why);
+	}
+	if (!tables && config->source.tombstone == LADE_TOMBSTONE_DELETE)
+		refuse(c, NULL, 0, "source.kafka.tombstone", "tombstone: delete: there is no table"
+		       " of which a row could be deleted");
+	if (config->source.tombstone == LADE_TOMBSTONE_AUTO)
+		choose_tombstone(c, tables, able);
+}
+
 static bool same_file(const char *a, const char *b)
 {
 	while (a && strncmp(a, "./", 2) == 0)
@@ -836,6 +914,24 @@ static void check_dead_letter(struct checking *c)
 		       "dead_letter: this is the file that is read");
 }
 
+/* What says that no row can appear any more before those that were read. */
+static void check_settle(struct checking *c)
+{
+	struct lade_pipe_source *s = &c->config->source;
+
+	if (s->xid && s->settle_ns)
+		refuse(c, NULL, 0, "source.postgres.settle", "settle is for a table without xid:"
+		       " with it one need not wait");
+	if (s->xid)
+		return;
+	if (!s->settle_ns)
+		s->settle_ns = SETTLE_NS;
+	note(c, NULL, 0, "source.postgres", "without xid a row is left out for good when its"
+	     " transaction takes longer than settle (%g s) and rows with higher keys were read"
+	     " meanwhile; alter table %.100s add xid xid8 not null default pg_current_xact_id(),"
+	     " and xid: xid, leaves none out", (double)s->settle_ns / 1e9, s->table);
+}
+
 /* A table that is read. */
 static void check_table_source(struct checking *c)
 {
@@ -843,6 +939,7 @@ static void check_table_source(struct checking *c)
 	const struct lade_pipe_source *s = &config->source;
 
 	check_db(c, NULL, 0, "source.postgres.db", s->db, true);
+	check_settle(c);
 	if (s->format != LADE_FORMAT_JSON)
 		refuse(c, NULL, 0, "source.format", "rows of a table are JSON objects already");
 	for (int i = 0; i < config->n_sinks; i++)
@@ -1057,6 +1154,8 @@ static void check_all(struct checking *c)
 		check_step(c, i);
 	for (int i = 0; i < config->n_sinks; i++)
 		check_sink(c, i);
+	if (config->source.kind == LADE_SOURCE_KAFKA)
+		check_tombstone(c);
 	check_dead_letter(c);
 	check_observed(c);
 	check_limits(c);

@@ -512,6 +512,26 @@ static void exactly_once_is_refused_where_it_could_not_be_kept(void)
 			"7:24", "use dead_letter: { table: NAME }");
 }
 
+#define TOPIC_HEAD "pipeline: p\nsource: { kafka: { brokers: b, topics: t, group: g } }\n"
+#define KEYED "{ path: o, table: t, create: true, key: a, on_conflict: update, columns: "
+
+static void what_a_message_without_a_value_does_is_chosen(void)
+{
+	check_fine(TOPIC_HEAD "sink: [ kafka: { topic: u } ]\n");
+	CHECK_EQ(config->source.tombstone, LADE_TOMBSTONE_PASS);
+	check_fine(TOPIC_HEAD "sink:\n  - sqlite: " KEYED "{ a: \"integer @key\", b: .b } }\n");
+	CHECK_EQ(config->source.tombstone, LADE_TOMBSTONE_DELETE);
+	CHECK(lade_pipe_sink_deletes(config, &config->sinks[0]));
+	check_fine(TOPIC_HEAD "sink:\n  - sqlite: " KEYED "{ a: .\"x@key\", b: .b } }\n");
+	CHECK_EQ(config->source.tombstone, LADE_TOMBSTONE_PASS);
+	CHECK(strstr(lade_pipe_config_problems(config, true), "they are rejected"));
+	check_fine(TOPIC_HEAD "sink:\n  - sqlite: " KEYED "{ a: .a } }\n  - kafka: u\n");
+	CHECK_EQ(config->source.tombstone, LADE_TOMBSTONE_PASS);
+	CHECK(strstr(lade_pipe_config_problems(config, true), "they are left out here"));
+	check_complaint("pipeline: p\nsink: { stdout: }\nsource: { kafka: { brokers: b, topics: t,"
+			" group: g, tombstone: delete } }\n", "3:64", "there is no table");
+}
+
 static void limits_that_would_stop_everything_are_refused(void)
 {
 	check_complaint(HEAD "max_in_flight: 10\n", "4:16", "below batch.max_messages");
@@ -737,6 +757,7 @@ int main(void)
 	TAP(exactly_once_is_refused_where_it_could_not_be_kept);
 	TAP(kafka_says_what_is_missing_and_what_would_go_round_in_circles);
 	TAP(exactly_once_takes_one_database_or_one_cluster);
+	TAP(what_a_message_without_a_value_does_is_chosen);
 	TAP(limits_that_would_stop_everything_are_refused);
 	TAP(what_is_worth_knowing_is_noted);
 	TAP(all_problems_are_reported_up_to_a_limit);

@@ -49,6 +49,7 @@ struct placed {
 	const struct lade_pipe_pg_sink *s;
 	const struct lade_datum *cells;
 	uint32_t row;
+	bool is_delete;
 };
 
 static int by_key(const void *a, const void *b)
@@ -98,29 +99,59 @@ static uint32_t sort_and_reduce(const struct lade_pipe_pg_sink *s, struct placed
 	return kept;
 }
 
-/* The rows of the numbers @index, as arrays.  Returns 0 or -ENOMEM. */
+/* Some of the columns of the rows that are deleted, or of those that are not, as arrays. */
+static uint32_t bind_some(struct lade_pipe_pg_sink *s, const struct placed *placed, uint32_t n,
+			  bool deleted, struct lade_datum *cells)
+{
+	const unsigned columns = s->rows.n_columns, bound = deleted ? s->n_key : columns;
+	struct lade_pg_args *args = deleted ? &s->remove_args : &s->row_args;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (placed[i].is_delete == deleted)
+			memcpy(cells + (size_t)kept++ * columns, placed[i].cells,
+			       columns * sizeof(*cells));
+	lade_pg_args_reset(args);
+	for (unsigned c = 0; c < bound; c++) {
+		unsigned at = deleted ? s->key[c] : c;
+
+		lade_pg_array_of(args, lade_pg_type_of(s->rows.columns[at].ref.want.type),
+				 cells + at, columns, kept);
+	}
+	return kept;
+}
+
 int lade_pipe_pg_bind(struct lade_pipe_pg_sink *s, struct lade_pipe_rows *rows,
 		      const uint32_t *index, uint32_t n)
 {
 	unsigned columns = s->rows.n_columns;
 	struct placed *placed = malloc((n + 1) * sizeof(*placed));
 	struct lade_datum *cells = malloc(((size_t)n * columns + 1) * sizeof(*cells));
-	uint32_t kept = 0;
+	int rc = placed && cells ? 0 : -ENOMEM;
 
-	lade_pg_args_reset(&s->row_args);
-	for (uint32_t i = 0; placed && i < n; i++)
-		placed[i] =
-			(struct placed){ s, rows->cells + (size_t)index[i] * columns, index[i] };
-	if (placed && cells)
-		kept = sort_and_reduce(s, placed, n);
-	for (uint32_t i = 0; i < kept; i++)
-		memcpy(cells + (size_t)i * columns, placed[i].cells, columns * sizeof(*cells));
-	for (unsigned c = 0; cells && c < columns; c++)
-		lade_pg_array_of(&s->row_args, lade_pg_type_of(s->rows.columns[c].ref.want.type),
-				 cells + c, columns, kept);
+	for (uint32_t i = 0; rc == 0 && i < n; i++)
+		placed[i] = (struct placed){ s, rows->cells + (size_t)index[i] * columns, index[i],
+					     rows->is_delete[index[i]] };
+	if (rc == 0) {
+		n = sort_and_reduce(s, placed, n);
+		s->n_bound = bind_some(s, placed, n, false, cells);
+		s->n_removed = s->remove ? bind_some(s, placed, n, true, cells) : 0;
+		rc = s->row_args.status ? s->row_args.status : s->remove_args.status;
+	}
 	free(placed);
 	free(cells);
-	return placed && cells ? s->row_args.status : -ENOMEM;
+	return rc;
+}
+
+unsigned lade_pipe_pg_row_statements(struct lade_pipe_pg_sink *s, struct lade_pg_statement ret[2])
+{
+	unsigned n = 0;
+
+	if (s->n_removed)
+		ret[n++] = (struct lade_pg_statement){ s->remove, &s->remove_args };
+	if (s->n_bound)
+		ret[n++] = (struct lade_pg_statement){ s->insert, &s->row_args };
+	return n;
 }
 
 void lade_pipe_pg_bind_letters(struct lade_pipe_pg_sink *s, const struct lade_pipe_rows *rows)
@@ -148,17 +179,18 @@ bool lade_pipe_pg_is_datas(const struct lade_pipe_pg_sink *s, int rc)
 static int try_rows(struct lade_pipe_pg_sink *s, struct lade_pipe_rows *rows, const uint32_t *index,
 		    uint32_t n)
 {
-	const struct lade_pg_statement statements[] = {
-		{ s->insert, &s->row_args },
-		{ "set constraints all immediate", NULL },
-		{ "select 1 / 0", NULL },
-	};
+	struct lade_pg_statement statements[4];
 	int rc = lade_pipe_pg_bind(s, rows, index, n);
+	unsigned last;
 
 	if (rc < 0)
 		return rc == -EMSGSIZE ? -EBADMSG : rc;
-	rc = lade_pipe_pg_call(s, statements, 3, NULL);
-	if (rc == -EBADMSG && s->error.statement == 2)
+	last = lade_pipe_pg_row_statements(s, statements) + 1;
+	statements[last - 1] =
+		(struct lade_pg_statement){ "set constraints all immediate", NULL };
+	statements[last] = (struct lade_pg_statement){ "select 1 / 0", NULL };
+	rc = lade_pipe_pg_call(s, statements, last + 1, NULL);
+	if (rc == -EBADMSG && s->error.statement == (int)last)
 		return 0;
 	return lade_pipe_pg_is_datas(s, rc) ? -EBADMSG : rc;
 }

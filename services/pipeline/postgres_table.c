@@ -380,15 +380,56 @@ static int build_insert(struct lade_pipe_pg_sink *s)
 	return s->insert ? 0 : -ENOMEM;
 }
 
+/* Deletes by the key; the rows are not those that the insert has. */
+static int build_remove(struct lade_pipe_pg_sink *s)
+{
+	struct lade_json_out out;
+	char text[64];
+
+	if (!s->rows.deletes)
+		return 0;
+	lade_json_out_init(&out, LADE_PIPE_PG_SQL_MAX);
+	lade_pipe_pg_put(&out, "delete from ");
+	lade_pipe_pg_put(&out, s->table.name);
+	lade_pipe_pg_put(&out, " as t using unnest(");
+	for (unsigned k = 0; k < s->n_key; k++) {
+		enum lade_pg_type type =
+			lade_pg_type_of(s->rows.columns[s->key[k]].ref.want.type);
+
+		snprintf(text, sizeof(text), "%s$%u::%.30s[]", k ? ", " : "", k + 1,
+			 lade_pg_type_name(type));
+		lade_pipe_pg_put(&out, text);
+	}
+	lade_pipe_pg_put(&out, ") as u(");
+	for (unsigned k = 0; k < s->n_key; k++) {
+		snprintf(text, sizeof(text), "%sc%u", k ? ", " : "", k);
+		lade_pipe_pg_put(&out, text);
+	}
+	lade_pipe_pg_put(&out, ")");
+	for (unsigned k = 0; k < s->n_key; k++) {
+		const char *name = s->rows.columns[s->key[k]].name;
+		int at = lade_pg_table_find(&s->table, name);
+
+		lade_pipe_pg_put(&out, k ? " and t." : " where t.");
+		lade_pipe_pg_name(&out, name);
+		snprintf(text, sizeof(text), " = u.c%u::", k);
+		lade_pipe_pg_put(&out, text);
+		lade_pipe_pg_put(&out, s->table.columns[at].type);
+	}
+	s->remove = take_sql(&out);
+	return s->remove ? 0 : -ENOMEM;
+}
+
 /* An insert of no rows: types, rights and the key are found wrong now and not in the night. */
 static int try_insert(struct lade_pipe_pg_sink *s)
 {
-	const struct lade_pg_statement statement = { s->insert, &s->row_args };
+	const struct lade_pg_statement statements[] = { { s->insert, &s->row_args },
+							{ s->remove, &s->remove_args } };
 	struct lade_pipe_rows none = { 0 };
 	int rc = lade_pipe_pg_bind(s, &none, NULL, 0);
 
 	if (rc == 0)
-		rc = lade_pipe_pg_insist(s, &statement, 1, NULL);
+		rc = lade_pipe_pg_insist(s, statements, s->remove ? 2 : 1, NULL);
 	return rc < 0 && rc != -ECANCELED && rc != -ENOMEM
 		       ? lade_pipe_pg_sink_fail(s->outlet, s->outlet->config->table, s->why)
 		       : rc;
@@ -400,6 +441,8 @@ static int open_writing(struct lade_pipe_pg_sink *s)
 
 	if (rc == 0)
 		rc = build_insert(s);
+	if (rc == 0)
+		rc = build_remove(s);
 	return rc == 0 ? try_insert(s) : rc;
 }
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Cells */
 
@@ -99,6 +100,28 @@ static int take_row(struct lade_pipe_table *t, struct lade_pipe_batch *b, uint32
 			rc = natural(t, b, at, c, &cells[c], error);
 	}
 	if (rc == 0) {
+		rows->is_delete[rows->n] = false;
+		rows->batch_of[rows->n] = b;
+		rows->at_of[rows->n++] = at;
+	}
+	return rc;
+}
+
+/* The key of a row that a message without a value deletes. */
+static int take_delete(struct lade_pipe_table *t, struct lade_pipe_batch *b, uint32_t at,
+		       struct lade_pipe_rows *rows, struct lade_json_error *error)
+{
+	struct lade_datum *cells = rows->cells + (size_t)rows->n * t->n_columns;
+	int rc = 0;
+
+	for (unsigned c = 0; rc == 0 && c < t->n_columns; c++) {
+		cells[c] = (struct lade_datum){ .type = LADE_NULL };
+		if (t->columns[c].is_key)
+			rc = lade_pipe_message_value(&b->messages[at], b->shape, &t->columns[c].ref,
+						     t->reader, &b->arena, &cells[c], error);
+	}
+	if (rc == 0) {
+		rows->is_delete[rows->n] = true;
 		rows->batch_of[rows->n] = b;
 		rows->at_of[rows->n++] = at;
 	}
@@ -183,15 +206,20 @@ int lade_pipe_rows_gather(struct lade_pipe_table *t, struct lade_pipe_batch *con
 		rows->letters = lade_arena_alloc(
 			&rows->arena,
 			(letters * LADE_PIPE_LETTER_COLUMNS + 1) * sizeof(struct lade_datum));
-	if (!rows->cells || !rows->batch_of || !rows->at_of || (t->letters && !rows->letters))
+	rows->is_delete = lade_arena_alloc(&rows->arena, all + 1);
+	if (!rows->cells || !rows->batch_of || !rows->at_of || !rows->is_delete ||
+	    (t->letters && !rows->letters))
 		return -ENOMEM;
 	for (uint32_t k = 0; k < n; k++) {
 		struct lade_pipe_batch *b = batches[k];
 
 		for (uint32_t i = 0; i < b->n; i++) {
-			if (b->fates[i].verdict != LADE_VERDICT_OK)
+			if (b->fates[i].verdict == LADE_VERDICT_OK)
+				rc = take_row(t, b, i, rows, &error);
+			else if (t->deletes && b->fates[i].verdict == LADE_VERDICT_PASS)
+				rc = take_delete(t, b, i, rows, &error);
+			else
 				continue;
-			rc = take_row(t, b, i, rows, &error);
 			if (rc == -EBADMSG)
 				rc = lade_pipe_rows_reject(t, b, i, error.reason);
 			if (rc < 0)
@@ -205,6 +233,14 @@ int lade_pipe_rows_gather(struct lade_pipe_table *t, struct lade_pipe_batch *con
 }
 
 /* Opening */
+
+static bool is_in(const struct lade_pipe_map *list, const char *name)
+{
+	for (int i = 0; i < list->n; i++)
+		if (strcasecmp(list->at[i].text, name) == 0)
+			return true;
+	return false;
+}
 
 int lade_pipe_table_listed(struct lade_pipe_table *t, struct lade_pipe_shape *shape,
 			   const char **ret_column, struct lade_json_error *ret_error)
@@ -222,6 +258,9 @@ int lade_pipe_table_listed(struct lade_pipe_table *t, struct lade_pipe_shape *sh
 		t->columns[i].name = map->at[i].name;
 	}
 	t->n_columns = (unsigned)map->n;
+	t->deletes = lade_pipe_sink_deletes(t->outlet->engine->config, t->outlet->config);
+	for (unsigned i = 0; t->deletes && i < t->n_columns; i++)
+		t->columns[i].is_key = is_in(&t->outlet->config->key, t->columns[i].name);
 	return 0;
 }
 

@@ -13,6 +13,7 @@ struct lade_pipe_column {
 	const char *name;
 	struct lade_pipe_ref ref;	/* what of a message it gets, and as what type */
 	bool as_it_comes;		/* the table asks for no type */
+	bool is_key;			/* where rows are deleted: a column of their key */
 	char *text;			/* a reference that was made of the name; owned */
 };
 
@@ -24,6 +25,7 @@ struct lade_pipe_table {
 	unsigned n_columns;
 	bool check_extra;		/* a member without a column is an error */
 	bool letters;			/* dead letters are rows, too */
+	bool deletes;			/* a message without a value deletes a row */
 };
 
 /* The rows of one transaction; from zeros, with an arena. */
@@ -33,6 +35,7 @@ struct lade_pipe_rows {
 	struct lade_datum *letters;	/* n_letters rows of LADE_PIPE_LETTER_COLUMNS */
 	struct lade_pipe_batch **batch_of; /* of each row */
 	uint32_t *at_of;		/* its message in that */
+	bool *is_delete;		/* of each row: only its key counts, and it is deleted */
 	uint32_t n, n_letters;
 };
 
@@ -53,8 +56,8 @@ int lade_pipe_table_by_name(struct lade_pipe_table *table, struct lade_pipe_shap
 /* lade_pipe_table_done - frees what it owns. */
 void lade_pipe_table_done(struct lade_pipe_table *table);
 
-/* lade_pipe_rows_gather - the rows of all messages whose verdict is OK, in order, and the dead
- * letters; those that have no place in the table are rejected.
+/* lade_pipe_rows_gather - the rows of all messages whose verdict is OK, in order, among them those
+ * that are to be deleted, and the dead letters; what has no place in the table is rejected.
  *
  * Returns 0; -EBADMSG: one was, and there is no place for dead letters; -ENOMEM. */
 int lade_pipe_rows_gather(struct lade_pipe_table *table, struct lade_pipe_batch *const *batches,

@@ -11,6 +11,10 @@
  * highest version), and sorted by key: one statement may not touch a row twice, and two processes
  * that take rows in different orders deadlock.
  *
+ * A message without a value deletes the row of its key. As one of each key is left, deletes and
+ * upserts touch different rows, and are a statement each. (Keys that PostgreSQL finds equal and we
+ * do not, as 05 and 5 bound as text to a number, are to be bound by their type.)
+ *
  * PostgreSQL does not say which row it refuses. So parts of the rows are tried, in transactions
  * that end with a failure of our own and leave nothing: halves, until a row stands alone. Where the
  * halves are fine and the whole is not, rows are in each other's way: the later one is to blame. */
@@ -107,23 +111,29 @@ void lade_pipe_pg_copy_text(const struct lade_pg_result *r, uint32_t row, unsign
 
 /* Writing */
 
+/* Where in a call the rows were, and how many statements it had. */
+struct sent {
+	int rows_at, rows_end;
+	int end;
+};
+
 static int send(struct lade_pipe_pg_sink *s, const struct lade_pipe_rows *rows,
-		const struct lade_pipe_move *moves, uint32_t n_moves, int *ret_rows_at)
+		const struct lade_pipe_move *moves, uint32_t n_moves, struct sent *ret)
 {
-	struct lade_pg_statement statements[3];
+	struct lade_pg_statement statements[4];
 	unsigned n = 0;
 
-	*ret_rows_at = -1;
 	if (n_moves)
 		statements[n++] = lade_pipe_pg_fence(s, moves, n_moves);
-	if (rows->n) {
-		*ret_rows_at = (int)n;
-		statements[n++] = (struct lade_pg_statement){ s->insert, &s->row_args };
-	}
+	ret->rows_at = (int)n;
+	if (rows->n)
+		n += lade_pipe_pg_row_statements(s, statements + n);
+	ret->rows_end = (int)n;
 	if (rows->n_letters) {
 		lade_pipe_pg_bind_letters(s, rows);
 		statements[n++] = (struct lade_pg_statement){ s->letters, &s->letter_args };
 	}
+	ret->end = (int)n;
 	if (n == 0)
 		return 0;
 	lade_pipe_phase(LADE_PHASE_FENCE);
@@ -143,7 +153,7 @@ static uint32_t *all_of(struct lade_pipe_rows *rows)
 /* After a failure: what is to be done.  Returns 0: it is written; 1: again at once; < 0. */
 static int after_failure(struct lade_pipe_pg_sink *s, struct lade_pipe_rows *rows,
 			 const uint32_t *index, const struct lade_pipe_move *moves,
-			 uint32_t n_moves, int rc, int rows_at)
+			 uint32_t n_moves, int rc, const struct sent *sent)
 {
 	bool unsure = s->error.exchange == LADE_PG_SENT;
 	bool fence = n_moves && s->error.statement == 0 && s->error.fault != LADE_PG_PASSING;
@@ -154,9 +164,9 @@ static int after_failure(struct lade_pipe_pg_sink *s, struct lade_pipe_rows *row
 	if (n_moves && (unsure || fence))
 		return lade_pipe_pg_find_out(s, moves, n_moves);
 	/* At the commit, or in the rows: one of them is to blame. A letter never is. */
-	if (!lade_pipe_pg_is_datas(s, rc) || rows_at < 0 ||
-	    (s->error.statement != rows_at &&
-	     s->error.statement < rows_at + 1 + (rows->n_letters > 0)))
+	if (!lade_pipe_pg_is_datas(s, rc) || sent->rows_at == sent->rows_end ||
+	    s->error.statement < sent->rows_at ||
+	    (s->error.statement >= sent->rows_end && s->error.statement < sent->end))
 		return rc == -EBADMSG ? -EIO : rc;
 	rc = lade_pipe_pg_find_bad(s, rows, index, rows->n, &found);
 	return rc < 0 ? rc : found ? 1 : -EAGAIN;
@@ -167,7 +177,8 @@ static int write_once(struct lade_pipe_pg_sink *s, struct lade_pipe_batch *const
 		      uint32_t n, const struct lade_pipe_move *moves, uint32_t n_moves,
 		      struct lade_pipe_rows *rows)
 {
-	int rc = lade_pipe_rows_gather(&s->rows, batches, n, rows), rows_at;
+	int rc = lade_pipe_rows_gather(&s->rows, batches, n, rows);
+	struct sent sent;
 	uint32_t *index;
 
 	if (rc < 0)
@@ -182,9 +193,9 @@ static int write_once(struct lade_pipe_pg_sink *s, struct lade_pipe_batch *const
 	}
 	if (rc < 0)
 		return rc;
-	rc = send(s, rows, moves, n_moves, &rows_at);
+	rc = send(s, rows, moves, n_moves, &sent);
 	if (rc < 0)
-		rc = after_failure(s, rows, index, moves, n_moves, rc, rows_at);
+		rc = after_failure(s, rows, index, moves, n_moves, rc, &sent);
 	for (uint32_t i = 0; rc == 0 && i < n_moves; i++)
 		moves[i].lane->stored.next_offset = moves[i].to;
 	if (rc == 0)
@@ -228,6 +239,7 @@ static int postgres_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape
 	s->rows.outlet = outlet;
 	lade_pg_args_init(&s->fence_args, 0);
 	lade_pg_args_init(&s->row_args, ARGS_MAX);
+	lade_pg_args_init(&s->remove_args, ARGS_MAX);
 	lade_pg_args_init(&s->letter_args, ARGS_MAX);
 	rc = lade_json_reader_new(&s->rows.reader);
 	if (rc == 0) {
@@ -253,8 +265,10 @@ static void postgres_close(struct lade_pipe_outlet *outlet)
 	lade_pipe_table_done(&s->rows);
 	lade_pg_args_done(&s->fence_args);
 	lade_pg_args_done(&s->row_args);
+	lade_pg_args_done(&s->remove_args);
 	lade_pg_args_done(&s->letter_args);
 	free(s->insert);
+	free(s->remove);
 	free(s->letters);
 	free(s);
 	outlet->self = NULL;

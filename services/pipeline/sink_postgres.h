@@ -21,7 +21,9 @@ struct lade_pipe_pg_sink {
 	unsigned n_key;
 	int version;			/* the same; -1: none */
 	char *insert, *letters;		/* SQL; owned */
-	struct lade_pg_args fence_args, row_args, letter_args;
+	char *remove;			/* the same: by the key; NULL: rows are never deleted */
+	struct lade_pg_args fence_args, row_args, remove_args, letter_args;
+	uint32_t n_bound, n_removed;	/* rows that row_args and remove_args have */
 	struct lade_pg_error error;	/* of the latest call */
 	char why[512];			/* the same, in a line */
 };
@@ -83,11 +85,18 @@ lade_suspends int lade_pipe_pg_open_offsets(struct lade_pipe_pg_sink *s);
 
 /* Rows, in postgres_rows.c */
 
-/* lade_pipe_pg_bind - the rows of the numbers @index, as arrays: reduced and sorted.
+/* lade_pipe_pg_bind - the rows of the numbers @index, as arrays: reduced and sorted; those that are
+ * deleted by themselves.
  *
  * Returns 0, -ENOMEM or -EMSGSIZE. */
 int lade_pipe_pg_bind(struct lade_pipe_pg_sink *s, struct lade_pipe_rows *rows,
 		      const uint32_t *index, uint32_t n);
+
+/* lade_pipe_pg_row_statements - what writes the rows that are bound, up to two statements.
+ *
+ * Returns how many. */
+unsigned lade_pipe_pg_row_statements(struct lade_pipe_pg_sink *s,
+				     struct lade_pg_statement ret[2]);
 
 /* lade_pipe_pg_bind_letters - the dead letters, as arrays. */
 void lade_pipe_pg_bind_letters(struct lade_pipe_pg_sink *s, const struct lade_pipe_rows *rows);

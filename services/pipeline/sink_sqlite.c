@@ -90,8 +90,8 @@ static int write_rows(struct to_sqlite *s, struct lade_pipe_rows *rows,
 		      struct lade_sqlite_error *error)
 {
 	const struct lade_sqlite_part parts[] = {
-		{ s->table, rows->cells, rows->n },
-		{ s->letters, rows->letters, rows->n_letters },
+		{ s->table, rows->cells, rows->n, s->rows.deletes ? rows->is_delete : NULL },
+		{ s->letters, rows->letters, rows->n_letters, NULL },
 	};
 	struct lade_sqlite_offset *offsets =
 		lade_arena_alloc(&rows->arena, (n_moves + 1) * sizeof(*offsets));
@@ -226,6 +226,7 @@ static int prepare_table(struct to_sqlite *s, bool create, struct lade_sqlite_er
 				       ? LADE_SQLITE_CONFLICT_NOTHING
 				       : LADE_SQLITE_CONFLICT_ERROR,
 		.version = c->version,
+		.deletes = s->rows.deletes,
 		.create = create,
 	};
 

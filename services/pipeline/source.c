@@ -179,7 +179,8 @@ static int take_tombstone(struct messages *m, struct lade_pipe_batch *b, uint32_
 		lade_pipe_reject(b, i, "source", "it has no value (tombstone: reject)");
 		break;
 	default:
-		if (has_kafka_sink(m->engine->config))
+		if (m->engine->config->source.tombstone == LADE_TOMBSTONE_DELETE ||
+		    has_kafka_sink(m->engine->config))
 			b->fates[i].verdict = LADE_VERDICT_PASS;
 		else
 			lade_pipe_reject(b, i, "source", "it has no value, and no sink takes such "

@@ -8,6 +8,10 @@
  * are the rows of transactions below pg_snapshot_xmin: all of those have ended, none can appear any
  * more. Rows go out in the order of (transaction, key).
  *
+ * Without such a column a key counts as settled when it, or a higher one, was there `settle` ago:
+ * the highest key is noted now and then, and rows up to the latest note that is old enough are
+ * read. That hopes that no transaction takes longer, as the check says.
+ *
  * The table is one lane. An offset counts the rows that were given; what it stands for, the last
  * row's transaction and key, is kept beside it as the lane's cluster, so that an offset is never
  * stored without its place.
@@ -26,6 +30,13 @@
 #define FETCH "1000"
 #define LOOK_MS 250 /* between two looks for more */
 #define ASK_LIMIT_NS INT64_C(30000000000)
+#define NOTES 16 /* of the highest key: one settles while fewer than that are made */
+
+/* The highest key that there was. */
+struct key_note {
+	int64_t at_ns;
+	int64_t key;
+};
 
 /* Which row an offset is behind. */
 struct place {
@@ -38,7 +49,8 @@ struct source {
 	struct lade_pipe_engine *engine;
 	struct lade_pg *db;
 	struct lade_pipe_lane lane;
-	char *sql;
+	char *sql;		    /* the next rows */
+	char *highest_sql;	    /* without xid */
 	struct lade_pg_args args;
 	struct lade_pg_result rows; /* the latest answer */
 	uint32_t next_row;	    /* of it */
@@ -46,6 +58,10 @@ struct source {
 	struct place *places;	    /* of rows under way, from .first on; a ring */
 	size_t first, n, room;
 	uint64_t given;		    /* rows, in this run */
+	struct key_note notes[NOTES]; /* without xid: the oldest first */
+	unsigned n_notes;
+	int64_t settled;	    /* keys up to it may be read */
+	int64_t at_first;	    /* the highest key when it began */
 	bool begun;
 	char trouble[256];
 	int64_t trouble_since_ns;
@@ -88,6 +104,22 @@ static void table_moved(struct lade_pipe_engine *e, struct lade_pipe_lane *lane)
 	}
 }
 
+/* A place as a text; one without a transaction is told from one that has it. */
+static void put_place(const struct source *s, const struct place *p, char ret[LADE_POSITION_ROOM])
+{
+	if (config_of(s)->xid)
+		snprintf(ret, LADE_POSITION_ROOM, "%" PRIu64 " %" PRId64, p->xid, p->key);
+	else
+		snprintf(ret, LADE_POSITION_ROOM, "key %" PRId64, p->key);
+}
+
+static bool read_place(const struct source *s, const char *text, struct place *ret)
+{
+	return config_of(s)->xid
+		       ? sscanf(text, "%" SCNu64 " %" SCNd64, &ret->xid, &ret->key) == 2
+		       : sscanf(text, "key %" SCNd64, &ret->key) == 1;
+}
+
 static int table_identify(struct lade_pipe_engine *e, struct lade_pipe_lane *lane, int64_t offset)
 {
 	struct source *s = e->source;
@@ -97,8 +129,7 @@ static int table_identify(struct lade_pipe_engine *e, struct lade_pipe_lane *lan
 
 		if (p->offset != offset)
 			continue;
-		snprintf(lane->cluster, sizeof(lane->cluster), "%" PRIu64 " %" PRId64, p->xid,
-			 p->key);
+		put_place(s, p, lane->cluster);
 		return 0;
 	}
 	return 0; /* where it is already */
@@ -124,20 +155,30 @@ static uint64_t xid_at(const struct lade_pg_result *r, uint32_t row)
 	return strtoull(text, NULL, 10);
 }
 
-static int ask_once(struct source *s, char why[512])
+/* Which rows are meant. */
+static void bind_place(struct source *s)
+{
+	char xid[24];
+
+	lade_pg_args_reset(&s->args);
+	if (config_of(s)->xid) {
+		snprintf(xid, sizeof(xid), "%" PRIu64, s->read.xid);
+		lade_pg_text(&s->args, xid, strlen(xid));
+	} else {
+		lade_pg_int8(&s->args, s->settled);
+	}
+	lade_pg_int8(&s->args, s->read.key);
+}
+
+static int query(struct source *s, const char *sql, struct lade_pg_args *args, char why[512])
 {
 	struct lade_pg_error error;
-	char xid[24];
 	int rc;
 
 	lade_pg_result_done(&s->rows);
 	s->next_row = 0;
-	lade_pg_args_reset(&s->args);
-	snprintf(xid, sizeof(xid), "%" PRIu64, s->read.xid);
-	lade_pg_text(&s->args, xid, strlen(xid));
-	lade_pg_int8(&s->args, s->read.key);
 	rc = lade_within(lade_ns(ASK_LIMIT_NS),
-			 lade_pg_query(s->db, s->sql, &s->args, &s->rows, &error));
+			 lade_pg_query(s->db, sql, args, &s->rows, &error));
 	if (rc == -ETIME) {
 		snprintf(why, 512, "no answer after %d s", (int)(ASK_LIMIT_NS / 1000000000));
 		return -EAGAIN;
@@ -145,6 +186,38 @@ static int ask_once(struct source *s, char why[512])
 	if (rc < 0 && rc != -ECANCELED)
 		lade_pipe_pg_say(&error, why);
 	return rc;
+}
+
+/* Notes the highest key, unless that was just done, and finds out which has settled. */
+static int settle(struct source *s, char why[512])
+{
+	const int64_t settle_ns = config_of(s)->settle_ns, now_ns = lade_now().mono_ns;
+	unsigned old = 0;
+	int rc;
+
+	if (!s->n_notes || now_ns - s->notes[s->n_notes - 1].at_ns > settle_ns / (NOTES - 2)) {
+		rc = query(s, s->highest_sql, NULL, why);
+		if (rc < 0)
+			return rc;
+		s->notes[s->n_notes++] = (struct key_note){ now_ns, integer_at(&s->rows, 0, 0) };
+	}
+	while (old < s->n_notes && now_ns - s->notes[old].at_ns >= settle_ns)
+		s->settled = s->notes[old++].key;
+	if (s->engine->show) /* `try` does not wait, and keeps nothing */
+		s->settled = s->at_first;
+	s->n_notes -= old;
+	memmove(s->notes, s->notes + old, s->n_notes * sizeof(*s->notes));
+	return 0;
+}
+
+static int ask_once(struct source *s, char why[512])
+{
+	int rc = config_of(s)->xid ? 0 : settle(s, why);
+
+	if (rc < 0)
+		return rc;
+	bind_place(s);
+	return query(s, s->sql, &s->args, why);
 }
 
 /* What fails passes, or is for a person: it is waited out, visibly. */
@@ -224,6 +297,12 @@ static int table_try_next(void *self, void *ret_item)
 	return s->next_row < s->rows.rows ? give(s, ret_item) : -EAGAIN;
 }
 
+/* Without more rows now: is that all there was at the beginning? */
+static bool is_at_end(const struct source *s)
+{
+	return !config_of(s)->follow && (config_of(s)->xid || s->settled >= s->at_first);
+}
+
 static int table_next(void *self, void *ret_item)
 {
 	struct source *s = self;
@@ -234,7 +313,7 @@ static int table_next(void *self, void *ret_item)
 		if (rc != -EAGAIN)
 			return rc;
 		rc = ask(s);
-		if (rc == 0 && s->rows.rows == 0 && !config_of(s)->follow)
+		if (rc == 0 && s->rows.rows == 0 && is_at_end(s))
 			return 0;
 		if (rc == 0 && s->rows.rows == 0)
 			rc = lade_select(lade_after(lade_ms(LOOK_MS)),
@@ -254,34 +333,72 @@ static const struct lade_source table_stream = { table_next, table_try_next, sto
 
 /* Opening */
 
-static int build_sql(struct source *s)
+/* Rows in the order of transaction and key, of transactions that have all ended. */
+static void put_by_xid(struct lade_json_out *out, const struct lade_pipe_source *c)
 {
-	const struct lade_pipe_source *c = config_of(s);
+	lade_pipe_pg_put(out, "select t.");
+	lade_pipe_pg_name(out, c->xid);
+	lade_pipe_pg_put(out, "::text, t.");
+	lade_pipe_pg_name(out, c->key);
+	lade_pipe_pg_put(out, "::int8, to_json(t)::text from ");
+	lade_pipe_pg_put(out, c->table);
+	lade_pipe_pg_put(out, " t where (t.");
+	lade_pipe_pg_name(out, c->xid);
+	lade_pipe_pg_put(out, ", t.");
+	lade_pipe_pg_name(out, c->key);
+	lade_pipe_pg_put(out, ") > ($1::text::xid8, $2::int8) and t.");
+	lade_pipe_pg_name(out, c->xid);
+	lade_pipe_pg_put(out, " < pg_snapshot_xmin(pg_current_snapshot()) order by t.");
+	lade_pipe_pg_name(out, c->xid);
+	lade_pipe_pg_put(out, ", t.");
+	lade_pipe_pg_name(out, c->key);
+	lade_pipe_pg_put(out, " limit " FETCH);
+}
+
+/* Rows in the order of the key, up to one that has settled. */
+static void put_by_key(struct lade_json_out *out, const struct lade_pipe_source *c)
+{
+	lade_pipe_pg_put(out, "select '0', t.");
+	lade_pipe_pg_name(out, c->key);
+	lade_pipe_pg_put(out, "::int8, to_json(t)::text from ");
+	lade_pipe_pg_put(out, c->table);
+	lade_pipe_pg_put(out, " t where t.");
+	lade_pipe_pg_name(out, c->key);
+	lade_pipe_pg_put(out, " <= $1::int8 and t.");
+	lade_pipe_pg_name(out, c->key);
+	lade_pipe_pg_put(out, " > $2::int8 order by t.");
+	lade_pipe_pg_name(out, c->key);
+	lade_pipe_pg_put(out, " limit " FETCH);
+}
+
+static void put_highest(struct lade_json_out *out, const struct lade_pipe_source *c)
+{
+	lade_pipe_pg_put(out, "select coalesce(max(t.");
+	lade_pipe_pg_name(out, c->key);
+	lade_pipe_pg_put(out, ")::int8, (-9223372036854775808)::int8) from ");
+	lade_pipe_pg_put(out, c->table);
+	lade_pipe_pg_put(out, " t");
+}
+
+/* What one of these has put, from malloc; NULL: memory is out. */
+static char *sql_of(const struct source *s,
+		    void (*build)(struct lade_json_out *out, const struct lade_pipe_source *c))
+{
 	struct lade_json_out out;
 
 	lade_json_out_init(&out, 1 << 16);
-	lade_pipe_pg_put(&out, "select t.");
-	lade_pipe_pg_name(&out, c->xid);
-	lade_pipe_pg_put(&out, "::text, t.");
-	lade_pipe_pg_name(&out, c->key);
-	lade_pipe_pg_put(&out, "::int8, to_json(t)::text from ");
-	lade_pipe_pg_put(&out, c->table);
-	lade_pipe_pg_put(&out, " t where (t.");
-	lade_pipe_pg_name(&out, c->xid);
-	lade_pipe_pg_put(&out, ", t.");
-	lade_pipe_pg_name(&out, c->key);
-	lade_pipe_pg_put(&out, ") > ($1::text::xid8, $2::int8) and t.");
-	lade_pipe_pg_name(&out, c->xid);
-	lade_pipe_pg_put(&out, " < pg_snapshot_xmin(pg_current_snapshot()) order by t.");
-	lade_pipe_pg_name(&out, c->xid);
-	lade_pipe_pg_put(&out, ", t.");
-	lade_pipe_pg_name(&out, c->key);
-	lade_pipe_pg_put(&out, " limit " FETCH);
+	build(&out, config_of(s));
 	lade_json_out_raw(&out, "", 1);
 	if (out.status < 0)
 		lade_json_out_done(&out);
-	s->sql = out.data;
-	return s->sql ? 0 : -ENOMEM;
+	return out.data;
+}
+
+static int build_sql(struct source *s)
+{
+	s->sql = sql_of(s, config_of(s)->xid ? put_by_xid : put_by_key);
+	s->highest_sql = sql_of(s, put_highest);
+	return s->sql && s->highest_sql ? 0 : -ENOMEM;
 }
 
 /* One question: whether the table, its columns and the right to read them are there. */
@@ -291,11 +408,14 @@ static int try_sql(struct source *s)
 	int rc;
 
 	s->read = (struct place){ .key = INT64_MIN };
+	s->settled = INT64_MIN;
 	rc = ask_once(s, why);
 	if (rc == -EAGAIN && !s->engine->probing)
 		rc = ask(s);
 	lade_pg_result_done(&s->rows);
 	s->next_row = 0;
+	if (rc == 0 && s->n_notes)
+		s->at_first = s->notes[0].key;
 	return rc < 0 && rc != -ECANCELED && rc != -ENOMEM
 		       ? lade_pipe_fail(s->engine, LADE_EXIT_FAILED, "source postgres: %s: %s",
 					config_of(s)->table, why)
@@ -330,22 +450,23 @@ static int table_open(struct lade_pipe_engine *e)
 /* Where it was left: the offset, and the row that it stands for. */
 static int begin(struct source *s)
 {
-	uint64_t xid = 0;
-	int64_t key = INT64_MIN;
+	struct place left = { .key = INT64_MIN };
 	int rc;
 
-	snprintf(s->lane.cluster, sizeof(s->lane.cluster), "0 0");
+	put_place(s, &(struct place){ 0 }, s->lane.cluster);
 	rc = lade_pipe_lane_claim(s->engine, &s->lane);
 	if (rc < 0)
 		return rc;
 	if (s->lane.stored.next_offset > 0 &&
-	    sscanf(s->lane.stored.cluster, "%" SCNu64 " %" SCNd64, &xid, &key) != 2)
+	    !read_place(s, s->lane.stored.cluster, &left))
 		return lade_pipe_fail(s->engine, LADE_EXIT_FAILED,
 				      "source postgres: what is kept of %s (\"%s\") is no place in "
-				      "a table: was this pipeline's name another one's?",
+				      "a table that is read like this: was this pipeline's name "
+				      "another one's, or xid added or left out since?",
 				      config_of(s)->table, s->lane.stored.cluster);
 	snprintf(s->lane.cluster, sizeof(s->lane.cluster), "%s", s->lane.stored.cluster);
-	s->read = (struct place){ s->lane.stored.next_offset, xid, key };
+	left.offset = s->lane.stored.next_offset;
+	s->read = left;
 	lade_pipe_lane_begin(s->engine, &s->lane, s->read.offset);
 	s->begun = true;
 	return 0;
@@ -377,6 +498,7 @@ static void table_close(struct lade_pipe_engine *e)
 	lade_pg_close(s->db);
 	free(s->places);
 	free(s->sql);
+	free(s->highest_sql);
 	free(s);
 	e->source = NULL;
 }

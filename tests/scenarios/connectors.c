@@ -52,7 +52,7 @@ static int write_rest(struct lade_sqlite_writer *writer, struct lade_sqlite_tabl
 	for (int64_t i = stored.next_offset; rc == 0 && i < ROWS; i++) {
 		const struct lade_datum cells[] = { lade_datum_integer(i),
 						    lade_datum_text("a name", 6) };
-		const struct lade_sqlite_part part = { table, cells, 1 };
+		const struct lade_sqlite_part part = { table, cells, 1, NULL };
 
 		lane.epoch = stored.epoch;
 		lane.from = i;

@@ -86,7 +86,7 @@ static int store_price(int64_t id, const struct price *price)
 	const struct lade_datum cells[] = {
 		lade_datum_integer(id), lade_datum_text(price->text, (uint32_t)strlen(price->text))
 	};
-	const struct lade_sqlite_part part = { prices, cells, 1 };
+	const struct lade_sqlite_part part = { prices, cells, 1, NULL };
 	struct lade_sqlite_error error;
 
 	return lade_sqlite_writer_write(writer, &part, 1, NULL, 0, LIMIT_NS, &error);

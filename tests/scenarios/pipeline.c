@@ -110,8 +110,8 @@ static int write_places(void)
 		rc = lade_sqlite_writer_table(writer, &described, &table, &error);
 	if (rc == 0)
 		rc = lade_sqlite_writer_write(writer,
-					      &(struct lade_sqlite_part){ table, cells, 3 }, 1,
-					      NULL, 0, LIMIT_NS, &error);
+					      &(struct lade_sqlite_part){ table, cells, 3, NULL },
+					      1, NULL, 0, LIMIT_NS, &error);
 	lade_sqlite_writer_free(writer);
 	return rc;
 }

@@ -68,7 +68,7 @@ static int write_row(struct lade_sqlite_writer *writer, struct lade_sqlite_table
 		     int64_t epoch, int64_t i, struct lade_sqlite_error *error)
 {
 	const struct lade_datum cells[] = { lade_datum_integer(i), lade_datum_text("row", 3) };
-	const struct lade_sqlite_part part = { table, cells, 1 };
+	const struct lade_sqlite_part part = { table, cells, 1, NULL };
 	const struct lade_sqlite_offset lane = { .pipeline = "p", .topic = "t", .epoch = epoch,
 						 .from = i, .to = i + 1, .cluster = "c" };
 

@@ -43,6 +43,9 @@ struct lade_sqlite_table {
 	struct lade_sqlite_table *next;		/* the writer's next table */
 	char *name;				/* owned */
 	sqlite3_stmt *insert;
+	sqlite3_stmt *remove;			/* by the key; NULL: never */
+	unsigned key[LADE_SQLITE_COLUMNS_MAX];	/* which cells are bound for that */
+	unsigned n_key;
 	unsigned n;				/* cells of a row */
 	struct cell cells[];
 };
@@ -399,9 +402,39 @@ static int prepare_insert(struct lade_sqlite_writer *writer, struct lade_sqlite_
 	return rc;
 }
 
+static int prepare_remove(struct lade_sqlite_writer *writer, struct lade_sqlite_table *table,
+			  const struct lade_sqlite_table_config *config,
+			  struct lade_sqlite_error *error)
+{
+	struct sql_text sql = { .status = 0 };
+	const char *text;
+	int rc;
+
+	if (!config->deletes)
+		return 0;
+	if (!config->n_key || config->n_key > LADE_SQLITE_COLUMNS_MAX)
+		return lade_sqlite_fail(error, LADE_SQLITE_FATAL,
+					"to delete rows of %.60s a key is needed", config->name);
+	lade_buf_init(&sql.buf, SQL_MAX);
+	add(&sql, "delete from ");
+	add_name(&sql, table->name);
+	for (unsigned i = 0; i < config->n_key; i++) {
+		add(&sql, i ? " and " : " where ");
+		add_name(&sql, config->key[i]);
+		add(&sql, " = ?");
+		table->key[table->n_key++] = (unsigned)find(table, config->key[i]);
+	}
+	text = text_of(&sql, error);
+	rc = text ? lade_sqlite_prepare(&writer->db, text, &table->remove, error) :
+		    status_of(error);
+	lade_buf_done(&sql.buf);
+	return rc;
+}
+
 static void free_table(struct lade_sqlite_table *table)
 {
 	sqlite3_finalize(table->insert);
+	sqlite3_finalize(table->remove);
 	for (unsigned i = 0; i < table->n; i++)
 		lade_free((char *)table->cells[i].column.name);
 	lade_free(table->name);
@@ -421,7 +454,9 @@ static int fill_table(struct lade_sqlite_writer *writer, struct lade_sqlite_tabl
 			       all_columns(table, columns, error);
 	if (rc == 0)
 		rc = check_key(table, config, error);
-	return rc < 0 ? rc : prepare_insert(writer, table, config, error);
+	if (rc == 0)
+		rc = prepare_insert(writer, table, config, error);
+	return rc < 0 ? rc : prepare_remove(writer, table, config, error);
 }
 
 static int new_table(struct lade_sqlite_writer *writer,
@@ -568,18 +603,23 @@ static int move_offset(struct lade_sqlite_writer *writer, const struct lade_sqli
 }
 
 static int write_row(struct lade_sqlite_writer *writer, struct lade_sqlite_table *table,
-		     const struct lade_datum *cells, struct lade_sqlite_error *error)
+		     const struct lade_datum *cells, bool removed, struct lade_sqlite_error *error)
 {
+	sqlite3_stmt *statement = removed ? table->remove : table->insert;
+	const unsigned n = removed ? table->n_key : table->n;
 	int code = SQLITE_OK;
 
-	for (unsigned i = 0; code == SQLITE_OK && i < table->n; i++)
-		code = lade_sqlite_bind(table->insert, (int)i + 1, &cells[i], table->cells[i].room);
+	for (unsigned i = 0; code == SQLITE_OK && i < n; i++) {
+		const unsigned at = removed ? table->key[i] : i;
+
+		code = lade_sqlite_bind(statement, (int)i + 1, &cells[at], table->cells[at].room);
+	}
 	if (code == SQLITE_RANGE)
 		return lade_sqlite_fail(error, LADE_SQLITE_DATA,
 					"a time is outside of the years 0000"
 					" to 9999");
 	if (code == SQLITE_OK)
-		code = run(table->insert);
+		code = run(statement);
 	return code == SQLITE_OK ? 0 : lade_sqlite_failed(&writer->db, code, table->name, error);
 }
 
@@ -591,7 +631,7 @@ static int write_part(struct lade_sqlite_writer *writer, const struct lade_sqlit
 
 	for (uint32_t row = 0; row < part->rows; row++) {
 		rc = write_row(writer, part->table, part->cells + (size_t)row * part->table->n,
-			       error);
+			       part->deletes && part->deletes[row], error);
 		if (rc == 0)
 			continue;
 		if (error->fault == LADE_SQLITE_DATA) {
@@ -601,6 +641,8 @@ static int write_part(struct lade_sqlite_writer *writer, const struct lade_sqlit
 		break;
 	}
 	sqlite3_clear_bindings(part->table->insert);
+	if (part->table->remove)
+		sqlite3_clear_bindings(part->table->remove);
 	return rc;
 }
 

@@ -54,7 +54,7 @@ static int open_table(struct lade_sqlite_table_config config)
 
 static int write_rows(const struct lade_datum *cells, uint32_t rows)
 {
-	struct lade_sqlite_part part = { table, cells, rows };
+	struct lade_sqlite_part part = { table, cells, rows, NULL };
 
 	return lade_sqlite_write(writer, &part, 1, NULL, 0, 10 * SECOND, &error);
 }
@@ -211,6 +211,31 @@ static void an_upsert_replaces_ignores_or_compares(void)
 	CHECK_STR(asked("select * from t"), "");
 }
 
+static void a_row_is_deleted_by_its_key_in_its_turn(void)
+{
+	struct lade_datum rows[12] = {
+		lade_datum_integer(1), lade_datum_integer(5), text("a"),
+		lade_datum_integer(2), { .type = LADE_NULL }, { .type = LADE_NULL },
+		lade_datum_integer(2), lade_datum_integer(6), text("b"),
+		lade_datum_integer(1), { .type = LADE_NULL }, { .type = LADE_NULL },
+	};
+	const bool deletes[4] = { false, true, false, true };
+	struct lade_sqlite_table_config config = upsert(LADE_SQLITE_CONFLICT_UPDATE, NULL);
+	struct lade_sqlite_part part = { NULL, rows, 4, deletes };
+
+	begin("create table t(id integer primary key, v integer, w text); insert into t values"
+	      " (2, 1, 'x'), (3, 1, 'x')");
+	config.deletes = true;
+	CHECK_EQ(open_table(config), 0);
+	part.table = table;
+	CHECK_EQ(lade_sqlite_write(writer, &part, 1, NULL, 0, 10 * SECOND, &error), 0);
+	CHECK_STR(asked("select * from t"), "2,6,b;3,1,x;");
+	config.n_key = 0;
+	config.on_conflict = LADE_SQLITE_CONFLICT_ERROR;
+	CHECK_EQ(open_table(config), -EIO);
+	CHECK(strstr(error.text, "a key is needed"));
+}
+
 static void an_upsert_needs_a_key_that_is_one(void)
 {
 	static const char *const none[] = { "nope" };
@@ -326,7 +351,7 @@ static struct lade_sqlite_offset lane(int64_t epoch, int64_t from, int64_t to)
 static int write_at(struct lade_sqlite_offset offset, int64_t value)
 {
 	struct lade_datum row[1] = { lade_datum_integer(value) };
-	struct lade_sqlite_part part = { table, row, 1 };
+	struct lade_sqlite_part part = { table, row, 1, NULL };
 
 	return lade_sqlite_write(writer, &part, 1, &offset, 1, 10 * SECOND, &error);
 }
@@ -395,7 +420,7 @@ static void one_fenced_lane_of_two_stops_both(void)
 	struct lade_sqlite_offset claims[2] = { lane(0, 0, 0), lane(0, 0, 0) };
 	struct lade_sqlite_offset lanes[2] = { lane(1, 0, 10), lane(1, 0, 10) };
 	struct lade_datum row[1] = { lade_datum_integer(1) };
-	struct lade_sqlite_part part = { table, row, 1 };
+	struct lade_sqlite_part part = { table, row, 1, NULL };
 	struct lade_sqlite_stored stored;
 
 	begin_offsets();
@@ -589,6 +614,7 @@ int main(void)
 	TAP(a_missing_table_is_made_or_explained);
 	TAP(names_cannot_break_out_of_their_quotes);
 	TAP(an_upsert_replaces_ignores_or_compares);
+	TAP(a_row_is_deleted_by_its_key_in_its_turn);
 	TAP(an_upsert_needs_a_key_that_is_one);
 	TAP(a_bad_row_is_named_and_nothing_is_written);
 	TAP(a_fault_that_shows_at_the_commit_blames_no_row);
