@@ -70,6 +70,7 @@ class Process:
         self.process = self.phase = self.log = None
         self.wake_at = None   # when it is stopped by SIGSTOP
         self.figures = {}     # the latest it has told
+        self.lost = 0         # of them, what somebody has noted
         self.lanes = set()    # the partitions that it had then
         self.dead = collections.Counter()  # those of all before this one
         self.peak_kib = 0
@@ -130,6 +131,7 @@ class Process:
         with self.lock:
             self.process, self.wake_at = None, None
             self.dead, self.figures, self.lanes = self.total(), {}, set()
+            self.lost = 0
         wrong = ""
         if status == -signal.SIGKILL:
             dead = re.search(r"^dies: (\w+)", said, re.M)

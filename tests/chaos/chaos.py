@@ -95,8 +95,12 @@ class Chaos:
                   self.chance.choice(DELAYS_US.get(phase, [0])))
 
     def keep_running(self):
+        self.sink.look()
         for one in self.processes:
             one.wake_if_due()
+            if one.figures.get("lost", 0) > one.lost:
+                one.lost = one.figures["lost"]
+                self.sink.note_loss(self.of_others(one))
             if one.process and one.is_gone():
                 one.reap()
             if not one.process:

@@ -3,6 +3,7 @@
 
 import re
 import sqlite3
+import time
 
 HEAD = """config: 1
 pipeline: {name}
@@ -35,6 +36,7 @@ class Sink:
 
     def __init__(self, folder, k, p, partitions):
         self.folder, self.k, self.p, self.partitions = folder, k, p, partitions
+        self.reader = None    # of the group's offsets
         self.topic = f"{self.name}-in"
 
     def prepare(self, processes, session_ms):
@@ -55,6 +57,12 @@ class Sink:
     def note_pause(self, others):
         """A process is paused."""
 
+    def note_loss(self, others):
+        """A process has lost partitions although it lives and was not paused."""
+
+    def look(self):
+        """Time passes."""
+
     def judge(self, sent, check):
         return check(sent, self.rows())
 
@@ -63,7 +71,12 @@ class Sink:
 
     def committed(self):
         """The group's offsets, by partition."""
-        return {p: max(o, 0) for p, o in self.k.committed(self.name, self.topic).items()}
+        from confluent_kafka import Consumer, TopicPartition
+        if not self.reader:
+            self.reader = Consumer({"bootstrap.servers": self.k.servers, "group.id": self.name,
+                                    "log_level": 2})
+        asked = [TopicPartition(self.topic, p) for p in range(self.partitions)]
+        return {t.partition: max(t.offset, 0) for t in self.reader.committed(asked, timeout=60)}
 
 
 class IntoPostgres(Sink):
@@ -148,22 +161,34 @@ class AtLeastOnce(IntoSqlite):
 
     def __init__(self, *args):
         super().__init__(*args)
+        self.looked_at = 0
+        self.before = self.now = {p: 0 for p in range(self.partitions)}
         self.windows = {p: [] for p in range(self.partitions)}
 
     def make(self):
         super().make()
         self.ask("create index by_number on t (p, s)")
 
-    def note_end(self, others, in_flight=0):
+    def look(self):
+        """Keeps the offsets of a moment ago."""
+        if time.monotonic() - self.looked_at > 0.5:
+            self.before, self.now = self.now, self.committed()
+            self.looked_at = time.monotonic()
+
+    def note_end(self, others, in_flight=0, committed=None):
         """What is not committed now may come once more, and what still is in flight."""
         ends = {p: s + 1 for p, s in self.ask("select p, max(s) from t group by p")}
-        for p, offset in self.committed().items():
+        for p, offset in (committed or self.committed()).items():
             if p in others:
                 continue
             self.windows[p].append((offset, ends.get(p, 0) + in_flight))
 
     def note_pause(self, others):
         self.note_end(others, IN_FLIGHT_MAX)
+
+    def note_loss(self, others):
+        # It is noticed a little later: whoever has them now may have committed already.
+        self.note_end(others, IN_FLIGHT_MAX, self.before)
 
     def done(self, total):
         return sum(self.committed().values()) >= total
