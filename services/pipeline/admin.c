@@ -73,6 +73,8 @@ static void put_pipeline(const struct lade_pipe_engine *e, struct lade_json_out 
 	put_number(out, "retries", s->retries);
 	put_number(out, "fenced", s->fenced);
 	put_number(out, "rewound", s->rewound);
+	put_number(out, "aborted", s->aborted);
+	put_number(out, "lost", s->lost);
 	put_number(out, "late", lade_pipe_late(e));
 	put_number(out, "in_flight", (uint64_t)lade_pipe_lanes_in_flight(e));
 	if (s->bytes_total > 0) {

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const names[] = { "forming", "enriching", "writing", "fence", "commit",
-				     "written", "revoke" };
+static const char *const names[] = { "forming", "enriching", "writing", "fence", "offsets",
+				     "commit", "written", "revoke" };
 
 static struct {
 	bool read;	  /* the environment was looked at */

@@ -402,11 +402,13 @@ static int commit(struct to_kafka *k, const struct lade_pipe_move *moves, uint32
 		if (!at[i].partition || !moves[i].lane->assigned)
 			rc = -ESTALE;
 	}
-	lade_pipe_phase(LADE_PHASE_FENCE);
+	if (rc == 0)
+		lade_pipe_phase(LADE_PHASE_OFFSETS);
 	if (rc == 0)
 		rc = lade_kafka_transaction_offsets(t->producer, lade_pipe_kafka_consumer(e), at, n,
 						    &error);
-	lade_pipe_phase(LADE_PHASE_COMMIT);
+	if (rc == 0)
+		lade_pipe_phase(LADE_PHASE_COMMIT);
 	if (rc == 0)
 		rc = lade_kafka_transaction_commit(t->producer, &error);
 	free(at);

@@ -112,6 +112,7 @@ static int write_rows(struct to_sqlite *s, struct lade_pipe_rows *rows,
 			.cluster = lane->cluster,
 		};
 	}
+	lade_pipe_phase(LADE_PHASE_FENCE);
 	lade_pipe_phase(LADE_PHASE_COMMIT);
 	rc = lade_sqlite_writer_write(s->writer, parts, s->letters ? 2 : 1, offsets, n_moves,
 				      WRITE_LIMIT_NS, error);

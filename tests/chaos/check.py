@@ -6,6 +6,13 @@ SENT has a line 'PARTITION COUNT' for each partition: the messages 0 to COUNT - 
 there. ROWS has a line 'PARTITION NUMBER' for each row, in the order in which the rows were written.
 Prints 'sent N, lost N, doubled N, reordered N, strange N'; the status is 1 unless all but the first
 are 0.
+
+At least once, a message may be doubled, but not any: whoever ends without saying so leaves messages
+that it has finished and not committed, and what is in flight. chaos.py knows which these are: right
+after each end it reads the group's offset of a partition and the last number of it in the sink.
+Those from the one to the other, a window, may come once more; a message that has come more often
+than windows say is beyond what may be. Who was only paused may also still write what it had in
+flight; its windows are as much longer.
 """
 
 import sys
@@ -16,6 +23,8 @@ class Verdict:
         """@sent: how many messages each partition was sent, by partition."""
         self.sent = sum(sent.values())
         self.lost = self.doubled = self.reordered = self.strange = 0
+        self.allowed = 0  # doubles that there may be
+        self.beyond = 0   # doubles that may not be
         self.examples = []
 
     def note(self, what, partition, number):
@@ -30,9 +39,37 @@ class Verdict:
                 f"reordered {self.reordered}, strange {self.strange}")
 
 
-def check(sent, rows):
-    """@rows: (partition, number) in the order in which they were written."""
+def covered(count, windows):
+    """How many of the windows (first, end) each of @count messages is in."""
+    steps = [0] * (count + 1)
+    for first, end in windows:
+        if first < end:
+            steps[min(first, count)] += 1
+            steps[min(end, count)] -= 1
+    now, covers = 0, []
+    for step in steps[:count]:
+        now += step
+        covers.append(now)
+    return covers
+
+
+def judge_doubles(v, again, sent, windows):
+    """@again: how often each (partition, number) came once more; @windows: those of a partition."""
+    for partition, count in sent.items():
+        covers = covered(count, windows.get(partition, []))
+        v.allowed += sum(covers)
+        for number, times in again.get(partition, {}).items():
+            if times > covers[number]:
+                v.beyond += times - covers[number]
+                v.note("doubled, which it may not be", partition, number)
+
+
+def check(sent, rows, windows=None):
+    """@rows: (partition, number) in the order in which they were written.
+
+    @windows: by partition, (first, end) of what may come once more."""
     v = Verdict(sent)
+    again = {p: {} for p in sent}
     seen = {p: bytearray(n) for p, n in sent.items()}
     last = {p: -1 for p in sent}
     for partition, number in rows:
@@ -42,7 +79,9 @@ def check(sent, rows):
             continue
         if seen[partition][number]:
             v.doubled += 1
-            v.note("doubled", partition, number)
+            again[partition][number] = again[partition].get(number, 0) + 1
+            if windows is None:
+                v.note("doubled", partition, number)
             continue  # where it stands among the others its first row has said
         seen[partition][number] = 1
         if number < last[partition]:
@@ -54,6 +93,7 @@ def check(sent, rows):
         v.lost += missing
         if missing:
             v.note("lost", partition, was_seen.index(0))
+    judge_doubles(v, again, sent, windows or {})
     return v
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """check_test.py - the checker finds a lost, a doubled, a reordered and a strange message that were
-planted, and nothing where nothing is wrong."""
+planted, and doubles beyond what a crash may leave; and nothing where nothing is wrong."""
 
 import os
 import random
@@ -27,9 +27,11 @@ def rows(seed):
             del left[p]
 
 
-def expect(name, planted, **wanted):
-    v = check(SENT, planted)
+def expect(name, planted, windows=None, **wanted):
+    v = check(SENT, planted, windows)
     got = {k: getattr(v, k) for k in ("lost", "doubled", "reordered", "strange")}
+    if windows is not None:
+        got["beyond"], got["allowed"] = v.beyond, v.allowed
     want = dict(lost=0, doubled=0, reordered=0, strange=0, **{})
     want.update(wanted)
     tap.point(name, [] if got == want else [f"{got}, expected {want}"])
@@ -44,6 +46,15 @@ def main():
     expect("a doubled message is found", good + [good[at]], doubled=1)
     expect("a reordered message is found", good[:at] + good[at + 1:] + [good[at]], reordered=1)
     expect("a message that nobody sent is found", good + [(0, 1000), (3, 0)], strange=2)
+    twice = good[:at] + [(0, n) for n in range(690, 700)] + good[at:]
+    expect("what a crash may leave is allowed once", twice, {0: [(690, 700)]},
+           doubled=10, beyond=0, allowed=10)
+    expect("and not a second time", twice + [(0, 695)], {0: [(690, 700)], 1: [(0, 2)]},
+           doubled=11, beyond=1, allowed=12)
+    expect("but by two crashes", twice + [(0, 695)], {0: [(690, 700), (650, 700)]},
+           doubled=11, beyond=0, allowed=60)
+    expect("nor what was committed before it, nor of another partition", twice,
+           {0: [(692, 700)], 1: [(0, 500)]}, doubled=10, beyond=2, allowed=508)
     with tempfile.TemporaryDirectory() as d:
         for name, lines in (("sent", SENT.items()), ("rows", good[1:])):
             with open(f"{d}/{name}", "w", encoding="ascii") as f:
