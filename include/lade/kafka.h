@@ -437,6 +437,32 @@ lade_suspends int lade_kafka_send_at(struct lade_kafka_producer *producer,
 				     struct lade_kafka_record *records, size_t n,
 				     const char *site);
 
+/* Records of a call that are on their way. */
+struct lade_kafka_flight;
+
+/* lade_kafka_send_begin - the first half of lade_kafka_send: hands records over, and does not wait
+ * for their fate. @records need not live on; they are given to lade_kafka_send_end again.
+ *
+ * Returns 0 and *ret; -ECANCELED, -ENOMEM: as lade_kafka_send, with verdicts.
+ * Suspends: yes, while queue_bytes are under way.  Threads: inside a task only.  Owns:
+ * lade_kafka_send_end or lade_kafka_send_forget frees it, before its producer is freed. */
+#define lade_kafka_send_begin(...) lade_kafka_send_begin_at(__VA_ARGS__, LADE_SITE)
+lade_suspends int lade_kafka_send_begin_at(struct lade_kafka_producer *producer,
+					   struct lade_kafka_record *records, size_t n,
+					   struct lade_kafka_flight **ret, const char *site);
+
+/* lade_kafka_send_end - the second half: waits, and says in the same @n records what came of them.
+ *
+ * Returns as lade_kafka_send does, and frees the flight whatever it returns.  Suspends: yes. */
+#define lade_kafka_send_end(...) lade_kafka_send_end_at(__VA_ARGS__, LADE_SITE)
+lade_suspends int lade_kafka_send_end_at(struct lade_kafka_flight *flight,
+					 struct lade_kafka_record *records, size_t n,
+					 const char *site);
+
+/* lade_kafka_send_forget - frees a flight whose fate nobody asks for; NULL is allowed. Its records
+ * may be written.  Suspends: no. */
+void lade_kafka_send_forget(struct lade_kafka_flight *flight);
+
 /* lade_kafka_producer_error - the latest trouble with the brokers, or why the producer is of no use
  * any more; its fault is NONE when there is none.
  *

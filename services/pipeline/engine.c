@@ -709,6 +709,17 @@ static int take_another(struct lade_pipe_engine *e, struct lade_pipe_batches_str
 	return lade_within(lade_ns(left_ns), lade_pipe_batches_next(in, ret));
 }
 
+/* While a transaction waits for more, what it has is sent. */
+static int begin_to_write(struct lade_pipe_engine *e, struct lade_pipe_batch *b)
+{
+	const struct lade_pipe_sink_ops *ops = e->transaction ? e->keeper->ops : NULL;
+
+	if (!ops || !ops->begin || e->n_outlets > 1 || lade_pipe_batch_is_late(b) ||
+	    (rejected_in(b) && !lade_pipe_has_letters(e)))
+		return 0;
+	return ops->begin(e->keeper, b);
+}
+
 /* Takes batches that are ready, without waiting for more but in a transaction. */
 static int take_group(struct lade_pipe_engine *e, struct lade_pipe_batches_stream *in,
 		      struct lade_pipe_batch **group, uint32_t *ret_n)
@@ -720,11 +731,16 @@ static int take_group(struct lade_pipe_engine *e, struct lade_pipe_batches_strea
 	if (rc <= 0)
 		return rc;
 	messages = group[0]->n;
-	while (n < GROUP_MAX && messages < e->config->transaction_max &&
-	       take_another(e, in, &group[n]) > 0)
-		messages += group[n++]->n;
+	rc = begin_to_write(e, group[0]);
+	while (rc == 0 && n < GROUP_MAX && messages < e->config->transaction_max &&
+	       take_another(e, in, &group[n]) > 0) {
+		messages += group[n]->n;
+		rc = begin_to_write(e, group[n++]);
+	}
+	for (uint32_t k = 0; rc < 0 && k < n; k++)
+		lade_pipe_batch_free(group[k]);
 	*ret_n = n;
-	return 1;
+	return rc < 0 ? rc : 1;
 }
 
 /* Batches that cannot be written as they are: their lanes are read again. */
@@ -803,8 +819,13 @@ static int give_up_group(struct lade_pipe_engine *e, struct lade_pipe_batch *con
 /* Writes a group until it is written, and finishes it; frees its batches. */
 static int write_and_finish(struct lade_pipe_engine *e, struct lade_pipe_batch **group, uint32_t n)
 {
+	uint32_t all = n;
 	int rc = leave_out_late(e, group, &n);
 
+	if (rc == 0 && n < all && e->keeper && e->keeper->ops->give_up)
+		rc = e->keeper->ops->give_up(e->keeper);
+	for (uint32_t k = 0; rc < 0 && k < n; k++)
+		lade_pipe_batch_free(group[k]);
 	if (rc < 0 || n == 0)
 		return rc;
 	rc = write_group(e, group, n);

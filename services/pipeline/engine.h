@@ -141,6 +141,13 @@ struct lade_pipe_sink_ops {
 	 * sinks have written in it: all of them again. */
 	int (*write)(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
 		     uint32_t n, const struct lade_pipe_move *moves, uint32_t n_moves);
+	/* In a transaction, with no other sink: what is in a batch that the next write will have is
+	 * on its way already; what comes of it is told by that write. NULL: it waits for the write.
+	 * Returns 0 or -ECANCELED. */
+	int (*begin)(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *batch);
+	/* The next write has not all that was begun: none of it may be seen.
+	 * Returns 0; -ECANCELED; < 0 with engine->why. */
+	int (*give_up)(struct lade_pipe_outlet *outlet);
 	void (*close)(struct lade_pipe_outlet *outlet);
 };
 

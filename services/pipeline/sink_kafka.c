@@ -8,8 +8,9 @@
  *
  * Exactly once, all sinks and the dead letters share one producer and its transaction. The first of
  * them that writes begins it; the keeper writes last, adds the offsets of the source and commits.
- * When the transaction has failed all of them write again. It is begun for each write of the
- * engine, which takes what is ready: the longer a commit takes the more the next one holds.
+ * When the transaction has failed all of them write again. There is one for each write of the
+ * engine, which gathers what comes within 100 ms. With one sink a batch is sent when it is gathered,
+ * so that the brokers have most of a transaction when its time has come.
  *
  * A transactional id belongs to one process. By default it has the host's name and a number for
  * which a lock is held, so that several processes of a pipeline do not fence one another and one
@@ -29,7 +30,9 @@
 
 #define SLOTS_MAX 256 /* processes of a pipeline on one host */
 #define LETTER_HEADERS 10
-#define LINGER_NS 1000000
+#define LINGER_NS 1000000 /* of records of a write, which come all at once */
+#define BEGUN_LINGER_NS 20000000 /* of those that come batch by batch until the transaction ends */
+#define BEGUN_MAX 64 /* batches that are sent before the write that has them; others wait for it */
 
 /* The one transaction of all sinks, exactly once. */
 struct lade_pipe_transaction {
@@ -38,17 +41,6 @@ struct lade_pipe_transaction {
 	int lock;	/* the file whose lock is the number in it; -1: it was given */
 	int users;	/* outlets */
 	bool begun;
-};
-
-struct to_kafka {
-	struct lade_pipe_outlet *outlet;
-	const char *topic;
-	struct lade_kafka_producer *producer; /* its own, or the transaction's */
-	struct lade_json_reader *reader;
-	struct lade_pipe_ref key;
-	bool has_key;			      /* else it is the one that the message came with */
-	bool letters;			      /* it writes what was rejected */
-	bool rejected;			      /* the present write has rejected a message */
 };
 
 /* The records of one write, and whose they are. */
@@ -60,6 +52,22 @@ struct records {
 	struct lade_pipe_batch **batch_of;
 	uint32_t *index_of;
 	uint32_t n;
+	struct lade_kafka_flight *flight;     /* they are on their way; NULL: not begun */
+	const struct lade_pipe_batch *batch;  /* which was begun */
+};
+
+struct to_kafka {
+	struct lade_pipe_outlet *outlet;
+	const char *topic;
+	struct lade_kafka_producer *producer; /* its own, or the transaction's */
+	struct lade_json_reader *reader;
+	struct lade_pipe_ref key;
+	bool has_key;			      /* else it is the one that the message came with */
+	bool letters;			      /* it writes what was rejected */
+	bool rejected;			      /* the present write has rejected a message */
+	struct records begun[BEGUN_MAX];      /* of batches that the next write will have */
+	uint32_t n_begun;
+	bool begin_failed;		      /* it will have to be aborted */
 };
 
 static bool is_transactional(const struct lade_pipe_engine *e)
@@ -418,31 +426,119 @@ static int commit(struct to_kafka *k, const struct lade_pipe_move *moves, uint32
 	return 0;
 }
 
+static void records_done(struct records *r)
+{
+	lade_kafka_send_forget(r->flight);
+	lade_json_out_done(&r->values);
+	lade_arena_done(&r->arena);
+	*r = (struct records){ 0 };
+}
+
+static int records_of(struct to_kafka *k, struct lade_pipe_batch *const *batches, uint32_t n,
+		      struct records *ret)
+{
+	*ret = (struct records){ 0 };
+	lade_arena_init(&ret->arena, 64 << 10, (size_t)1 << 32);
+	lade_json_out_init(&ret->values, (size_t)1 << 30);
+	return gather(k, batches, n, ret);
+}
+
 static int write_records(struct to_kafka *k, struct lade_pipe_batch *const *batches, uint32_t n)
 {
-	struct records r = { 0 };
-	int rc;
+	struct records r;
+	int rc = records_of(k, batches, n, &r);
 
-	lade_arena_init(&r.arena, 64 << 10, (size_t)1 << 32);
-	lade_json_out_init(&r.values, (size_t)1 << 30);
-	rc = gather(k, batches, n, &r);
 	if (rc == 0)
 		rc = send_all(k, &r);
-	lade_json_out_done(&r.values);
-	lade_arena_done(&r.arena);
+	records_done(&r);
 	return rc;
+}
+
+/* Beginning */
+
+static int kafka_begin(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *batch)
+{
+	struct to_kafka *k = outlet->self;
+	struct records *r = &k->begun[k->n_begun];
+	int rc;
+
+	if (k->begin_failed || k->n_begun == BEGUN_MAX)
+		return 0;
+	k->rejected = false;
+	rc = begin(k);
+	if (rc == 0) {
+		k->n_begun++;
+		rc = records_of(k, &batch, 1, r);
+		r->batch = batch;
+	}
+	if (rc == 0)
+		rc = lade_kafka_send_begin(k->producer, r->at, r->n, &r->flight);
+	/* The write tries all of it again, and says what is wrong. */
+	k->begin_failed = rc < 0 || k->rejected;
+	return rc == -ECANCELED || outlet->engine->failed ? rc : 0;
+}
+
+static void forget_begun(struct to_kafka *k)
+{
+	for (uint32_t i = 0; i < k->n_begun; i++)
+		records_done(&k->begun[i]);
+	k->n_begun = 0;
+	k->begin_failed = false;
+}
+
+/* What came of the batches that were begun, which are the first of @batches.
+ *
+ * Returns 0: they are written; < 0: none is. */
+static int end_begun(struct to_kafka *k, struct lade_pipe_batch *const *batches, uint32_t n)
+{
+	int rc = k->begin_failed || k->n_begun > n ? -ECONNABORTED : 0;
+
+	for (uint32_t i = 0; rc == 0 && i < k->n_begun; i++) {
+		struct records *r = &k->begun[i];
+		struct lade_kafka_flight *flight = r->flight;
+
+		if (r->batch != batches[i]) {
+			rc = -ECONNABORTED;
+			break;
+		}
+		r->flight = NULL;
+		rc = lade_kafka_send_end(flight, r->at, r->n);
+		if (rc == -ECANCELED)
+			break;
+		rc = sort_out(k, r, &r->n);
+		if (rc == 0 && (r->n || k->rejected))
+			rc = -ECONNABORTED;
+	}
+	forget_begun(k);
+	return rc;
+}
+
+static int kafka_give_up(struct lade_pipe_outlet *outlet)
+{
+	struct to_kafka *k = outlet->self;
+	int rc;
+
+	forget_begun(k);
+	if (!is_transactional(outlet->engine) || !outlet->engine->transaction->begun)
+		return 0;
+	rc = transaction_failed(k, -ECONNABORTED, NULL);
+	return rc == -ERESTART ? 0 : rc;
 }
 
 static int kafka_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
 		       uint32_t n, const struct lade_pipe_move *moves, uint32_t n_moves)
 {
 	struct to_kafka *k = outlet->self;
+	uint32_t begun;
 	int rc = begin(k);
 
 	if (rc < 0)
 		return rc;
 	k->rejected = false;
-	rc = write_records(k, batches, n);
+	begun = k->n_begun;
+	rc = end_begun(k, batches, n);
+	if (rc == 0 && begun < n)
+		rc = write_records(k, batches + begun, n - begun);
 	/* A dead letter that cannot be written is waited for, and said, as anywhere. */
 	if (rc == -EIO && k->letters && !outlet->engine->failed)
 		rc = is_transactional(outlet->engine) ? -ECONNABORTED : -EIO;
@@ -537,7 +633,7 @@ static int new_producer(struct to_kafka *k, const char *brokers, const char *tra
 	struct lade_kafka_producer_config config = {
 		.brokers = brokers,
 		.transactional = transactional,
-		.linger_ns = LINGER_NS,
+		.linger_ns = transactional ? BEGUN_LINGER_NS : LINGER_NS,
 		.compression = c ? codecs[c->compression] : NULL,
 		.record_bytes_max = (size_t)source->message_bytes_max * 2 + (64 << 10),
 		.settings = settings,
@@ -658,6 +754,7 @@ static void kafka_close(struct lade_pipe_outlet *outlet)
 
 	if (!k)
 		return;
+	forget_begun(k);
 	if (!is_transactional(outlet->engine))
 		lade_kafka_producer_free(k->producer);
 	else
@@ -668,4 +765,7 @@ static void kafka_close(struct lade_pipe_outlet *outlet)
 }
 
 const struct lade_pipe_sink_ops lade_pipe_to_kafka = { .open = kafka_open, .claim = kafka_claim,
-						       .write = kafka_write, .close = kafka_close };
+						       .write = kafka_write,
+						       .begin = kafka_begin,
+						       .give_up = kafka_give_up,
+						       .close = kafka_close };

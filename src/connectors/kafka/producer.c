@@ -23,17 +23,16 @@
 
 #define HEADERS_MAX 256 /* of a record */
 
-struct flight;
-
 /* One record under way. */
 struct slot {
-	struct flight *flight;
+	struct lade_kafka_flight *flight;
 	int code;
 	int64_t offset;
 };
 
 /* The records of one call. */
-struct flight {
+struct lade_kafka_flight {
+	struct lade_kafka_producer *producer;
 	struct lade_op op;
 	size_t users; /* records under way, and the task */
 	bool waiting; /* the task waits for the op */
@@ -46,7 +45,7 @@ struct room_wait {
 	struct lade_link link; /* among the producer's */
 };
 
-static void flight_unref(struct flight *f)
+static void flight_unref(struct lade_kafka_flight *f)
 {
 	if (--f->users == 0)
 		lade_free(f);
@@ -57,7 +56,7 @@ static void flight_unref(struct flight *f)
 static void settle(const rd_kafka_message_t *m)
 {
 	struct slot *slot = m->_private;
-	struct flight *f = slot->flight;
+	struct lade_kafka_flight *f = slot->flight;
 
 	slot->code = (int)m->err;
 	slot->offset = m->err ? -1 : m->offset;
@@ -252,11 +251,11 @@ static int send_one(struct lade_kafka_producer *p, const struct lade_kafka_recor
 
 static enum lade_abort_result leave_flight(struct lade_op *op)
 {
-	LADE_CONTAINER(op, struct flight, op)->waiting = false;
+	LADE_CONTAINER(op, struct lade_kafka_flight, op)->waiting = false;
 	return LADE_ABORTED;
 }
 
-static int wait_for_flight(struct flight *f, const char *site)
+static int wait_for_flight(struct lade_kafka_flight *f, const char *site)
 {
 	if (f->users == 1)
 		return 0;
@@ -281,47 +280,74 @@ static int verdict_of(const struct lade_kafka_producer *p, int code)
 }
 
 /* Writes down what is known; the first verdict that is not 0. */
-static int note_verdicts(const struct lade_kafka_producer *p, const struct flight *f,
-			 struct lade_kafka_record *records, size_t n)
+static int note_verdicts(const struct lade_kafka_flight *f, struct lade_kafka_record *records,
+			 size_t n)
 {
 	int first = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		records[i].code = f->slots[i].code;
 		records[i].offset = f->slots[i].offset;
-		records[i].verdict = verdict_of(p, f->slots[i].code);
+		records[i].verdict = verdict_of(f->producer, f->slots[i].code);
 		if (!first)
 			first = records[i].verdict;
 	}
 	return first;
 }
 
-int lade_kafka_send_at(struct lade_kafka_producer *producer, struct lade_kafka_record *records,
-		       size_t n, const char *site)
+int lade_kafka_send_begin_at(struct lade_kafka_producer *producer,
+			     struct lade_kafka_record *records, size_t n,
+			     struct lade_kafka_flight **ret, const char *site)
 {
-	struct flight *f;
-	int rc = 0, first;
+	struct lade_kafka_flight *f = NULL;
+	int rc = lade_cancelled() ? -ECANCELED : 0;
 
-	if (lade_cancelled())
-		rc = -ECANCELED;
-	f = rc == 0 ? lade_malloc(sizeof(*f) + n * sizeof(*f->slots)) : NULL;
+	if (rc == 0)
+		f = lade_malloc(sizeof(*f) + n * sizeof(*f->slots));
 	if (!f) {
 		rc = rc < 0 ? rc : -ENOMEM;
 		for (size_t i = 0; i < n; i++)
 			records[i].verdict = rc;
 		return rc;
 	}
+	f->producer = producer;
 	f->users = 1;
 	f->waiting = false;
 	for (size_t i = 0; i < n; i++)
 		f->slots[i] = (struct slot){ f, RD_KAFKA_RESP_ERR__IN_PROGRESS, -1 };
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = send_one(producer, &records[i], &f->slots[i], site);
-	if (rc == 0)
-		rc = wait_for_flight(f, site);
-	first = note_verdicts(producer, f, records, n);
-	flight_unref(f);
+	if (rc < 0) {
+		(void)note_verdicts(f, records, n);
+		flight_unref(f);
+		return rc;
+	}
+	*ret = f;
+	return 0;
+}
+
+int lade_kafka_send_end_at(struct lade_kafka_flight *flight, struct lade_kafka_record *records,
+			   size_t n, const char *site)
+{
+	int rc = wait_for_flight(flight, site), first = note_verdicts(flight, records, n);
+
+	flight_unref(flight);
 	return rc < 0 ? rc : first;
+}
+
+void lade_kafka_send_forget(struct lade_kafka_flight *flight)
+{
+	if (flight)
+		flight_unref(flight);
+}
+
+int lade_kafka_send_at(struct lade_kafka_producer *producer, struct lade_kafka_record *records,
+		       size_t n, const char *site)
+{
+	struct lade_kafka_flight *f;
+	int rc = lade_kafka_send_begin_at(producer, records, n, &f, site);
+
+	return rc < 0 ? rc : lade_kafka_send_end_at(f, records, n, site);
 }
 
 /* The producer itself */
