@@ -29,7 +29,7 @@
 #include <string.h>
 
 #define ARGS_MAX ((size_t)1 << 30) /* bytes of a transaction's rows */
-#define IDLE_NS INT64_C(3600000000000) /* a claim is not to be lost while rows are enriched */
+#define CLAIM_IDLE_NS INT64_C(3600000000000) /* rows of a claim may take so long */
 
 int lade_pipe_pg_sink_fail(struct lade_pipe_outlet *outlet, const char *what, const char *reason)
 {
@@ -326,8 +326,9 @@ static int open_outbox(struct lade_pipe_pg_sink *s)
 static int postgres_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *shape)
 {
 	const struct lade_pipe_sink *c = outlet->config;
+	const int64_t idle_ns = outlet->engine->config->source.outbox ? CLAIM_IDLE_NS : 0;
 	const struct lade_pg_config settings = { .connections_max = 1,
-						 .idle_ns = IDLE_NS,
+						 .idle_ns = idle_ns,
 						 .statement_ns = LADE_PIPE_PG_LIMIT_NS,
 						 .args_bytes_max = ARGS_MAX };
 	struct lade_pipe_pg_sink *s = calloc(1, sizeof(*s));
