@@ -360,7 +360,9 @@ TO_TABLE = """sqlite: { path: out.db, table: t, create: true,
             columns: { k: "integer @line", f: "text ." } }"""
 TO_OBJECTS = """steps:
   - transform: { fields: { t: "text .", at: "integer @offset" },
-                 query: "select i, json_object('m', m, 't', t, 'at', at) as value from batch" }"""
+                 query: "select i, json_object('m', m, 't', t, 'at', at) as value from batch" }
+  - transform: { fields: { t: "text .t", at: "integer .at" }, query: "select i, json_object('m',
+                 m->>'$.m', 't', t, 'at', at) as value from batch" }"""
 
 
 def plain():

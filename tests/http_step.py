@@ -403,6 +403,18 @@ def circuit():
                   [] if status == 0 and lost == 0 and len(out) + len(dead) == 100 and
                   5 <= failed <= 5 + 2 + 8 and "circuit: open after 5 failures in a row" in said
                   else [f"status {status}: {said}; {failed} failed, {len(out)} and {len(dead)}"])
+    for cache in ([], ["cache: { ttl: 60s }"]):
+        service = Service()
+        service.moods = lambda *_: ("503" if time.monotonic() < service.well_at else "ok", 0)
+        service.well_at = time.monotonic() + 1.2
+        with Folder(numbered(100), address_of(service, "batch", "moods") + cache + [
+                "breaker: { failures: 3, pause: 300ms }", "concurrency: 1"]) as f:
+            status, said, out, dead = f.run()
+        tap.point("of a batch as well" + (", with a cache" if cache else ""),
+                  [] if status == 0 and not dead and [x["id"] for x in out] == list(range(100))
+                  and all("answer" in x for x in out) and "failures in a row" in said
+                  and len(service.seen) <= 3 + 8 + 15
+                  else [f"status {status}: {said}; {len(service.seen)}, {len(out)}; {dead[:2]}"])
     service = Service()
     with Folder(numbered(200), address_of(service, "get", "503/{.n}") + [
             "breaker: { failures: 5, pause: 60s }", "concurrency: 1"], on_error="keep") as f:

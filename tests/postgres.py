@@ -583,6 +583,89 @@ def settled(p):
         tap.point("settle and xid exclude one another", ended(check(d), 78, "without xid"))
 
 
+def outbox_pipeline(p, name, follow, more=""):
+    text = pipeline(p, name, f"{name}_out", steps=more, follow=follow,
+                    more="columns: { k: \"integer .id\", v: \"text? .v\","
+                         " n: \"integer @offset\" }")
+    return text.replace(f"file: {{ path: in.ndjson, follow: {follow} }}",
+                        f"postgres: {{ db: main, table: {name}, key: id, outbox: true,"
+                        f" follow: {follow} }}")
+
+
+def outbox(p):
+    """Rows are deleted as they are written; two processes share them."""
+    for name in ("u", "w", "x"):
+        p.sql(f"create table {name} (id bigserial primary key, v text)")
+        p.sql(f"create table {name}_out (k int8, v text, n int8)")
+    p.sql("alter table u_out add check (v <> 'bad')")
+    p.sql("insert into u (v) select case when i = 77 then 'bad' else 'x' end"
+          " from generate_series(1, 2500) i")
+    text = outbox_pipeline(p, "u", "false")
+    with Folder(LADE, text) as d:
+        complaints = ended(check(d, "--connect"), 0)
+        r = subprocess.run([LADE, "try", "-n", "3", "p.yaml"], cwd=d.path, text=True, timeout=60,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        complaints += ended(r, 0, '"id":3', "3 read") + holds(p, "u", range(1, 2501), "id")
+        tap.point("check and try take nothing out of an outbox", complaints)
+        complaints = ended(d.run(), 0, "2500 messages", "rejected 1") + holds(p, "u", [], "id")
+        complaints += holds(p, "u_out", set(range(1, 2501)) - {77})
+        if p.sql("select count(*) from u_out where n <> k") != [(0,)]:
+            complaints.append("@offset is not the key")
+        if p.sql("select line, \"offset\" from dead where pipeline = 'u'") != [(0, 77)]:
+            complaints.append(str(p.sql("select * from dead where pipeline = 'u'")))
+        tap.point("rows are deleted as they are written, the rejected one too", complaints)
+        for old, new, word in (("delivery: exactly_once", "delivery: at_least_once",
+                                "delivery: exactly_once"),
+                               ("outbox: true", "outbox: true, xid: xid", "leave it out"),
+                               (SINK[:20], "sink:\n  - file: out\n  - postgres: ",
+                                "must be a table of the database")):
+            d.write("p.yaml", text.replace(old, new))
+            tap.point(f"an outbox is refused: {word}", ended(check(d), 78, word))
+    count, nap = 60000, STEP.format(query="select i, pg_sleep(0.0005)::text as nap from batch"
+                                    " where k % 50 = 0", more="timeout: 30s").replace(".k", ".id")
+    with Folder(LADE, outbox_pipeline(p, "w", "true", nap)) as d:
+        p.sql(f"insert into w (v) select 'x' from generate_series(1, {count // 2})")
+        chance, runs, shared = random.Random(17), [d.start(), d.start()], 0
+        for kills in range(8):
+            p.sql(f"insert into w (v) select 'y' from generate_series(1, {count // 16})")
+            before = p.sql("select count(*) from w_out")[0][0]
+            until = time.monotonic() + PATIENCE_SECONDS
+            while p.sql("select count(*) from w_out")[0][0] == before and \
+                    time.monotonic() < until:
+                time.sleep(0.005)
+            shared += p.sql("select count(distinct pid) from pg_locks where mode = 'RowShareLock'"
+                            " and relation = 'w'::regclass")[0][0] == 2
+            time.sleep(chance.uniform(0, 0.1))
+            runs[kills % 2].send_signal(signal.SIGKILL)
+            runs[kills % 2].communicate()
+            runs[kills % 2] = d.start()
+        complaints = wait_for(p, "w_out", range(1, count + 1)) + holds(p, "w", [], "id")
+        for run in runs:
+            complaints += stop(run)
+        if not shared:
+            complaints.append("the two never had claims at the same time")
+        tap.point("two processes share an outbox, killed at any moment: each row once", complaints)
+    slow = STEP.format(query="select i, pg_sleep(0.2)::text as nap from batch where i = 0",
+                       more="timeout: 30s").replace(".k", ".id")
+    with Folder(LADE, outbox_pipeline(p, "x", "true", slow)) as d:
+        p.sql("insert into x (v) select 'x' from generate_series(1, 6000)")
+        run, stolen = d.start(), 0
+        until = time.monotonic() + PATIENCE_SECONDS
+        while p.sql("select count(*) from x") != [(0,)] and time.monotonic() < until:
+            # The claim's connection ends, and somebody else writes rows of it.
+            if stolen < 4 and p.sql("select pg_terminate_backend(pid) from pg_stat_activity where"
+                                    " application_name = 'lade x' and state ="
+                                    " 'idle in transaction'"):
+                stolen += p.sql("with d as (delete from x where id in (select id from x order by"
+                                " id limit 10) returning id), i as (insert into x_out (k) select"
+                                " id from d) select count(*) > 0 from d")[0][0]
+            time.sleep(0.02)
+        complaints = wait_for(p, "x_out", range(1, 6001)) + stop(run)
+        if stolen < 4:
+            complaints.append(f"only {stolen} claims were broken")
+        tap.point("of a claim that is lost another one's rows are left alone", complaints)
+
+
 def at_least_once(p):
     p.sql("create table l (k int8 primary key, v text)")
     text = pipeline(p, "l", "l", delivery="at_least_once", more="key: [k], on_conflict: update, "
@@ -599,7 +682,7 @@ def at_least_once(p):
 
 
 CASES = [file_into_a_table, killed, enriched, poison, upserts, schema, restarted, cut, fenced,
-         six_lanes, lost_commits, from_kafka, deleted, from_table, settled,
+         six_lanes, lost_commits, from_kafka, deleted, from_table, settled, outbox,
          at_least_once]
 
 

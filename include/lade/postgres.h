@@ -223,7 +223,9 @@ struct lade_pg *lade_pg_close_at(struct lade_pg *db, const char *site);
 /* lade_pg_batch - makes a call: @n statements in one round trip, as one transaction.
  *
  * It waits for a place in a connection; calls get places in the order in which they were made. The
- * statements must not begin or end transactions themselves, and COPY is no statement.
+ * statements must not begin or end transactions themselves, and COPY is no statement. (With
+ * connections_max 1 a call may begin one that a later call ends. It is gone with the connection,
+ * which nobody is told: what rests on it is to be asked for in the call that commits.)
  * @results: one for each, or NULL: written on success only.
  * Returns 0; as the fault of @ret_error says; -EMSGSIZE: arguments over their limit; -EINVAL: no
  * statements, too many, or an array that has not as many items as it was said to; -ECANCELED, and

@@ -106,7 +106,8 @@ struct lade_pipe_source {
 	const char *table;		/* postgres */
 	const char *key;		/* postgres: its integer column that is unique */
 	const char *xid;		/* postgres: its column with a row's transaction, or NULL */
-	int64_t settle_ns;		/* the same, without xid: how old a row is to be */
+	bool outbox;			/* postgres: rows are deleted as they are written */
+	int64_t settle_ns;		/* the same, with neither: how old a row is to be */
 	const char *brokers;		/* kafka: HOST:PORT,... to begin with */
 	struct lade_pipe_map topics;	/* kafka: their names; one with ^ in front is a pattern */
 	const char *group;		/* kafka: the consumer group */

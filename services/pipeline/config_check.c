@@ -919,6 +919,8 @@ static void check_settle(struct checking *c)
 {
 	struct lade_pipe_source *s = &c->config->source;
 
+	if (s->outbox)
+		return;
 	if (s->xid && s->settle_ns)
 		refuse(c, NULL, 0, "source.postgres.settle", "settle is for a table without xid:"
 		       " with it one need not wait");
@@ -932,6 +934,32 @@ static void check_settle(struct checking *c)
 	     " and xid: xid, leaves none out", (double)s->settle_ns / 1e9, s->table);
 }
 
+/* Rows that are deleted as they are written: nothing else keeps them from being read again. */
+static void check_outbox(struct checking *c)
+{
+	const struct lade_pipe_config *config = c->config;
+	const struct lade_pipe_source *s = &config->source;
+	const char *url = lade_pipe_database_url(config, s->db);
+
+	if (s->xid || s->settle_ns)
+		refuse(c, NULL, 0, s->xid ? "source.postgres.xid" : "source.postgres.settle",
+		       "outbox: what is read is gone afterwards, so neither xid nor settle says"
+		       " anything; leave it out");
+	if (config->delivery != LADE_EXACTLY_ONCE)
+		refuse(c, NULL, 0, "source.postgres.outbox", "outbox: rows are deleted in the"
+		       " transaction that writes them, which is delivery: exactly_once");
+	for (int i = 0; url && i < config->n_sinks; i++) {
+		const struct lade_pipe_sink *sink = &config->sinks[i];
+		const char *other = sink->kind == LADE_SINK_POSTGRES
+					    ? lade_pipe_database_url(config, sink->db)
+					    : NULL;
+
+		if (!other || strcmp(other, url) != 0)
+			refuse(c, "sink", i, "", "outbox: the sink must be a table of the database"
+			       " that the rows are read from, to delete them in its transaction");
+	}
+}
+
 /* A table that is read. */
 static void check_table_source(struct checking *c)
 {
@@ -940,6 +968,8 @@ static void check_table_source(struct checking *c)
 
 	check_db(c, NULL, 0, "source.postgres.db", s->db, true);
 	check_settle(c);
+	if (s->outbox)
+		check_outbox(c);
 	if (s->format != LADE_FORMAT_JSON)
 		refuse(c, NULL, 0, "source.format", "rows of a table are JSON objects already");
 	for (int i = 0; i < config->n_sinks; i++)

@@ -201,6 +201,7 @@ static const char *shape_of(const struct lade_pipe_row *row)
 	case LADE_ROW_MAP: return "{ NAME: TEXT }";
 	case LADE_ROW_TEXTS: return "[TEXT, TEXT]";
 	case LADE_ROW_TEXT: return "TEXT";
+	case LADE_ROW_DURATION: return "DURATION";
 	default: return "NUMBER";
 	}
 }

@@ -80,6 +80,8 @@ const struct lade_pipe_row lade_pipe_rows[] = {
   .help = "Its unique column of integers, as a bigserial." },
 { "source.postgres.xid", LADE_ROW_TEXT, IN_CONFIG(source.xid),
   .help = "Its column with the row's transaction: xid8 not null default pg_current_xact_id()." },
+{ "source.postgres.outbox", LADE_ROW_BOOL, IN_CONFIG(source.outbox), .unset = "false",
+  .help = "Rows are deleted in the sink's transaction, which must be of the same database." },
 { "source.postgres.settle", LADE_ROW_DURATION, IN_CONFIG(source.settle_ns), .min = NS_MS,
   .max = NS_H, .help = "Without xid: how long a key has been there before it is read; 10s." },
 { "source.postgres.follow", LADE_ROW_BOOL, IN_CONFIG(source.follow), .unset = "false",

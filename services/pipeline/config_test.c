@@ -532,6 +532,28 @@ static void what_a_message_without_a_value_does_is_chosen(void)
 			" group: g, tombstone: delete } }\n", "3:64", "there is no table");
 }
 
+#define ROWS_HEAD "pipeline: p\ndatabases: { d: \"postgres://h/x\", e: \"postgres://h/y\" }\n"
+#define ROWS "source: { postgres: { db: d, table: t, key: id"
+#define INTO " } }\nsink: { postgres: { db: d, table: u } }\n"
+
+static void what_keeps_rows_of_a_table_from_being_left_out_is_checked(void)
+{
+	check_fine(ROWS_HEAD ROWS ", xid: x" INTO);
+	CHECK(!strstr(lade_pipe_config_problems(config, true), "left out for good"));
+	check_fine(ROWS_HEAD ROWS INTO);
+	CHECK_EQ(config->source.settle_ns, 10000000000);
+	CHECK(strstr(lade_pipe_config_problems(config, true), "alter table t add xid xid8"));
+	check_complaint(ROWS_HEAD ROWS ", xid: x, settle: 1s" INTO, "3:65", "without xid");
+	check_fine(ROWS_HEAD "delivery: exactly_once\n" ROWS ", outbox: true" INTO);
+	CHECK(!strstr(lade_pipe_config_problems(config, true), "left out for good"));
+	check_complaint(ROWS_HEAD ROWS ", outbox: true" INTO, "3:57", "exactly_once");
+	check_complaint(ROWS_HEAD "delivery: exactly_once\n" ROWS ", outbox: true, settle: 1s" INTO,
+			"4:71", "leave it out");
+	check_complaint(ROWS_HEAD "delivery: exactly_once\n" ROWS ", outbox: true } }\n"
+			"sink: { postgres: { db: e, table: u } }\n", "5:7",
+			"must be a table of the database");
+}
+
 static void limits_that_would_stop_everything_are_refused(void)
 {
 	check_complaint(HEAD "max_in_flight: 10\n", "4:16", "below batch.max_messages");
@@ -758,6 +780,7 @@ int main(void)
 	TAP(kafka_says_what_is_missing_and_what_would_go_round_in_circles);
 	TAP(exactly_once_takes_one_database_or_one_cluster);
 	TAP(what_a_message_without_a_value_does_is_chosen);
+	TAP(what_keeps_rows_of_a_table_from_being_left_out_is_checked);
 	TAP(limits_that_would_stop_everything_are_refused);
 	TAP(what_is_worth_knowing_is_noted);
 	TAP(all_problems_are_reported_up_to_a_limit);

@@ -33,9 +33,9 @@
 
 #include "services/pipeline/log.h"
 #include "services/pipeline/observe.h"
+#include "services/pipeline/outbox.h"
 #include "services/pipeline/taps.h"
 
-#define GROUP_MAX 64 /* batches of one write */
 #define TRANSACTION_NS INT64_C(100000000) /* from the end of one to the next: see take_group() */
 #define SAY_AGAIN_NS INT64_C(30000000000)
 
@@ -720,7 +720,19 @@ static int begin_to_write(struct lade_pipe_engine *e, struct lade_pipe_batch *b)
 	return ops->begin(e->keeper, b);
 }
 
-/* Takes batches that are ready, without waiting for more but in a transaction. */
+/* The messages of a group that are not too late. */
+static int64_t taken_of(struct lade_pipe_batch *const *group, uint32_t n)
+{
+	int64_t taken = 0;
+
+	for (uint32_t k = 0; k < n; k++)
+		if (!lade_pipe_batch_is_late(group[k]))
+			taken += group[k]->taken;
+	return taken;
+}
+
+/* Takes batches that are ready, without waiting for more but in a transaction, or where the source
+ * says what belongs together. */
 static int take_group(struct lade_pipe_engine *e, struct lade_pipe_batches_stream *in,
 		      struct lade_pipe_batch **group, uint32_t *ret_n)
 {
@@ -732,11 +744,14 @@ static int take_group(struct lade_pipe_engine *e, struct lade_pipe_batches_strea
 		return rc;
 	messages = group[0]->n;
 	rc = begin_to_write(e, group[0]);
-	while (rc == 0 && n < GROUP_MAX && messages < e->config->transaction_max &&
+	while (rc == 0 && n < LADE_PIPE_GROUP_MAX && messages < e->config->transaction_max &&
 	       take_another(e, in, &group[n]) > 0) {
 		messages += group[n]->n;
 		rc = begin_to_write(e, group[n++]);
 	}
+	while (rc == 0 && n < LADE_PIPE_GROUP_MAX && e->from->whole &&
+	       taken_of(group, n) < e->from->whole(e) && lade_pipe_batches_next(in, &group[n]) > 0)
+		n++;
 	for (uint32_t k = 0; rc < 0 && k < n; k++)
 		lade_pipe_batch_free(group[k]);
 	*ret_n = n;
@@ -842,7 +857,7 @@ static int write_and_finish(struct lade_pipe_engine *e, struct lade_pipe_batch *
 
 static int write_all(struct lade_pipe_engine *e, struct lade_pipe_batches_stream *in)
 {
-	struct lade_pipe_batch *group[GROUP_MAX];
+	struct lade_pipe_batch *group[LADE_PIPE_GROUP_MAX];
 	uint32_t n = 0;
 	int rc;
 
@@ -1003,7 +1018,7 @@ static uint32_t ready_max(const struct lade_pipe_engine *e)
 {
 	int64_t n = e->config->transaction_max / e->config->batch.messages_max;
 
-	return n < 1 ? 1 : n > GROUP_MAX ? GROUP_MAX : (uint32_t)n;
+	return n < 1 ? 1 : n > LADE_PIPE_GROUP_MAX ? LADE_PIPE_GROUP_MAX : (uint32_t)n;
 }
 
 static int run_source(struct lade_pipe_engine *e)
@@ -1104,6 +1119,8 @@ struct lade_pipe_engine *lade_pipe_engine_new(const struct lade_pipe_config *con
 	e->config = config;
 	e->parts = parts ? parts : &real_parts;
 	e->from = e->parts->source ? e->parts->source : sources[config->source.kind];
+	if (e->from == &lade_pipe_from_postgres && config->source.outbox)
+		e->from = &lade_pipe_from_outbox;
 	e->log = log;
 	e->jitter = (uint64_t)lade_now().mono_ns;
 	lade_event_init(&e->lane_moved);

@@ -22,6 +22,8 @@
 #include "services/pipeline/message.h"
 #include "services/pipeline/position.h"
 
+#define LADE_PIPE_GROUP_MAX 64	/* batches of one write */
+
 enum lade_pipe_verdict {
 	LADE_VERDICT_OK,     /* goes on */
 	LADE_VERDICT_DROP,   /* finished on purpose */
@@ -286,6 +288,9 @@ struct lade_pipe_source_ops {
 	 * will be too late. One that lane->fenced says is another's is given up instead. NULL:
 	 * there is no other one. Returns 0; -ECANCELED; < 0 with engine->why. */
 	int (*rewind)(struct lade_pipe_engine *engine, struct lade_pipe_lane *lane);
+	/* How many unfinished messages, also such as are not read yet, belong into one write: it is
+	 * not made before they are there. NULL: any. */
+	int64_t (*whole)(const struct lade_pipe_engine *engine);
 	/* What it has, begun where lanes were left; see lade_pipe_lane_begin(). *ret may be NULL:
 	 * memory is out. Tasks of the stream live in @scope. Returns 0, or < 0 with
 	 * engine->why. */

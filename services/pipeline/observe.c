@@ -20,6 +20,8 @@
 #include "services/pipeline/socket.h"
 
 #define CONNECTIONS_MAX 16 /* of a listener */
+#define GONE_TRIES 20	   /* times to ask for a name that somebody has, before it is an error */
+#define GONE_MS 50	   /* between them */
 
 /* Answers a connection, which it closes. */
 typedef int talker(struct lade_pipe_engine *engine, int fd);
@@ -105,6 +107,14 @@ static int listen_configured(struct lade_pipe_engine *e, struct lade_pipe_observ
 	const char *path = e->config->admin_socket;
 	int rc = listen_at(o, path);
 
+	/* A process that was killed has it until the kernel has put away what it had under way. */
+	for (int i = 0; rc == -EADDRINUSE && i < GONE_TRIES; i++) {
+		rc = lade_sleep(lade_ms(GONE_MS));
+		if (rc == 0)
+			rc = listen_at(o, path);
+	}
+	if (rc == -ECANCELED)
+		return rc;
 	if (rc == -EADDRINUSE)
 		return lade_pipe_fail(e, LADE_EXIT_FAILED, "admin.socket: %s is the socket of a"
 				      " process that runs; choose another name, or leave admin"

@@ -9,8 +9,8 @@
  * Exactly once, all sinks and the dead letters share one producer and its transaction. The first of
  * them that writes begins it; the keeper writes last, adds the offsets of the source and commits.
  * When the transaction has failed all of them write again. There is one for each write of the
- * engine, which gathers what comes within 100 ms. With one sink a batch is sent when it is gathered,
- * so that the brokers have most of a transaction when its time has come.
+ * engine, which gathers what comes within 100 ms. With one sink a batch is sent when it is
+ * gathered, so that the brokers have most of a transaction when its time has come.
  *
  * A transactional id belongs to one process. By default it has the host's name and a number for
  * which a lock is held, so that several processes of a pipeline do not fence one another and one

@@ -21,6 +21,7 @@
 
 #include "services/pipeline/sink_postgres.h"
 
+#include "services/pipeline/outbox.h"
 #include "services/pipeline/phase.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@
 #include <string.h>
 
 #define ARGS_MAX ((size_t)1 << 30) /* bytes of a transaction's rows */
+#define CLAIM_IDLE_NS INT64_C(3600000000000) /* rows of a claim may take so long */
 
 int lade_pipe_pg_sink_fail(struct lade_pipe_outlet *outlet, const char *what, const char *reason)
 {
@@ -111,6 +113,80 @@ void lade_pipe_pg_copy_text(const struct lade_pg_result *r, uint32_t row, unsign
 
 /* Writing */
 
+/* Deletes what was read, and fails unless all of it was there. */
+static struct lade_pg_statement outbox_fence(struct lade_pipe_pg_sink *s,
+					     const struct lade_pipe_move *move)
+{
+	const int64_t from = move->lane->stored.next_offset;
+	const int64_t *keys = lade_pipe_outbox_keys(s->outlet->engine, from);
+	struct lade_pg_args *a = &s->fence_args;
+
+	lade_pg_args_reset(a);
+	lade_pg_array(a, LADE_PG_INT8, (uint32_t)(move->to - from));
+	for (int64_t i = 0; i < move->to - from; i++)
+		lade_pg_item_int8(a, keys[i]);
+	return (struct lade_pg_statement){ s->outbox, a };
+}
+
+/* The locks are gone, or go now: what follows rests on the rows being there. */
+static void end_claim(struct lade_pipe_pg_sink *s, bool failed)
+{
+	const struct lade_pg_statement statement = { "rollback", NULL };
+	const struct lade_pg_error error = s->error;
+	char why[512];
+
+	if (!s->claimed)
+		return;
+	s->claimed = false;
+	if (!failed)
+		return;
+	memcpy(why, s->why, sizeof(why));
+	/* Where not even that can be said, the connection is gone, and the claim with it. */
+	if (lade_pipe_pg_call(s, &statement, 1, NULL) < 0)
+		s->outlet->errors++;
+	memcpy(s->why, why, sizeof(why));
+	s->error = error;
+}
+
+/* One claim.  -EAGAIN: it passes. */
+static int claim_once(struct lade_pipe_pg_sink *s, const char *sql, struct lade_pg_result *ret)
+{
+	const struct lade_pg_statement statements[] = { { "begin", NULL }, { sql, NULL } };
+	struct lade_pg_result results[2] = { 0 };
+	int rc;
+
+	s->claimed = true;
+	rc = lade_pipe_pg_call(s, statements, 2, results);
+	if (rc == 0) {
+		lade_pg_result_done(&results[0]);
+		*ret = results[1];
+	}
+	if (rc < 0 || ret->rows == 0)
+		end_claim(s, true);
+	return rc;
+}
+
+int lade_pipe_pg_claim_rows(struct lade_pipe_outlet *outlet, const char *sql,
+			    struct lade_pg_result *ret)
+{
+	struct lade_pipe_pg_sink *s = outlet->self;
+
+	for (uint32_t attempt = 1;; attempt++) {
+		int rc = claim_once(s, sql, ret);
+
+		if (rc == 0)
+			lade_pipe_recovered(outlet->engine, "sink postgres", outlet->trouble,
+					    &outlet->trouble_since_ns);
+		if (rc == 0 || rc == -ECANCELED || rc == -ENOMEM)
+			return rc;
+		if (rc != -EAGAIN)
+			return lade_pipe_pg_sink_fail(outlet, "the rows to be read", s->why);
+		rc = lade_stopping() ? -ECANCELED : lade_pipe_pg_wait_out(s, attempt);
+		if (rc < 0)
+			return rc;
+	}
+}
+
 /* Where in a call the rows were, and how many statements it had. */
 struct sent {
 	int rows_at, rows_end;
@@ -120,11 +196,12 @@ struct sent {
 static int send(struct lade_pipe_pg_sink *s, const struct lade_pipe_rows *rows,
 		const struct lade_pipe_move *moves, uint32_t n_moves, struct sent *ret)
 {
-	struct lade_pg_statement statements[4];
+	struct lade_pg_statement statements[5];
 	unsigned n = 0;
 
 	if (n_moves)
-		statements[n++] = lade_pipe_pg_fence(s, moves, n_moves);
+		statements[n++] = s->outbox ? outbox_fence(s, moves)
+					    : lade_pipe_pg_fence(s, moves, n_moves);
 	ret->rows_at = (int)n;
 	if (rows->n)
 		n += lade_pipe_pg_row_statements(s, statements + n);
@@ -136,6 +213,8 @@ static int send(struct lade_pipe_pg_sink *s, const struct lade_pipe_rows *rows,
 	ret->end = (int)n;
 	if (n == 0)
 		return 0;
+	if (s->claimed)
+		statements[n++] = (struct lade_pg_statement){ "commit", NULL };
 	lade_pipe_phase(LADE_PHASE_FENCE);
 	lade_pipe_phase(LADE_PHASE_COMMIT);
 	return lade_pipe_pg_call(s, statements, n, NULL);
@@ -162,7 +241,8 @@ static int after_failure(struct lade_pipe_pg_sink *s, struct lade_pipe_rows *row
 	if (rc == -ECANCELED || rc == -ENOMEM)
 		return rc;
 	if (n_moves && (unsure || fence))
-		return lade_pipe_pg_find_out(s, moves, n_moves);
+		/* What of an outbox is still there says it; that is claimed anew. */
+		return s->outbox ? -ESTALE : lade_pipe_pg_find_out(s, moves, n_moves);
 	/* At the commit, or in the rows: one of them is to blame. A letter never is. */
 	if (!lade_pipe_pg_is_datas(s, rc) || sent->rows_at == sent->rows_end ||
 	    s->error.statement < sent->rows_at ||
@@ -194,6 +274,7 @@ static int write_once(struct lade_pipe_pg_sink *s, struct lade_pipe_batch *const
 	if (rc < 0)
 		return rc;
 	rc = send(s, rows, moves, n_moves, &sent);
+	end_claim(s, rc < 0);
 	if (rc < 0)
 		rc = after_failure(s, rows, index, moves, n_moves, rc, &sent);
 	for (uint32_t i = 0; rc == 0 && i < n_moves; i++)
@@ -223,10 +304,31 @@ static int postgres_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batc
 
 /* Opening */
 
+/* Deletes none, to see that it may. */
+static int open_outbox(struct lade_pipe_pg_sink *s)
+{
+	struct lade_pg_statement statement = { NULL, &s->fence_args };
+	int rc;
+
+	s->outbox = lade_pipe_outbox_delete_sql(s->outlet->engine->config);
+	if (!s->outbox)
+		return -ENOMEM;
+	statement.sql = s->outbox;
+	lade_pg_args_reset(&s->fence_args);
+	lade_pg_array(&s->fence_args, LADE_PG_INT8, 0);
+	rc = lade_pipe_pg_insist(s, &statement, 1, NULL);
+	return rc < 0 && rc != -ECANCELED && rc != -ENOMEM
+		       ? lade_pipe_pg_sink_fail(s->outlet, s->outlet->engine->config->source.table,
+						s->why)
+		       : rc;
+}
+
 static int postgres_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *shape)
 {
 	const struct lade_pipe_sink *c = outlet->config;
+	const int64_t idle_ns = outlet->engine->config->source.outbox ? CLAIM_IDLE_NS : 0;
 	const struct lade_pg_config settings = { .connections_max = 1,
+						 .idle_ns = idle_ns,
 						 .statement_ns = LADE_PIPE_PG_LIMIT_NS,
 						 .args_bytes_max = ARGS_MAX };
 	struct lade_pipe_pg_sink *s = calloc(1, sizeof(*s));
@@ -250,7 +352,8 @@ static int postgres_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape
 	if (rc == 0)
 		rc = lade_pipe_pg_open_table(s, shape);
 	if (rc == 0 && outlet == outlet->engine->keeper)
-		rc = lade_pipe_pg_open_offsets(s);
+		rc = outlet->engine->config->source.outbox ? open_outbox(s)
+							   : lade_pipe_pg_open_offsets(s);
 	return rc == 0 ? lade_pipe_pg_open_letters(s) : rc;
 }
 
@@ -268,6 +371,7 @@ static void postgres_close(struct lade_pipe_outlet *outlet)
 	lade_pg_args_done(&s->remove_args);
 	lade_pg_args_done(&s->letter_args);
 	free(s->insert);
+	free(s->outbox);
 	free(s->remove);
 	free(s->letters);
 	free(s);

@@ -20,6 +20,8 @@ struct lade_pipe_pg_sink {
 	unsigned key[LADE_PIPE_PG_KEY_MAX];	/* places among the columns that are written */
 	unsigned n_key;
 	int version;			/* the same; -1: none */
+	char *outbox;			/* SQL that deletes what was read; NULL: offsets are kept */
+	bool claimed;			/* a transaction is open that has locked what was read */
 	char *insert, *letters;		/* SQL; owned */
 	char *remove;			/* the same: by the key; NULL: rows are never deleted */
 	struct lade_pg_args fence_args, row_args, remove_args, letter_args;

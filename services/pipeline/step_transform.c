@@ -218,6 +218,7 @@ static int new_message(struct transform *t, struct lade_pipe_batch *b,
 	}
 	*ret = *from;
 	ret->set = NULL;
+	ret->plain = LADE_PLAIN_NOT;
 	ret->bytes = lade_arena_copy(&b->arena, value->text, value->len);
 	ret->len = value->len;
 	if (!ret->bytes)

@@ -42,7 +42,7 @@ QUIET_SECONDS = 120  # for the last process to finish what is left
 HITS_MIN = 20        # of each phase, in a full run
 
 # The phases of the specification are: forming, enriching, before the fence (writing), fence sent,
-# commit sent and unanswered, offsets sent, revoke held. A database has the fence, Kafka the offsets.
+# commit sent and unanswered, offsets sent, revoke held. A database has the fence, Kafka offsets.
 PHASES = ["forming", "enriching", "writing", "commit", "written", "revoke"]
 # Microseconds between a question and the kill: a moment after it is sent, or while it is answered.
 DELAYS_US = {"fence": [1, 50, 150], "offsets": [1, 500, 2000], "commit": [250, 1000, 3000]}
