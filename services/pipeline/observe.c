@@ -64,11 +64,27 @@ struct lade_pipe_observer {
 	struct lade_pipe_socket socket; /* the name of admin_fd */
 };
 
+/* A process that was killed listens for a moment longer, by its ring of io_uring: whoever is
+ * started in its place waits for that. */
+static int listen_when_free(const char *address, int *ret)
+{
+	int rc = lade_listen(address, ret);
+
+	for (int i = 0; rc == -EADDRINUSE && i < 20; i++) {
+		rc = lade_sleep(lade_ms(50));
+		if (rc == 0)
+			rc = lade_listen(address, ret);
+	}
+	return rc;
+}
+
 static int listen_metrics(struct lade_pipe_engine *e, struct lade_pipe_observer *o)
 {
 	const char *address = e->config->metrics_listen;
-	int rc = address ? lade_listen(address, &o->metrics_fd) : 0;
+	int rc = address ? listen_when_free(address, &o->metrics_fd) : 0;
 
+	if (rc == -ECANCELED)
+		return rc;
 	if (rc == -EADDRINUSE)
 		return lade_pipe_fail(e, LADE_EXIT_FAILED, "metrics.listen: %s is taken by another"
 				      " process; choose another port, or 0 for any that is free",
