@@ -41,8 +41,7 @@ SESSION_MS = 2000
 QUIET_SECONDS = 120  # for the last process to finish what is left
 HITS_MIN = 20        # of each phase, in a full run
 
-# The phases of the specification are: forming, enriching, before the fence (writing), fence sent,
-# commit sent and unanswered, offsets sent, revoke held. A database has the fence, Kafka the offsets.
+# What they are is said in services/pipeline/phase.h; a database has a fence, Kafka the offsets.
 PHASES = ["forming", "enriching", "writing", "commit", "written", "revoke"]
 # Microseconds between a question and the kill: a moment after it is sent, or while it is answered.
 DELAYS_US = {"fence": [1, 50, 150], "offsets": [1, 500, 2000], "commit": [250, 1000, 3000]}
@@ -91,13 +90,18 @@ class Chaos:
         if self.chance.random() < 0.5:
             phase = min(self.phases, key=lambda p: (self.hits[p], self.chance.random()))
         many = {"forming": 2000, "revoke": 1}.get(phase, self.chance.choice([4, 30]))
-        one.start(phase, self.chance.randint(1, many),
-                  self.chance.choice(DELAYS_US.get(phase, [0])))
+        then = self.chance.choice(DELAYS_US.get(phase, [0]))
+        if len(self.processes) > 1 and self.chance.random() < 0.2:
+            # It wakes up when others have its partitions, and goes on writing.
+            phase, then = self.chance.choice(["writing", "commit", self.sink.own_phase]), "stop"
+        one.start(phase, self.chance.randint(1, many), then)
 
     def keep_running(self):
         self.sink.look()
         for one in self.processes:
             one.wake_if_due()
+            if not one.wake_at and not one.is_gone() and one.is_stopped():
+                self.pause(one)
             if one.figures.get("lost", 0) > one.lost:
                 one.lost = one.figures["lost"]
                 self.sink.note_loss(self.of_others(one))
@@ -106,6 +110,12 @@ class Chaos:
             if not one.process:
                 self.start(one)
 
+    def pause(self, one):
+        """Beyond the session's time."""
+        self.pauses += 1
+        one.pause(SESSION_MS / 1000 * self.chance.uniform(1.2, 2))
+        self.sink.note_pause(self.of_others(one))
+
     def disturb(self):
         """One act of violence, or of its end."""
         one = self.chance.choice(self.processes)
@@ -113,9 +123,7 @@ class Chaos:
             return  # it will die by itself
         act = self.chance.random()
         if len(self.processes) > 1 and act < 0.35:
-            self.pauses += 1
-            one.pause(SESSION_MS / 1000 * self.chance.uniform(1.2, 2))
-            self.sink.note_pause(self.of_others(one))
+            self.pause(one)
         elif act < 0.5:
             one.stop()
         else:
