@@ -94,13 +94,17 @@ class IntoPostgres(Sink):
 
     def __init__(self, folder, k, p, partitions):
         super().__init__(folder, k, p, partitions)
-        self.databases = f'databases: {{ main: "{p.url}" }}\n'
+        self.tablespace = ""
+        self.database(p.url)
+
+    def database(self, url):
+        self.databases = f'databases: {{ main: "{url}" }}\n'
 
     def sink(self):
         return f"sink:\n  - postgres: {{ db: main, table: t, {COLUMNS} }}\n"
 
     def make(self):
-        self.p.sql("create table t (n bigserial, p int, s int)")
+        self.p.sql(f"create table t (n bigserial, p int, s int){self.tablespace}")
 
     def done(self, total):
         try:
