@@ -20,8 +20,6 @@
 #include "services/pipeline/socket.h"
 
 #define CONNECTIONS_MAX 16 /* of a listener */
-#define GONE_TRIES 20	   /* times to ask for a name that somebody has, before it is an error */
-#define GONE_MS 50	   /* between them */
 
 /* Answers a connection, which it closes. */
 typedef int talker(struct lade_pipe_engine *engine, int fd);
@@ -66,11 +64,27 @@ struct lade_pipe_observer {
 	struct lade_pipe_socket socket; /* the name of admin_fd */
 };
 
+/* A process that was killed listens for a moment longer, by its ring of io_uring: whoever is
+ * started in its place waits for that. */
+static int listen_when_free(const char *address, int *ret)
+{
+	int rc = lade_listen(address, ret);
+
+	for (int i = 0; rc == -EADDRINUSE && i < 20; i++) {
+		rc = lade_sleep(lade_ms(50));
+		if (rc == 0)
+			rc = lade_listen(address, ret);
+	}
+	return rc;
+}
+
 static int listen_metrics(struct lade_pipe_engine *e, struct lade_pipe_observer *o)
 {
 	const char *address = e->config->metrics_listen;
-	int rc = address ? lade_listen(address, &o->metrics_fd) : 0;
+	int rc = address ? listen_when_free(address, &o->metrics_fd) : 0;
 
+	if (rc == -ECANCELED)
+		return rc;
 	if (rc == -EADDRINUSE)
 		return lade_pipe_fail(e, LADE_EXIT_FAILED, "metrics.listen: %s is taken by another"
 				      " process; choose another port, or 0 for any that is free",
@@ -107,14 +121,6 @@ static int listen_configured(struct lade_pipe_engine *e, struct lade_pipe_observ
 	const char *path = e->config->admin_socket;
 	int rc = listen_at(o, path);
 
-	/* A process that was killed has it until the kernel has put away what it had under way. */
-	for (int i = 0; rc == -EADDRINUSE && i < GONE_TRIES; i++) {
-		rc = lade_sleep(lade_ms(GONE_MS));
-		if (rc == 0)
-			rc = listen_at(o, path);
-	}
-	if (rc == -ECANCELED)
-		return rc;
 	if (rc == -EADDRINUSE)
 		return lade_pipe_fail(e, LADE_EXIT_FAILED, "admin.socket: %s is the socket of a"
 				      " process that runs; choose another name, or leave admin"

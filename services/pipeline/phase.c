@@ -18,6 +18,7 @@ static struct {
 	int phase;	  /* -1: none */
 	unsigned at;	  /* the time, from 1 */
 	unsigned delay_us; /* after which */
+	bool stops;	  /* it does not die: it is stopped until somebody lets it go on */
 } wanted = { .phase = -1 };
 
 static void read_wanted(void)
@@ -33,6 +34,7 @@ static void read_wanted(void)
 		return;
 	wanted.at = (unsigned)strtoul(colon + 1, NULL, 10);
 	colon = strchr(colon + 1, ':');
+	wanted.stops = colon && strcmp(colon, ":stop") == 0;
 	wanted.delay_us = colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
 }
 
@@ -44,6 +46,7 @@ static void die_later(void)
 
 	if (fork() != 0)
 		return;
+	close_range(0, ~0u, 0); /* what it locks and listens at is the dead one's alone */
 	usleep(wanted.delay_us);
 	kill(who, SIGKILL);
 	_exit(0);
@@ -55,6 +58,10 @@ void lade_pipe_phase(enum lade_pipe_phase phase)
 		read_wanted();
 	if ((int)phase != wanted.phase || --wanted.at)
 		return;
+	if (wanted.stops) {
+		raise(SIGSTOP);
+		return;
+	}
 	/* So that who counts kills knows that this one was here. */
 	dprintf(STDERR_FILENO, "dies: %s\n", names[phase]);
 	if (!wanted.delay_us)

@@ -6,12 +6,14 @@
  * whether somebody listens. So the name belongs to whoever holds a lock on PATH.lock, which ends
  * with its process; with it a file left behind may be removed without taking it from a process
  * that is just beginning. A socket of another program, which knows no such lock, is found by
- * connecting to it. */
+ * connecting to it; but a killed process's ring of io_uring goes on listening for a moment, so it
+ * also counts who began to listen. */
 
 #include "services/pipeline/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +45,18 @@ int lade_pipe_socket_make_folder(const char *folder)
 	return S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 077) ? 0 : -EPERM;
 }
 
+/* Whether whoever began to listen at the other end is still there; where that cannot be seen, it
+ * is. */
+static bool lives(int fd)
+{
+	struct ucred who = { 0 };
+	socklen_t len = sizeof(who);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 || who.pid <= 0)
+		return true;
+	return kill(who.pid, 0) == 0 || errno != ESRCH;
+}
+
 /* Whether somebody listens there.  Returns 0: nobody; -EADDRINUSE; another -errno. */
 static int probe(const char *path)
 {
@@ -53,7 +67,7 @@ static int probe(const char *path)
 		return -errno;
 	memcpy(name.sun_path, path, strlen(path) + 1);
 	rc = connect(fd, (const struct sockaddr *)(const void *)&name, sizeof(name));
-	rc = rc < 0 ? -errno : 0;
+	rc = rc < 0 ? -errno : lives(fd) ? 0 : -ECONNREFUSED;
 	close(fd);
 	return rc == -ECONNREFUSED || rc == -ENOENT ? 0
 	       : rc == 0 || rc == -EAGAIN	    ? -EADDRINUSE

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tap.h"
@@ -59,6 +60,25 @@ static void a_socket_that_a_dead_process_left_is_removed(void)
 	CHECK_EQ(lade_pipe_socket_claim(&socket, in_folder("b.sock")), 0);
 	CHECK_EQ(access(in_folder("b.sock"), F_OK), -1);
 	lade_pipe_socket_release(&socket);
+}
+
+static void a_socket_that_listens_on_for_a_dead_process_is_removed(void)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	struct lade_pipe_socket claimed;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	pid_t child;
+
+	strcpy(name.sun_path, in_folder("e.sock"));
+	CHECK_EQ(bind(fd, (struct sockaddr *)(void *)&name, sizeof(name)), 0);
+	child = fork();
+	if (child == 0)
+		_exit(listen(fd, 1) < 0);
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+	CHECK_EQ(lade_pipe_socket_claim(&claimed, in_folder("e.sock")), 0);
+	CHECK_EQ(access(in_folder("e.sock"), F_OK), -1);
+	lade_pipe_socket_release(&claimed);
+	close(fd);
 }
 
 static void a_socket_at_which_another_program_listens_is_left_alone(void)
@@ -129,6 +149,7 @@ int main(void)
 		return TAP_BAIL;
 	TAP(a_name_that_is_claimed_is_not_given_again_until_it_is_released);
 	TAP(a_socket_that_a_dead_process_left_is_removed);
+	TAP(a_socket_that_listens_on_for_a_dead_process_is_removed);
 	TAP(a_socket_at_which_another_program_listens_is_left_alone);
 	TAP(what_is_no_socket_is_left_alone);
 	TAP(a_name_of_more_than_107_bytes_is_refused);

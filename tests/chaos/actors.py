@@ -76,11 +76,12 @@ class Process:
         self.peak_kib = 0
         self.lock = threading.Lock()  # of figures and dead
 
-    def start(self, phase=None, at=1, delay_us=0):
+    def start(self, phase=None, at=1, then=0):
+        """@phase: where it dies, the @at-th time, after so many microseconds; or "stop"."""
         env = {k: v for k, v in os.environ.items() if k != "LADE_DIE_AT"}
         self.phase = phase
         if phase:
-            env["LADE_DIE_AT"] = f"{phase}:{at}:{delay_us}"
+            env["LADE_DIE_AT"] = f"{phase}:{at}:{then}"
         self.log = tempfile.TemporaryFile(dir=self.folder)
         self.process = subprocess.Popen(
             [self.lade, "run", "--quiet", f"p{self.number}.yaml"], cwd=self.folder,
@@ -93,9 +94,16 @@ class Process:
     def is_gone(self):
         return self.process is None or self.process.poll() is not None
 
+    def is_stopped(self):
+        try:
+            with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as f:
+                return f.read().rpartition(")")[2].split()[0] == "T"
+        except (OSError, AttributeError):
+            return False
+
     def look(self):
         """Asks for its figures; a process that is stopped, or not there yet, tells nothing."""
-        if self.is_gone() or self.wake_at:
+        if self.is_gone() or self.wake_at or self.is_stopped():
             return
         try:
             with socket.socket(socket.AF_UNIX) as s:
@@ -150,10 +158,13 @@ class Process:
     def stop(self):
         self.look()
         self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(signal.SIGCONT)  # it may have stopped itself
         self.reap(signal.SIGTERM)
 
     def pause(self, seconds):
         self.look()
+        if self.is_gone():
+            return
         self.process.send_signal(signal.SIGSTOP)
         self.wake_at = time.monotonic() + seconds
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """chaos.py LADE [--seconds N] [--seed N | --seeds A..B] [--into NAME]... [--processes N]
-         [--rate N | --messages N] [--full] [--json FILE]
+         [--rate N | --messages N] [--full] [--upset NAME]... [--json FILE]
 
 `lade run` on a real Kafka while its processes are killed, stopped and paused at random, and at the
 points of a message's life that matter. Afterwards a checker compares what is in the sink with what
@@ -14,6 +14,10 @@ flight, when a process was killed.
 
 --messages N sends N messages in all, in --seconds. --full demands that what the run was to meet it
 has met: over all seeds each phase of a sink was hit 20 times, and each of its counters is above 0.
+
+--upset NAME leaves the processes alone and upsets what they need (upsets.py): the broker, the
+database, the connections to it, its disk, a service. They must go on without being started again,
+and with at most 128 MiB each.
 """
 
 import argparse
@@ -35,28 +39,28 @@ from component import Unavailable  # noqa: E402
 from kafka import Kafka  # noqa: E402
 from postgres import Postgres  # noqa: E402
 from sinks import SINKS  # noqa: E402
+from upsets import UPSETS, Impossible  # noqa: E402
 
 PARTITIONS = 6
 SESSION_MS = 2000
+PEAK_MIB = 128       # that a process may take while what it needs is away
 QUIET_SECONDS = 120  # for the last process to finish what is left
 HITS_MIN = 20        # of each phase, in a full run
 
-# The phases of the specification are: forming, enriching, before the fence (writing), fence sent,
-# commit sent and unanswered, offsets sent, revoke held. A database has the fence, Kafka offsets.
+# What they are is said in services/pipeline/phase.h; a database has a fence, Kafka the offsets.
 PHASES = ["forming", "enriching", "writing", "commit", "written", "revoke"]
 # Microseconds between a question and the kill: a moment after it is sent, or while it is answered.
 DELAYS_US = {"fence": [1, 50, 150], "offsets": [1, 500, 2000], "commit": [250, 1000, 3000]}
 
 
-class Chaos:
-    def __init__(self, options, sink, seed, k, hits):
+class Run:
+    """One seed into one sink: processes, a producer, some trouble, and a verdict."""
+
+    def __init__(self, options, sink, seed, k):
         self.options, self.sink, self.seed, self.k = options, sink, seed, k
         self.chance = random.Random(f"{seed} {sink.name}")
-        self.hits = hits  # kills by phase of this sink in all runs
         self.kills, self.complaints = collections.Counter(), []
-        self.pauses = self.stops = 0
-        self.phases = [p for p in PHASES + [sink.own_phase]
-                       if p != "revoke" or options.processes > 1]
+        self.pauses = self.stops = self.upsets = 0
         self.processes = [Process(os.path.abspath(options.lade), sink.folder, n, self.ended)
                           for n in range(options.processes)]
 
@@ -66,7 +70,6 @@ class Chaos:
             self.stops += 1
         else:
             self.kills[how] += 1
-            self.hits[how] += 1
         if wrong:
             self.complaints.append(wrong)
         if how != "stopped":
@@ -82,56 +85,10 @@ class Chaos:
                 all_of_them |= before & other.lanes
         return all_of_them
 
-    def start(self, one):
-        """Most are started to die at a point; often at the one that was hit least."""
-        if self.chance.random() < 0.2:
-            one.start()
-            return
-        phase = self.chance.choice(self.phases)
-        if self.chance.random() < 0.5:
-            phase = min(self.phases, key=lambda p: (self.hits[p], self.chance.random()))
-        many = {"forming": 2000, "revoke": 1}.get(phase, self.chance.choice([4, 30]))
-        one.start(phase, self.chance.randint(1, many),
-                  self.chance.choice(DELAYS_US.get(phase, [0])))
-
-    def keep_running(self):
-        self.sink.look()
-        for one in self.processes:
-            one.wake_if_due()
-            if one.figures.get("lost", 0) > one.lost:
-                one.lost = one.figures["lost"]
-                self.sink.note_loss(self.of_others(one))
-            if one.process and one.is_gone():
-                one.reap()
-            if not one.process:
-                self.start(one)
-
-    def disturb(self):
-        """One act of violence, or of its end."""
-        one = self.chance.choice(self.processes)
-        if one.wake_at or one.is_gone() or (one.phase and self.chance.random() < 0.6):
-            return  # it will die by itself
-        act = self.chance.random()
-        if len(self.processes) > 1 and act < 0.35:
-            self.pauses += 1
-            one.pause(SESSION_MS / 1000 * self.chance.uniform(1.2, 2))
-            self.sink.note_pause(self.of_others(one))
-        elif act < 0.5:
-            one.stop()
-        else:
-            one.kill()
-
-    def disturb_while(self, producer):
-        """Until all is sent."""
-        end = time.monotonic() + self.options.seconds
-        pause = 2 / len(self.processes)
-        while not self.complaints and (producer.is_alive() if self.options.messages
-                                       else time.monotonic() < end):
-            until = time.monotonic() + pause * self.chance.uniform(0.5, 1.5)
-            while time.monotonic() < until:
-                self.keep_running()
-                time.sleep(0.05)
-            self.disturb()
+    def goes_on(self, producer, end):
+        """Whether there is more to come: messages, or time."""
+        return not self.complaints and (producer.is_alive() if self.options.messages
+                                        else time.monotonic() < end)
 
     def run(self):
         began = time.monotonic()
@@ -142,12 +99,7 @@ class Chaos:
         producer.start()
         watcher.start()
         try:
-            self.keep_running()
-            self.disturb_while(producer)
-            producer.stop()
-            for one in self.processes:
-                if one.process:
-                    one.kill()
+            self.trouble(producer, began + self.options.seconds)
             self.finish(self.processes[0], producer.sent)
         finally:
             watcher.stop()
@@ -160,7 +112,8 @@ class Chaos:
 
     def finish(self, one, sent):
         """The last process finishes what is left, undisturbed."""
-        one.start()
+        if not one.process:
+            one.start()
         total, until = sum(sent.values()), time.monotonic() + QUIET_SECONDS
         while time.monotonic() < until and not one.is_gone() and not self.sink.done(total):
             time.sleep(0.3)
@@ -172,6 +125,121 @@ class Chaos:
 
     def peak_mib(self):
         return max(one.peak_kib for one in self.processes) // 1024
+
+
+class Kills(Run):
+    """The processes are killed, stopped and paused."""
+
+    def __init__(self, options, sink, seed, k, hits):
+        super().__init__(options, sink, seed, k)
+        self.hits = hits  # kills by phase of this sink in all runs
+        self.phases = [p for p in PHASES + [sink.own_phase]
+                       if p != "revoke" or options.processes > 1]
+
+    def ended(self, one, how, wrong):
+        super().ended(one, how, wrong)
+        self.hits[how] += 1
+
+    def start(self, one):
+        """Most are started to die at a point; often at the one that was hit least."""
+        if self.chance.random() < 0.2:
+            one.start()
+            return
+        phase = self.chance.choice(self.phases)
+        if self.chance.random() < 0.5:
+            phase = min(self.phases, key=lambda p: (self.hits[p], self.chance.random()))
+        many = {"forming": 2000, "revoke": 1}.get(phase, self.chance.choice([4, 30]))
+        then = self.chance.choice(DELAYS_US.get(phase, [0]))
+        if len(self.processes) > 1 and self.chance.random() < 0.2:
+            # It wakes up when others have its partitions, and goes on writing.
+            phase, then = self.chance.choice(["writing", "commit", self.sink.own_phase]), "stop"
+        one.start(phase, self.chance.randint(1, many), then)
+
+    def keep_running(self):
+        self.sink.look()
+        for one in self.processes:
+            one.wake_if_due()
+            if not one.wake_at and not one.is_gone() and one.is_stopped():
+                self.pause(one)
+            if one.figures.get("lost", 0) > one.lost:
+                one.lost = one.figures["lost"]
+                self.sink.note_loss(self.of_others(one))
+            if one.process and one.is_gone():
+                one.reap()
+            if not one.process:
+                self.start(one)
+
+    def pause(self, one):
+        """Beyond the session's time."""
+        self.pauses += 1
+        one.pause(SESSION_MS / 1000 * self.chance.uniform(1.2, 2))
+        self.sink.note_pause(self.of_others(one))
+
+    def disturb(self):
+        """One act of violence, or of its end."""
+        one = self.chance.choice(self.processes)
+        if one.wake_at or one.is_gone() or (one.phase and self.chance.random() < 0.6):
+            return  # it will die by itself
+        act = self.chance.random()
+        if len(self.processes) > 1 and act < 0.35:
+            self.pause(one)
+        elif act < 0.5:
+            one.stop()
+        else:
+            one.kill()
+
+    def trouble(self, producer, end):
+        self.keep_running()
+        pause = 2 / len(self.processes)
+        while self.goes_on(producer, end):
+            until = time.monotonic() + pause * self.chance.uniform(0.5, 1.5)
+            while time.monotonic() < until:
+                self.keep_running()
+                time.sleep(0.05)
+            self.disturb()
+        producer.stop()
+        for one in self.processes:
+            if one.process:
+                one.kill()
+
+
+class Upsets(Run):
+    """What the processes need is upset; they go on by themselves, and without much memory."""
+
+    phases = []
+
+    def __init__(self, options, sink, seed, k, upset):
+        super().__init__(options, sink, seed, k)
+        self.upset = upset
+
+    def run(self):
+        self.upset.prepare()
+        try:
+            return super().run()
+        finally:
+            self.upset.end()
+
+    def trouble(self, producer, end):
+        for one in self.processes:
+            one.start()
+        while self.goes_on(producer, end) or not self.upsets:
+            time.sleep(self.chance.uniform(1, 3))
+            self.upset.act()
+            self.upsets += 1
+            for one in self.processes:
+                if one.is_gone():
+                    one.reap()
+                    self.complaints.append(f"process {one.number} has ended")
+        producer.stop()
+        self.complaints += self.upset.complaints()
+
+    def finish(self, one, sent):
+        super().finish(one, sent)
+        for other in self.processes[1:]:
+            if other.process:
+                other.stop()
+        if self.peak_mib() > PEAK_MIB:
+            self.complaints.append(f"it took {self.peak_mib()} MiB")
 
 
 def listed(counts):
@@ -199,29 +267,60 @@ class Tally:
                [f"{c} is 0" for c in counters if not self.counters[c]]
 
 
-def one_run(options, into, seed, k, p, tally):
-    with tempfile.TemporaryDirectory(prefix="lade-chaos-") as folder:
-        sink = SINKS[into](folder, k, p, PARTITIONS)
-        chaos = Chaos(options, sink, seed, k, tally.hits)
-        v = chaos.run()
-    counters = chaos.counters()
-    tally.counters.update(counters)
-    tally.phases = chaos.phases
-    for line in chaos.complaints + v.examples:
+def make_run(options, sink, seed, k, p, tally):
+    if options.upset:
+        return Upsets(options, sink, seed, k,
+                      UPSETS[options.upset](options, sink, k, p, seed))
+    return Kills(options, sink, seed, k, tally.hits)
+
+
+def say(into, run, v):
+    for line in run.complaints + v.examples:
         print(f"# {into}: {line}")
-    print(f"# {into}: seed {seed}; kills by phase: {listed(chaos.kills)}; {chaos.pauses} pauses, "
-          f"{chaos.stops} stops; told by the processes: {listed(counters)}; "
-          f"{chaos.peak_mib()} MiB at most; {chaos.took:.0f} s")
+    print(f"# {into}: seed {run.seed}; "
+          + (f"{run.upsets} times {run.options.upset}; " if run.options.upset else
+             f"kills by phase: {listed(run.kills)}; {run.pauses} pauses, {run.stops} stops; ")
+          + f"told by the processes: {listed(run.counters())}; {run.peak_mib()} MiB at most; "
+          f"{run.took:.0f} s")
     if into == "least":
         print(f"# least: {v.doubled} doubled of {v.allowed} that may be")
     print(f"{into}: sent {v.sent}, lost {v.lost}, doubled {v.doubled}, reordered {v.reordered}, "
-          f"kills {sum(chaos.kills.values())}", flush=True)
-    return sink.is_good(v) and not chaos.complaints, {
-        "date": datetime.date.today().isoformat(), "into": into, "seed": seed,
-        "seconds": round(chaos.took), "processes": options.processes, "sent": v.sent,
-        "lost": v.lost, "doubled": v.doubled, "reordered": v.reordered,
-        "kills": dict(chaos.kills), "pauses": chaos.pauses, "stops": chaos.stops,
-        "counters": counters, "peak_mib": chaos.peak_mib(), "versions": versions()}
+          f"kills {sum(run.kills.values())}", flush=True)
+
+
+def record(into, run, v):
+    """A run as a line of JSON."""
+    return {"date": datetime.date.today().isoformat(), "into": into, "seed": run.seed,
+            "upset": run.options.upset, "seconds": round(run.took),
+            "processes": run.options.processes, "sent": v.sent, "lost": v.lost,
+            "doubled": v.doubled, "reordered": v.reordered, "kills": dict(run.kills),
+            "pauses": run.pauses, "stops": run.stops, "upsets": run.upsets,
+            "counters": run.counters(), "peak_mib": run.peak_mib(), "versions": versions()}
+
+
+def one_run(options, into, seed, tally):
+    """Each has a broker and a database of its own."""
+    settings = UPSETS[options.upset].settings if options.upset else {}
+    with Kafka(fast=bool(options.messages)) as k, Postgres(**settings) as p, \
+            tempfile.TemporaryDirectory(prefix="lade-chaos-") as folder:
+        sink = SINKS[into](folder, k, p, PARTITIONS)
+        run = make_run(options, sink, seed, k, p, tally)
+        v = run.run()
+    tally.counters.update(run.counters())
+    tally.phases = run.phases
+    say(into, run, v)
+    if options.json:
+        with open(options.json, "a", encoding="utf-8") as f:
+            f.write(json.dumps(record(into, run, v)) + "\n")
+    return sink.is_good(v) and not run.complaints
+
+
+def try_run(options, into, seed, tally):
+    try:
+        return one_run(options, into, seed, tally)
+    except Impossible as e:
+        print(f"# {into}: {options.upset} is left out: {e}")
+        return True
 
 
 def seed_list(text):
@@ -239,9 +338,12 @@ def parse():
     parser.add_argument("--processes", type=int)
     parser.add_argument("--rate", type=int, default=2000, help="messages a second")
     parser.add_argument("--messages", type=int, help="in all, in place of a rate")
+    parser.add_argument("--upset", dest="upsets", action="append",
+                        choices=[*sorted(UPSETS), "all"])
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--json", help="a file that gets a line for each run")
     options = parser.parse_args()
+    options.upsets = sorted(UPSETS) if options.upsets == ["all"] else options.upsets or [None]
     options.processes = options.processes or (3 if options.full else 1)
     if options.messages:
         options.rate = max(1, int(options.messages / options.seconds))
@@ -249,17 +351,12 @@ def parse():
 
 
 def run_all(options, tallies):
-    """Each seed has a broker and a database of its own."""
     good = True
-    for seed in options.seeds:
-        with Kafka(fast=bool(options.messages)) as k, Postgres() as p:
-            for into in options.into or sorted(SINKS):
-                fine, result = one_run(options, into, seed, k, p,
-                                       tallies.setdefault(into, Tally()))
-                good = good and fine
-                if options.json:
-                    with open(options.json, "a", encoding="utf-8") as f:
-                        f.write(json.dumps(result) + "\n")
+    for upset in options.upsets:
+        options.upset = upset
+        for into in options.into or (UPSETS[upset].needs if upset else sorted(SINKS)):
+            for seed in options.seeds if not upset or into in UPSETS[upset].needs else []:
+                good = try_run(options, into, seed, tallies.setdefault(into, Tally())) and good
     return good
 
 

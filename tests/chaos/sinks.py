@@ -16,7 +16,7 @@ source:
     librdkafka: {{ session.timeout.ms: "{session}", heartbeat.interval.ms: "300" }}{instance}
 batch: {{ max_messages: 200, linger: 5ms }}
 steps:
-  - transform:
+{steps}  - transform:
       fields: {{ p: "integer .p", s: "integer .s" }}
       query: select i, json_object('p', p, 's', s) as value from batch
 delivery: {delivery}
@@ -32,7 +32,7 @@ class Sink:
     name = own_phase = None
     counters = []         # of the processes, which a full run must have raised
     delivery = "exactly_once"
-    databases = ""
+    databases = steps = ""
 
     def __init__(self, folder, k, p, partitions):
         self.folder, self.k, self.p, self.partitions = folder, k, p, partitions
@@ -45,7 +45,8 @@ class Sink:
             instance = "\n    instance: alone" if processes == 1 else ""
             text = HEAD.format(name=self.name, databases=self.databases, number=number,
                                topic=self.topic, session=session_ms, servers=self.k.servers,
-                               instance=instance, delivery=self.delivery) + self.sink()
+                               instance=instance, delivery=self.delivery,
+                               steps=self.steps) + self.sink()
             with open(f"{self.folder}/p{number}.yaml", "w", encoding="utf-8") as f:
                 f.write(text)
         self.k.create(self.topic, self.partitions)
@@ -80,17 +81,30 @@ class Sink:
 
 
 class IntoPostgres(Sink):
+    """Each batch is also enriched by a query that takes a while, some longer than the next one."""
+
+    steps = """  - name: look
+    sql:
+      db: main
+      keys: { p: "integer .p" }
+      query: select b.i, 1 as one from batch b, pg_sleep(random() * 0.01)
+      into: .looked
+"""
     name, own_phase, counters = "postgres", "fence", ["fenced", "lost", "late"]
 
     def __init__(self, folder, k, p, partitions):
         super().__init__(folder, k, p, partitions)
-        self.databases = f'databases: {{ main: "{p.url}" }}\n'
+        self.tablespace = ""
+        self.database(p.url)
+
+    def database(self, url):
+        self.databases = f'databases: {{ main: "{url}" }}\n'
 
     def sink(self):
         return f"sink:\n  - postgres: {{ db: main, table: t, {COLUMNS} }}\n"
 
     def make(self):
-        self.p.sql("create table t (n bigserial, p int, s int)")
+        self.p.sql(f"create table t (n bigserial, p int, s int){self.tablespace}")
 
     def done(self, total):
         try:
