@@ -36,7 +36,7 @@ delivery: exactly_once
 
 
 def lade(d, *args):
-    return subprocess.run([LADE, *args], cwd=d.path, text=True, timeout=90,
+    return subprocess.run([LADE, *args], cwd=d.path, text=True, timeout=90, errors="replace",
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
 
 
@@ -167,6 +167,153 @@ def offsets_in_postgres(k, pg):
             + ended(lade(d, "offsets", "set", "--force", "p.yaml", "in.ndjson", "earliest"), 0))
 
 
+GATE = """steps:
+  - name: gate
+    sql: {{ db: {db}, keys: {{ k: "integer .k" }}, into: .g, on_missing: reject,
+            query: "select b.i, g.k as there from batch b join gate g on g.k = b.k" }}
+"""
+
+
+def counted(r):
+    """What dlq list counts: step -> letters, and the IDs of the first."""
+    rows = re.findall(r"^ +(\d+)  \S+ +(\d+/\d+) +(\w+) ", r.stdout, re.M)
+    return {step: int(n) for n, _, step in rows}, {step: i for _, i, step in rows}
+
+
+def sqlite(d, *statements):
+    import sqlite3
+    with sqlite3.connect(f"{d.path}/out.db", timeout=20) as db:
+        for s in statements:
+            db.execute(s)
+
+
+def letters_of_a_topic(k, _):
+    k.create("mail", 2, retention_ms=-1)
+    k.create("mail-dead", 2, retention_ms=-1)
+    text = SOURCE.format(name="mail", servers=k.servers) + INTO_SQLITE + GATE.format(db="main") + \
+        "errors: { dead_letter: { kafka: mail-dead }, max_reject_rate: 100% }\n"
+    with Folder(LADE, text) as d:
+        sqlite(d, "create table gate (k integer primary key)", "insert into gate values (0)")
+        tap.point("a topic without letters has none", ended(
+            lade(d, "dlq", "list", "p.yaml"), 0, "0 dead letters")
+            + ended(lade(d, "dlq", "replay", "p.yaml"), 0, "0 replayed"))
+        from confluent_kafka import Producer
+        p = Producer({"bootstrap.servers": k.servers})
+        for n in range(9):
+            p.produce("mail", json.dumps({"k": n}), key=f"key-{n}", timestamp=1234567890000 + n)
+        p.produce("mail", b"\x00bad", key=b"\x01\xff", timestamp=987654321098,
+                  headers=[("h", b"one"), ("x-dl-step", b"not ours"), ("n", None)])
+        p.flush()
+        run = d.start()
+        complaints = wait_for(lambda: sum(max(o, 0) for o in
+                                          k.committed("mail", "mail").values()) == 10) + d.wait([0]) + stop(run)
+        r = lade(d, "dlq", "list", "p.yaml")
+        counts, ids = counted(r)
+        complaints += expect("counts", counts, {"gate": 8, "source": 1})
+        tap.point("letters of a topic are counted by step", complaints)
+        tap.point("one is shown whole, by partition and offset", ended(
+            lade(d, "dlq", "show", "p.yaml", ids.get("source", "0/0")), 0,
+            f"id            {ids.get('source')}\n",
+            "topic         mail, partition ", "header        h: one\n",
+            "header        x-dl-step: not ours", "value         4 bytes")
+            + ended(lade(d, "dlq", "show", "p.yaml", "1/99"), 1, "has no letter 1/99"))
+        sqlite(d, "insert into gate values (1), (2), (3), (4), (5), (6)")
+        complaints = ended(lade(d, "dlq", "replay", "--step", "gate", "p.yaml"), 0,
+                           "8 replayed: 6 written, 0 dropped, 2 rejected again")
+        complaints += d.wait(range(7))
+        counts, _ = counted(lade(d, "dlq", "list", "p.yaml"))
+        tap.point("of one step those that pass are written, and the others are left",
+                  complaints + expect("left", counts, {"gate": 2, "source": 1}))
+        sqlite(d, "insert into gate values (7)")
+        complaints = ended(lade(d, "dlq", "replay", "p.yaml"), 0,
+                           "3 replayed: 1 written, 0 dropped, 2 rejected again")
+        tap.point("a second replay does not write what the first has written",
+                  complaints + d.wait(range(8)))
+        last = [m for m in k.read("mail-dead") if m.key() == b"\x01\xff"][-1]
+        names = [n for n, _ in last.headers()]
+        tap.point("a letter that is rejected again is as it came", expect(
+            "letter", (last.value(), last.timestamp()[1], last.headers()[:3]),
+            (b"\x00bad", 987654321098, [("h", b"one"), ("x-dl-step", b"not ours"), ("n", None)]))
+            + expect("our headers", names.count("x-dl-pipeline"), 1))
+        sqlite(d, "insert into gate values (8)")
+        lade(d, "dlq", "replay", "p.yaml")
+        p = Producer({"bootstrap.servers": k.servers})
+        for n in range(1000, 4000):
+            p.produce("mail", json.dumps({"k": n}), key=f"key-{n}")
+        p.flush()
+        run = d.start()
+        complaints = wait_for(lambda: sum(max(o, 0) for o in
+                                          k.committed("mail", "mail").values()) == 3010)
+        complaints += stop(run)
+        sqlite(d, "with recursive n(k) as (select 1000 union all select k + 1 from n"
+                  " where k < 3999) insert into gate select k from n")
+        for delay in (0.3, 0.5, 0.6, 0.8):
+            run = subprocess.Popen([LADE, "dlq", "replay", "p.yaml"], cwd=d.path,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(delay)
+            run.kill()
+            run.wait()
+        complaints += ended(lade(d, "dlq", "replay", "p.yaml"), 0, "replayed")
+        complaints += expect("rows", sorted(set(d.rows())), [*range(9), *range(1000, 4000)])
+        counts, _ = counted(lade(d, "dlq", "list", "p.yaml"))
+        tap.point("killed at any moment it loses none", complaints
+                  + expect("gate", counts.get("gate"), None)
+                  + ([] if counts.get("source") else ["the bad one is lost"]))
+
+
+def letters_of_postgres(_, pg):
+    pg.sql("create table passed (k int8)")
+    pg.sql("create table gate (k int8 primary key)")
+    text = "config: 1\npipeline: passed\nsource: { file: in.ndjson }\n" + \
+        INTO_POSTGRES.format(name="passed", url=pg.url) + GATE.format(db="main") + \
+        "errors: { dead_letter: { table: passed_dead }, max_reject_rate: 100% }\n"
+
+    def rows():
+        return sorted(r[0] for r in pg.sql("select k from passed"))
+    with Folder(LADE, text) as d:
+        tap.point("before the table of letters is there, there is none", ended(
+            lade(d, "dlq", "list", "p.yaml"), 0, "passed_dead of main: 0 dead letters"))
+        pg.sql("insert into gate values (0)")
+        d.write("in.ndjson", "".join(json.dumps({"k": n}) + "\n" for n in range(9)) + "bad\n")
+        complaints = ended(d.run(), 0, "10 messages")
+        counts, ids = counted(lade(d, "dlq", "list", "p.yaml"))
+        tap.point("letters in PostgreSQL are counted by step", complaints
+                  + expect("counts", counts, {"gate": 8, "source": 1})
+                  + ended(lade(d, "dlq", "show", "p.yaml", ids.get("source", "0/0")), 0, "line 10",
+                          "value         3 bytes\nbad\n"))
+        pg.sql("insert into gate select generate_series(1, 6)")
+        complaints = ended(lade(d, "dlq", "replay", "--step", "gate", "p.yaml"), 0,
+                           "8 replayed: 6 written, 0 dropped, 2 rejected again")
+        counts, _ = counted(lade(d, "dlq", "list", "p.yaml"))
+        tap.point("those that pass are written and gone", complaints
+                  + expect("rows", rows(), list(range(7)))
+                  + expect("left", counts, {"gate": 2, "source": 1}))
+        tap.point("those that do not are there still, and replayed alone", ended(
+            lade(d, "dlq", "replay", "p.yaml"), 0,
+            "3 replayed: 0 written, 0 dropped, 3 rejected again")
+            + expect("rows", rows(), list(range(7))))
+        db = pg.connect()
+        db.autocommit = True
+        db.cursor().execute("select pg_advisory_lock(hashtextextended('lade dlq passed', 0))")
+        tap.point("one replay at a time", ended(lade(d, "dlq", "replay", "p.yaml"), 1,
+                                                "is being replayed by another process"))
+        db.close()
+        d.write("in.ndjson", "".join(json.dumps({"k": n}) + "\n" for n in range(1000, 4000)), "a")
+        complaints = ended(d.run(), 0)
+        pg.sql("insert into gate select generate_series(1000, 3999)")
+        for delay in (0.05, 0.1, 0.15, 0.2):
+            run = subprocess.Popen([LADE, "dlq", "replay", "p.yaml"], cwd=d.path,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(delay)
+            run.kill()
+            run.wait()
+        complaints += wait_for(lambda: lade(d, "dlq", "replay", "p.yaml").returncode == 0)
+        complaints += expect("rows", sorted(set(rows())), [*range(7), *range(1000, 4000)])
+        counts, _ = counted(lade(d, "dlq", "list", "p.yaml"))
+        tap.point("killed at any moment it loses none", complaints
+                  + ([] if counts.get("source") and counts.get("gate") else [str(counts)]))
+
+
 def main():
     wanted = sys.argv[2:]
     try:
@@ -182,7 +329,7 @@ def main():
     tap.done()
 
 
-TESTS = [offsets_of_a_group, offsets_in_postgres]
+TESTS = [offsets_of_a_group, offsets_in_postgres, letters_of_a_topic, letters_of_postgres]
 
 if __name__ == "__main__":
     main()
