@@ -20,12 +20,14 @@ static const char dlq_help[] =
 	"       lade dlq show PIPELINE.yaml ID\n"
 	"       lade dlq replay [--step STEP] [--changed] PIPELINE.yaml\n"
 	"\n"
-	"Works on the dead letters of a pipeline, in a file or in an SQLite table.\n"
+	"Works on the dead letters of a pipeline, in a file, a table or a topic.\n"
 	"list counts them by step and error, with the ID of the first of each; show prints one\n"
 	"whole; replay sends them through the pipeline again. Those that were written, dropped or\n"
 	"rejected again (then they are a new letter) are done: a row is deleted, of a file it is\n"
-	"noted in FILE.replayed. None is lost, whenever a replay ends; what it was about to note\n"
-	"is replayed again, so a sink should have a key. --step replays the letters of one step.\n"
+	"noted in FILE.replayed, of a topic the group PIPELINE-dlq commits it. None is lost,\n"
+	"whenever a replay ends; what it was about to note is replayed again, so a sink should\n"
+	"have a key. --step replays the letters of one step; of a topic those before the last\n"
+	"that was replayed are written to its end again.\n"
 	"A letter that was rejected behind a transform holds what that made of the message; it\n"
 	"goes through all steps again with --changed alone.\n"
 	"\n"
@@ -34,12 +36,13 @@ static const char dlq_help[] =
 
 /* Letters of one step and error. */
 struct group {
-	char step[80], error[320], first[40];
-	int64_t id;
+	char step[80], error[320], first[40], id[48];
+	uint64_t order; /* of its first letter */
 	uint64_t n;
 };
 
-static struct group *group_of(struct group *all, int *n, const struct lade_letter *l)
+static struct group *group_of(const struct lade_letters *letters, struct group *all, int *n,
+			      const struct lade_letter *l)
 {
 	for (int i = 0; i < *n; i++)
 		if (strcmp(all[i].step, l->step) == 0 && strcmp(all[i].error, l->error) == 0)
@@ -49,7 +52,8 @@ static struct group *group_of(struct group *all, int *n, const struct lade_lette
 	memcpy(all[*n].step, l->step, sizeof(l->step));
 	memcpy(all[*n].error, l->error, sizeof(l->error));
 	memcpy(all[*n].first, l->first_failure, sizeof(l->first_failure));
-	all[*n].id = l->ref.id;
+	(void)lade_letters_id(letters, &l->ref, all[*n].id);
+	all[*n].order = (uint64_t)*n;
 	return &all[(*n)++];
 }
 
@@ -57,7 +61,7 @@ static int by_count(const void *a, const void *b)
 {
 	const struct group *x = a, *y = b;
 
-	return x->n < y->n ? 1 : x->n > y->n ? -1 : x->id < y->id ? -1 : x->id > y->id;
+	return x->n < y->n ? 1 : x->n > y->n ? -1 : x->order < y->order ? -1 : x->order > y->order;
 }
 
 static void print_groups(const struct lade_letters *letters, struct group *all, int n,
@@ -70,7 +74,7 @@ static void print_groups(const struct lade_letters *letters, struct group *all, 
 		       "step", "error");
 	qsort(all, (size_t)n, sizeof(*all), by_count);
 	for (int i = 0; i < n; i++)
-		printf("%10" PRIu64 "  %-20.19s  %-12" PRId64 "  %-16s  %s\n", all[i].n,
+		printf("%10" PRIu64 "  %-20.19s  %-12s  %-16s  %s\n", all[i].n,
 		       all[i].first, all[i].id, all[i].step, all[i].error);
 	if (others)
 		printf("%10" PRIu64 "  of further kinds\n", others);
@@ -84,7 +88,7 @@ static int list(struct lade_letters *letters)
 	int n = 0, rc = all ? 0 : -1;
 
 	while (all && (rc = lade_letters_next(letters, &letter)) > 0) {
-		struct group *g = group_of(all, &n, &letter);
+		struct group *g = group_of(letters, all, &n, &letter);
 
 		total++;
 		if (g)
@@ -111,9 +115,11 @@ static void print_bytes(const char *bytes, size_t len)
 	putchar('\n');
 }
 
-static void print_letter(const struct lade_letter *l)
+static void print_letter(const struct lade_letters *letters, const struct lade_letter *l)
 {
-	printf("id            %" PRId64 "\n", l->ref.id);
+	char id[48];
+
+	printf("id            %s\n", lade_letters_id(letters, &l->ref, id));
 	printf("topic         %s, partition %" PRId64 ", offset %" PRId64, l->topic, l->part,
 	       l->offset);
 	if (l->line)
@@ -136,37 +142,54 @@ static void print_letter(const struct lade_letter *l)
 	}
 }
 
-static int show(struct lade_letters *letters, int64_t id)
+static int show(struct lade_letters *letters, const char *wanted)
 {
 	struct lade_letter letter;
+	char id[48];
 	int rc;
 
 	while ((rc = lade_letters_next(letters, &letter)) > 0) {
-		if (letter.ref.id == id) {
-			print_letter(&letter);
+		if (strcmp(lade_letters_id(letters, &letter.ref, id), wanted) == 0) {
+			print_letter(letters, &letter);
 			return 0;
 		}
 	}
 	if (rc == 0) {
-		snprintf(letters->why, sizeof(letters->why), "%.250s has no letter %" PRId64
-			 " that is not done; lade dlq list says which there are",
-			 letters->name, id);
+		snprintf(letters->why, sizeof(letters->why), "%.250s has no letter %.47s that is "
+			 "not done; lade dlq list says which there are", letters->name, wanted);
 		rc = -1;
 	}
 	return rc;
 }
 
-static int read_letters(const struct lade_pipe_config *config, const char *id)
+static int look(const struct lade_pipe_config *config, const char *id, int *ret)
 {
 	struct lade_letters letters;
-	int rc = lade_letters_open(&letters, config, false);
+	int rc = 0, open;
 
-	if (rc == 0)
-		rc = id ? show(&letters, strtoll(id, NULL, 10)) : list(&letters);
-	if (rc < 0)
-		fprintf(stderr, "lade dlq: %s\n", *letters.why ? letters.why : "out of memory");
-	lade_letters_close(&letters);
-	return rc < 0 ? LADE_EXIT_FAILED : cli_printed();
+	lade_scope(s, &rc) {
+		open = lade_letters_open(&letters, config, &s, false);
+		if (open == 0)
+			open = id ? show(&letters, id) : list(&letters);
+		if (open < 0 && open != -ECANCELED)
+			fprintf(stderr, "lade dlq: %s\n",
+				*letters.why ? letters.why : "out of memory");
+		*ret = open < 0 ? LADE_EXIT_FAILED : LADE_EXIT_DONE;
+		lade_letters_close(&letters);
+	}
+	return rc == -ECANCELED ? 0 : rc;
+}
+LADE_TASK(look, int, (const struct lade_pipe_config *, config), (const char *, id))
+
+static int read_letters(const struct lade_pipe_config *config, const char *id)
+{
+	int how = LADE_EXIT_FAILED, rc;
+	struct look_task task = look_task(config, id);
+
+	task.ret = &how;
+	lade_main_hold(LADE_FOREVER); /* letters are read where the task runs */
+	rc = lade_main(&task) == 0 ? how : LADE_EXIT_FAILED;
+	return cli_printed() == 0 ? rc : LADE_EXIT_FAILED;
 }
 
 /* replay */
@@ -192,11 +215,15 @@ static int replay(struct lade_pipe_config *config, const char *step, bool change
 	return rc == 0 ? how : rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
 }
 
-static bool is_number(const char *text)
+/* A number, or two with a / between. */
+static bool is_id(const char *text)
 {
 	size_t digits = strspn(text, "0123456789");
+	const char *rest = text + digits + (text[digits] == '/');
+	size_t more = strspn(rest, "0123456789");
 
-	return digits && digits < 19 && !text[digits];
+	return digits && digits < 19 && more < 19 && !rest[more] &&
+	       (more || text[digits] != '/');
 }
 
 int cli_dlq(int argc, char **argv)
@@ -226,7 +253,7 @@ int cli_dlq(int argc, char **argv)
 	}
 	if (!path || (*what == 's' && !id))
 		return cli_usage("dlq", !path ? "of which pipeline?" : "which letter? Give its ID");
-	if (id && !is_number(id))
+	if (id && !is_id(id))
 		return cli_usage("dlq", "'%s' is no ID: lade dlq list has them", id);
 	rc = cli_load(path, &config);
 	if (rc == 0)

@@ -579,6 +579,31 @@ def dlq():
                       + ended(d.lade("dlq", "list", "p.yaml"), 0,
                               "1 dead letter\n" if delivery == "exactly_once"
                               else " dead letters\n"))  # a kill may have doubled the bad ones
+    text = LETTERS.format(dead="file: dead.ndjson", delivery="at_least_once")
+    text = text.replace("in.ndjson }", "in.csv, format: csv }")
+    with Letters("file: dead.ndjson", "at_least_once") as d:
+        d.write("p.yaml", text)
+        d.write("in.csv", "k,open\n1,\n5,\n2,x,y\n")
+        complaints = ended(d.run(), 0, "3 messages")
+        d.sql("insert into gate values (5)")
+        tap.point("of CSV a letter of a step is an object, and replayed as that", complaints
+                  + ended(d.lade("dlq", "replay", "p.yaml"), 0,
+                          "2 replayed: 1 written, 0 dropped, 1 rejected again")
+                  + expect(("rows", d.rows(), [1, 5])))
+        d.write("in.csv", '\ufeffk,"open",more\r\n')
+        tap.point("what was no record of CSV is read again by the header as it is now", ended(
+            d.lade("dlq", "replay", "p.yaml"), 0, "1 replayed: 0 written, 0 dropped, 1 rejected")
+            + ended(d.lade("dlq", "list", "p.yaml"), 0, "gate", '.open: "x" is not'))
+        d.write("in.csv", "k,open\n2,3,4\n")
+        d.write("dead.ndjson", "")
+        d.run()
+        os.unlink(f"{d.path}/in.csv")
+        tap.point("without the file the header is wanted from the pipeline", ended(
+            d.lade("dlq", "replay", "p.yaml"), 1, "in.csv: its header cannot be read (No such"))
+        d.write("p.yaml", text.replace("format: csv",
+                                       "format: csv, csv: { header: [k, a, open] }"))
+        tap.point("and is taken from there", ended(
+            d.lade("dlq", "replay", "p.yaml"), 0, "1 replayed: 1 written"))
     with Letters("file: dead.ndjson", "at_least_once") as d:
         d.write("in.ndjson", '{"k":7}\n')
         d.run()

@@ -592,6 +592,44 @@ lade_suspends int lade_kafka_topic_range_at(struct lade_kafka_admin *admin, cons
 					    int32_t partition, struct lade_kafka_range *ret,
 					    struct lade_kafka_error *ret_error, const char *site);
 
+/* lade_kafka_topic_since - the offset of the first message of a partition whose timestamp is
+ * @timestamp_ms since 1970 or later; where there is none the end of the partition; -ENOENT. */
+#define lade_kafka_topic_since(...) lade_kafka_topic_since_at(__VA_ARGS__, LADE_SITE)
+lade_suspends int lade_kafka_topic_since_at(struct lade_kafka_admin *admin, const char *name,
+					    int32_t partition, int64_t timestamp_ms,
+					    int64_t *ret_offset,
+					    struct lade_kafka_error *ret_error, const char *site);
+
+/* A partition that a member of a group has. */
+struct lade_kafka_owner {
+	char topic[256];
+	int32_t partition;
+	char client[128]; /* the member's client.id */
+	char host[64];	  /* the address that it comes from, as the broker writes it */
+};
+
+/* What a group is. */
+struct lade_kafka_group {
+	char state[32];	 /* "Stable", "PreparingRebalance", "Empty" and so on, as Kafka says */
+	size_t members;
+	struct lade_kafka_owner *owned; /* what the members have, by topic and partition */
+	size_t n_owned;
+};
+
+/* lade_kafka_group_get - what a group is, and who has what; of one that there is not the state is
+ * "Dead" and there are no members.
+ *
+ * Owns: lade_kafka_group_done frees what *ret has. */
+#define lade_kafka_group_get(...) lade_kafka_group_get_at(__VA_ARGS__, LADE_SITE)
+lade_suspends int lade_kafka_group_get_at(struct lade_kafka_admin *admin, const char *group,
+					  struct lade_kafka_group *ret,
+					  struct lade_kafka_error *ret_error, const char *site);
+
+/* lade_kafka_group_done - frees what a group has; of zeros: nothing.
+ *
+ * Suspends: no.  Threads: any. */
+void lade_kafka_group_done(struct lade_kafka_group *group);
+
 /* What a group has committed of a partition. */
 struct lade_kafka_offset {
 	char topic[256];

@@ -131,8 +131,9 @@ static bool is_done(const struct of_file *f, const struct lade_letter_ref *ref)
 	return found && found->check == ref->check;
 }
 
-static int file_next(struct lade_letters *l, struct lade_letter_ref *ret)
+static int file_next(struct lade_letters *l, struct lade_letter *letter)
 {
+	struct lade_letter_ref *ret = &letter->ref;
 	struct of_file *f = l->self;
 
 	while (f->file && f->at < f->end) {
@@ -181,8 +182,10 @@ static void file_close(struct lade_letters *l)
 	free(f);
 }
 
-const struct lade_letters_ops lade_letters_of_file = { file_open, file_next, file_done,
-						       file_close };
+const struct lade_letters_ops lade_letters_of_file = { .open = file_open,
+						       .next = file_next,
+						       .done = file_done,
+						       .close = file_close };
 
 /* A document */
 
@@ -345,13 +348,13 @@ static void read_headers(struct lade_letters *l, struct lade_letter *letter, cha
 static int read_letter(struct lade_letters *l, struct lade_letter *letter)
 {
 	struct lade_json_error error;
-	char *to, time[40];
+	char *to, time[40], id[48];
 	int rc = l->len > LETTER_MAX ? -EBADMSG
 		 : lade_json_read(l->reader, l->paths, l->document, l->len, 0, l->spans, &error);
 
 	if (rc < 0) {
-		snprintf(l->why, sizeof(l->why), "%.250s: what is at %" PRId64
-			 " is no dead letter of lade", l->name, letter->ref.id);
+		snprintf(l->why, sizeof(l->why), "%.250s: what is at %s is no dead letter of"
+			 " lade", l->name, lade_letters_id(l, &letter->ref, id));
 		return rc;
 	}
 	if (l->room_cap < l->len + 1024) {
@@ -394,28 +397,39 @@ const char *lade_letters_database(const struct lade_pipe_config *config)
 	return NULL;
 }
 
+static bool writes_postgres(const struct lade_pipe_config *config)
+{
+	for (int i = 0; i < config->n_sinks; i++)
+		if (config->sinks[i].kind == LADE_SINK_POSTGRES)
+			return true;
+	return false;
+}
+
 static int choose(struct lade_letters *l)
 {
 	const struct lade_pipe_config *c = l->config;
 
 	if (c->errors.dead_kind == LADE_DEAD_FILE)
 		l->ops = &lade_letters_of_file;
-	else if (c->errors.dead_kind == LADE_DEAD_TABLE && lade_letters_database(c))
+	else if (c->errors.dead_kind == LADE_DEAD_KAFKA)
+		l->ops = &lade_letters_of_kafka;
+	else if (c->errors.dead_kind == LADE_DEAD_TABLE && writes_postgres(c))
+		l->ops = &lade_letters_of_postgres;
+	else if (c->errors.dead_kind == LADE_DEAD_TABLE)
 		l->ops = &lade_letters_of_sqlite;
-	else if (c->errors.dead_kind == LADE_DEAD_NONE)
+	else
 		snprintf(l->why, sizeof(l->why), "the pipeline has no dead letters: errors:"
 			 " { dead_letter: { file: rejected.ndjson } } would keep them");
-	else
-		snprintf(l->why, sizeof(l->why), "lade dlq reads dead letters of files and of"
-			 " SQLite tables; these are elsewhere");
 	return l->ops ? 0 : -EOPNOTSUPP;
 }
 
-int lade_letters_open(struct lade_letters *l, const struct lade_pipe_config *config, bool replaying)
+int lade_letters_open(struct lade_letters *l, const struct lade_pipe_config *config,
+		      struct lade_scope *scope, bool replaying)
 {
 	int rc;
 
-	*l = (struct lade_letters){ .config = config, .replaying = replaying };
+	*l = (struct lade_letters){ .config = config, .scope = scope,
+				     .replaying = replaying };
 	l->paths = lade_json_paths_new();
 	rc = l->paths ? lade_json_reader_new(&l->reader) : -ENOMEM;
 	if (rc == 0)
@@ -433,9 +447,9 @@ int lade_letters_open(struct lade_letters *l, const struct lade_pipe_config *con
 
 int lade_letters_next(struct lade_letters *l, struct lade_letter *ret)
 {
-	int rc = l->ops->next(l, &ret->ref);
+	int rc = l->ops->next(l, ret);
 
-	if (rc > 0) {
+	if (rc > 0 && l->document) {
 		rc = read_letter(l, ret);
 		rc = rc == 0 ? 1 : rc;
 	}
@@ -445,6 +459,26 @@ int lade_letters_next(struct lade_letters *l, struct lade_letter *ret)
 int lade_letters_done(struct lade_letters *l, const struct lade_letter_ref *refs, size_t n)
 {
 	return n ? l->ops->done(l, refs, n) : 0;
+}
+
+int lade_letters_flush(struct lade_letters *l)
+{
+	return l->ops->flush ? l->ops->flush(l) : 0;
+}
+
+int lade_letters_leave(struct lade_letters *l)
+{
+	return l->ops->leave ? l->ops->leave(l) : 0;
+}
+
+const char *lade_letters_id(const struct lade_letters *l, const struct lade_letter_ref *ref,
+			    char ret[48])
+{
+	if (l->ops->paired)
+		snprintf(ret, 48, "%" PRId64 "/%" PRId64, ref->part, ref->id);
+	else
+		snprintf(ret, 48, "%" PRId64, ref->id);
+	return ret;
 }
 
 void lade_letters_close(struct lade_letters *l)

@@ -115,8 +115,9 @@ static int read_page(struct lade_letters *l, struct of_sqlite *s)
 	return bad ? bad : rc == SQLITE_DONE ? 0 : failed(l, s);
 }
 
-static int sqlite_next(struct lade_letters *l, struct lade_letter_ref *ret)
+static int sqlite_next(struct lade_letters *l, struct lade_letter *letter)
 {
+	struct lade_letter_ref *ret = &letter->ref;
 	struct of_sqlite *s = l->self;
 
 	if (s->at == s->n) {
@@ -174,5 +175,7 @@ static void sqlite_close(struct lade_letters *l)
 	free(s);
 }
 
-const struct lade_letters_ops lade_letters_of_sqlite = { sqlite_open, sqlite_next, sqlite_done,
-							 sqlite_close };
+const struct lade_letters_ops lade_letters_of_sqlite = { .open = sqlite_open,
+							 .next = sqlite_next,
+							 .done = sqlite_done,
+							 .close = sqlite_close };

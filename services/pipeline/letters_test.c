@@ -65,7 +65,7 @@ static void any_bytes_of_value_key_and_headers_come_back(void)
 
 	begin_anew();
 	keep(&m);
-	CHECK_EQ(lade_letters_open(&letters, &config, false), 0);
+	CHECK_EQ(lade_letters_open(&letters, &config, NULL, false), 0);
 	CHECK_EQ(lade_letters_next(&letters, &l), 1);
 	CHECK_STR(l.step, "gate");
 	CHECK_STR(l.error, "no");
@@ -91,7 +91,7 @@ static void a_tombstone_comes_back_without_a_value(void)
 
 	begin_anew();
 	keep(&m);
-	CHECK_EQ(lade_letters_open(&letters, &config, false), 0);
+	CHECK_EQ(lade_letters_open(&letters, &config, NULL, false), 0);
 	CHECK_EQ(lade_letters_next(&letters, &l), 1);
 	CHECK(!l.value && !l.key);
 	CHECK_EQ(l.timestamp_us, INT64_MIN);
@@ -110,17 +110,17 @@ static void what_is_done_is_not_read_again_by_anybody(void)
 		m.offset = i;
 		keep(&m);
 	}
-	CHECK_EQ(lade_letters_open(&letters, &config, true), 0);
+	CHECK_EQ(lade_letters_open(&letters, &config, NULL, true), 0);
 	for (int i = 0; i < 3; i++) {
 		CHECK_EQ(lade_letters_next(&letters, &l), 1);
 		refs[i] = l.ref;
 	}
-	CHECK_EQ(lade_letters_open(&other, &config, true), -EBUSY);
+	CHECK_EQ(lade_letters_open(&other, &config, NULL, true), -EBUSY);
 	lade_letters_close(&other);
 	CHECK_EQ(lade_letters_done(&letters, refs, 1), 0);
 	CHECK_EQ(lade_letters_done(&letters, refs + 2, 1), 0);
 	lade_letters_close(&letters);
-	CHECK_EQ(lade_letters_open(&letters, &config, false), 0);
+	CHECK_EQ(lade_letters_open(&letters, &config, NULL, false), 0);
 	CHECK_EQ(lade_letters_next(&letters, &l), 1);
 	CHECK_EQ(l.ref.id, refs[1].id);
 	CHECK_EQ(lade_letters_next(&letters, &l), 0);
@@ -140,12 +140,12 @@ static void what_a_crash_has_torn_counts_for_nothing(void)
 	file = fopen(notes, "w");
 	CHECK(file && fputs("0 12", file) >= 0); /* a note that was not finished */
 	fclose(file);
-	CHECK_EQ(lade_letters_open(&letters, &config, true), 0);
+	CHECK_EQ(lade_letters_open(&letters, &config, NULL, true), 0);
 	CHECK_EQ(lade_letters_next(&letters, &l), 1);
 	CHECK_EQ(lade_letters_done(&letters, &l.ref, 1), 0);
 	CHECK_EQ(lade_letters_next(&letters, &l), 0);
 	lade_letters_close(&letters);
-	CHECK_EQ(lade_letters_open(&letters, &config, false), 0);
+	CHECK_EQ(lade_letters_open(&letters, &config, NULL, false), 0);
 	CHECK_EQ(lade_letters_next(&letters, &l), 0);
 	lade_letters_close(&letters);
 }

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* offsets.c - where the lanes of a pipeline stand, as its sink keeps it: shown and set.
+/* offsets.c - where the lanes of a pipeline stand, shown and set: as its sink keeps it, or its
+ * consumer group.
  *
  * DESIGN
- * An offset is set as a pipeline claims a lane: under a new epoch. So a process that has the lane
- * and was not noticed writes nothing more: it is fenced. A file's offset is checked against the
- * file, because what is no line's beginning would be read as half a message. */
+ * In a database an offset is set as a pipeline claims a lane: under a new epoch. So a process that
+ * has the lane and was not noticed writes nothing more: it is fenced. Of a consumer group Kafka
+ * takes no offset while it has members, so there is nothing to fence. A file's offset is checked
+ * against the file, because what is no line's beginning would be read as half a message.
+ *
+ * A topic's lanes stand in the database and in the group. A database's offset 0 means that nothing
+ * is kept, and then the group's is taken: so both are set, the group's first. */
 
 #include "services/pipeline/offsets.h"
 
@@ -12,145 +17,52 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "services/pipeline/letters.h"
 #include "services/pipeline/position.h"
 
-#define BUSY_MS 10000
 #define LOOK_BACK 65536 /* bytes before an offset in which a line's beginning is looked for */
 
-/* SQLite */
+/* Opening */
 
-struct of_sqlite {
-	sqlite3 *db;
-	sqlite3_stmt *rows; /* NULL: there is no table */
-};
-
-static int failed(struct lade_offsets *o, const struct of_sqlite *s)
+/* The place: the first sink that can keep offsets, else the group. */
+static const struct lade_offsets_ops *place_of(const struct lade_pipe_config *config)
 {
-	snprintf(o->why, sizeof(o->why), "%.200s: %s", lade_letters_database(o->config),
-		 sqlite3_errmsg(s->db));
-	return -EIO;
+	for (int i = 0; config->delivery == LADE_EXACTLY_ONCE && i < config->n_sinks; i++) {
+		if (config->sinks[i].kind == LADE_SINK_SQLITE)
+			return &lade_offsets_of_sqlite;
+		if (config->sinks[i].kind == LADE_SINK_POSTGRES)
+			return &lade_offsets_of_postgres;
+	}
+	return config->source.kind == LADE_SOURCE_KAFKA ? &lade_offsets_of_group : NULL;
 }
 
-static int sqlite_open(struct lade_offsets *o)
+bool lade_offsets_in_group(const struct lade_offsets *o)
 {
-	const char *file = lade_letters_database(o->config);
-	struct of_sqlite *s = calloc(1, sizeof(*s));
-	int rc;
-
-	o->self = s;
-	if (!s)
-		return -ENOMEM;
-	if (access(file, F_OK) < 0 && errno == ENOENT)
-		return 0; /* nothing has run yet */
-	if (sqlite3_open_v2(file, &s->db, o->setting ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY,
-			    NULL) != SQLITE_OK)
-		return failed(o, s);
-	sqlite3_busy_timeout(s->db, BUSY_MS);
-	rc = sqlite3_prepare_v2(s->db, "select topic, part, next_offset, epoch, owner, cluster"
-				" from lade_offsets where pipeline = ?1 order by topic, part", -1,
-				&s->rows, NULL);
-	if (rc != SQLITE_OK)
-		return strstr(sqlite3_errmsg(s->db), "no such table") ? 0 : failed(o, s);
-	sqlite3_bind_text(s->rows, 1, o->config->name, -1, SQLITE_STATIC);
-	return 0;
+	return o->ops == &lade_offsets_of_group;
 }
-
-static void copy_text(sqlite3_stmt *rows, int column, char *ret, size_t room)
-{
-	const unsigned char *text = sqlite3_column_text(rows, column);
-
-	snprintf(ret, room, "%s", text ? (const char *)text : "");
-}
-
-static int sqlite_next(struct lade_offsets *o, struct lade_offset *ret)
-{
-	struct of_sqlite *s = o->self;
-	int rc = s->rows ? sqlite3_step(s->rows) : SQLITE_DONE;
-
-	if (rc != SQLITE_ROW)
-		return rc == SQLITE_DONE ? 0 : failed(o, s);
-	copy_text(s->rows, 0, ret->topic, sizeof(ret->topic));
-	ret->part = sqlite3_column_int64(s->rows, 1);
-	ret->next_offset = sqlite3_column_int64(s->rows, 2);
-	ret->epoch = sqlite3_column_int64(s->rows, 3);
-	copy_text(s->rows, 4, ret->owner, sizeof(ret->owner));
-	copy_text(s->rows, 5, ret->cluster, sizeof(ret->cluster));
-	return 1;
-}
-
-static int sqlite_set(struct lade_offsets *o, const struct lade_offset *was,
-		      const struct lade_offset *to)
-{
-	struct of_sqlite *s = o->self;
-	sqlite3_stmt *st = NULL;
-	int rc;
-
-	sqlite3_reset(s->rows);
-	rc = sqlite3_prepare_v2(s->db, "update lade_offsets set next_offset = ?1, cluster = ?2,"
-				" epoch = epoch + 1, owner = 'lade offsets set'"
-				" where pipeline = ?3 and topic = ?4 and part = ?5 and epoch = ?6"
-				" and next_offset = ?7", -1, &st, NULL);
-	if (rc != SQLITE_OK)
-		return failed(o, s);
-	sqlite3_bind_int64(st, 1, to->next_offset);
-	sqlite3_bind_text(st, 2, to->cluster, -1, SQLITE_STATIC);
-	sqlite3_bind_text(st, 3, o->config->name, -1, SQLITE_STATIC);
-	sqlite3_bind_text(st, 4, was->topic, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(st, 5, was->part);
-	sqlite3_bind_int64(st, 6, was->epoch);
-	sqlite3_bind_int64(st, 7, was->next_offset);
-	rc = sqlite3_step(st);
-	if (rc != SQLITE_DONE)
-		rc = failed(o, s);
-	else
-		rc = sqlite3_changes(s->db) == 1 ? 0 : -EAGAIN;
-	sqlite3_finalize(st);
-	return rc;
-}
-
-static void sqlite_close(struct lade_offsets *o)
-{
-	struct of_sqlite *s = o->self;
-
-	if (!s)
-		return;
-	sqlite3_finalize(s->rows);
-	sqlite3_close(s->db);
-	free(s);
-}
-
-const struct lade_offsets_ops lade_offsets_of_sqlite = { sqlite_open, sqlite_next, sqlite_set,
-							 sqlite_close };
-
-/* All kinds */
 
 int lade_offsets_open(struct lade_offsets *o, const struct lade_pipe_config *config, bool setting)
 {
-	int rc;
+	int rc = 0;
 
 	*o = (struct lade_offsets){ .config = config, .setting = setting };
-	if (config->delivery != LADE_EXACTLY_ONCE) {
-		snprintf(o->why, sizeof(o->why), "%s: at_least_once keeps no offsets in its sink%s",
-			 config->name, config->source.kind == LADE_SOURCE_KAFKA
-			 ? "; those of the consumer group are Kafka's"
-			 : ": each run reads its files from their beginning");
+	o->ops = place_of(config);
+	if (!o->ops) {
+		snprintf(o->why, sizeof(o->why), "%s: at_least_once keeps no offsets in its sink:"
+			 " each run reads its %s beginning", config->name,
+			 config->source.kind == LADE_SOURCE_POSTGRES ? "table from its"
+								     : "files from their");
 		return -EOPNOTSUPP;
 	}
-	if (!lade_letters_database(config)) {
-		snprintf(o->why, sizeof(o->why), "%s: its offsets are in no SQLite database, and"
-			 " lade offsets knows no other place", config->name);
-		return -EOPNOTSUPP;
-	}
-	o->ops = &lade_offsets_of_sqlite;
-	rc = o->ops->open(o);
+	if (config->source.kind == LADE_SOURCE_KAFKA)
+		rc = lade_offsets_log_open(o);
+	if (rc == 0)
+		rc = o->ops->open(o);
 	if (rc < 0 && !*o->why)
 		snprintf(o->why, sizeof(o->why), "%s", strerror(-rc));
 	return rc;
@@ -158,7 +70,26 @@ int lade_offsets_open(struct lade_offsets *o, const struct lade_pipe_config *con
 
 int lade_offsets_next(struct lade_offsets *o, struct lade_offset *ret)
 {
-	return o->ops->next(o, ret);
+	int rc, looked;
+
+	*ret = (struct lade_offset){ .low = -1, .high = -1 };
+	rc = o->ops->next(o, ret);
+	if (rc <= 0 || !o->log)
+		return rc;
+	looked = lade_offsets_log_look(o, ret);
+	return looked < 0 ? looked : rc;
+}
+
+/* Who has a lane */
+
+/* Whether it was a process of another host. */
+static bool is_elsewhere(const struct lade_offset *offset)
+{
+	const char *on = strstr(offset->owner, " on ");
+	char host[64] = "";
+
+	gethostname(host, sizeof(host) - 1);
+	return strncmp(offset->owner, "process ", 8) == 0 && on && strcmp(on + 4, host) != 0;
 }
 
 long lade_offsets_holder(const struct lade_offset *offset)
@@ -167,7 +98,7 @@ long lade_offsets_holder(const struct lade_offset *offset)
 	FILE *file;
 	long pid = 0;
 
-	if (sscanf(offset->owner, "process %ld", &pid) != 1 || pid <= 1 ||
+	if (is_elsewhere(offset) || sscanf(offset->owner, "process %ld", &pid) != 1 || pid <= 1 ||
 	    (kill((pid_t)pid, 0) < 0 && errno != EPERM))
 		return 0;
 	/* The number may be another program's by now. */
@@ -180,6 +111,35 @@ long lade_offsets_holder(const struct lade_offset *offset)
 	fclose(file);
 	return strncmp(name, "lade", 4) == 0 ? pid : 0;
 }
+
+/* Whether the lane can be set.  Returns 0, or -EBUSY with why. */
+static int refuse_held(struct lade_offsets *o, const struct lade_offset *lane, bool force)
+{
+	const char *one = "";
+	size_t members = lade_offsets_log_members(o, &one);
+	long holder = o->log ? 0 : lade_offsets_holder(lane);
+
+	if (lade_offsets_in_group(o) ? !members : force)
+		return 0;
+	if (members)
+		snprintf(o->why, sizeof(o->why), "the group %.100s has %zu member%s (%.120s); stop"
+			 " them first%s", o->config->source.group, members,
+			 members == 1 ? "" : "s", one, lade_offsets_in_group(o)
+			 ? ". One that was killed is a member until its session ends"
+			 : ", or take the lanes away from them with --force");
+	else if (holder)
+		snprintf(o->why, sizeof(o->why), "process %ld runs the pipeline and has this lane;"
+			 " stop it first, or take the lane away from it with --force", holder);
+	else if (!o->log && is_elsewhere(lane))
+		snprintf(o->why, sizeof(o->why), "%.100s had this lane last, and whether it runs"
+			 " cannot be seen from here; --force takes the lane away from it",
+			 lane->owner);
+	else
+		return 0;
+	return -EBUSY;
+}
+
+/* Files */
 
 /* Where lines begin round an offset. */
 static int refuse_middle(struct lade_offsets *o, const char *path, int fd, int64_t to)
@@ -221,17 +181,21 @@ static int check_file(struct lade_offsets *o, const char *path, int fd, struct l
 	return rc;
 }
 
-static int identify(struct lade_offsets *o, struct lade_offset *to)
+/* A file's lane; @end: behind the last line. */
+static int identify(struct lade_offsets *o, struct lade_offset *to, bool end)
 {
+	struct stat st;
 	const char *folder = o->config->folder && *to->topic != '/' ? o->config->folder : "";
 	char path[4096];
 	int fd, rc;
 
-	if (o->config->source.kind != LADE_SOURCE_FILE)
-		return 0;
 	snprintf(path, sizeof(path), "%s%s", folder, to->topic);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	rc = fd < 0 ? -errno : check_file(o, path, fd, to);
+	rc = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
+	if (rc == 0 && end)
+		to->next_offset = st.st_size;
+	if (rc == 0)
+		rc = check_file(o, path, fd, to);
 	if (rc < 0 && !*o->why)
 		snprintf(o->why, sizeof(o->why), "%.300s: %s", path, strerror(-rc));
 	if (fd >= 0)
@@ -239,53 +203,144 @@ static int identify(struct lade_offsets *o, struct lade_offset *to)
 	return rc;
 }
 
-/* The lane that is meant.  Returns 1; 0: there is none, with why. */
-static int find(struct lade_offsets *o, const char *topic, int64_t part, struct lade_offset *ret)
+/* Setting */
+
+/* A lane of a topic. */
+static int aim_log(struct lade_offsets *o, const struct lade_offset_target *target,
+		   struct lade_offset *to)
 {
-	int rc, n = 0, len = 0;
+	if (target->to == LADE_OFFSET_SINCE)
+		return lade_offsets_log_since(o, to, target->value, &to->next_offset);
+	to->next_offset = target->to == LADE_OFFSET_EARLIEST ? to->low
+			  : target->to == LADE_OFFSET_LATEST ? to->high
+							     : target->value;
+	if (to->next_offset >= to->low && to->next_offset <= to->high)
+		return 0;
+	snprintf(o->why, sizeof(o->why), "%.200s, partition %" PRId64 ", has the offsets %" PRId64
+		 " to %" PRId64 ", and not %" PRId64, to->topic, to->part, to->low, to->high,
+		 to->next_offset);
+	return -EINVAL;
+}
 
-	while ((rc = lade_offsets_next(o, ret)) > 0) {
-		if (strcmp(ret->topic, topic) == 0 && ret->part == part)
-			return 1;
-		if (n++ < 5)
-			len += snprintf(o->why + len, sizeof(o->why) - (size_t)len,
-					"%s%.80s/%" PRId64, n > 1 ? ", " : "", ret->topic,
-					ret->part);
+/* Where a lane is to go on. */
+static int aim(struct lade_offsets *o, const struct lade_offset_target *target,
+	       struct lade_offset *to)
+{
+	const char *reason = NULL;
+
+	if (o->log)
+		return aim_log(o, target, to);
+	to->next_offset = target->to == LADE_OFFSET_NUMBER ? target->value : 0;
+	if (target->to == LADE_OFFSET_SINCE)
+		reason = "only messages of Kafka have a time by which they can be found";
+	else if (o->config->source.kind == LADE_SOURCE_POSTGRES &&
+		 (target->to == LADE_OFFSET_LATEST || to->next_offset))
+		reason = "a place in a table is no number: it can be set to earliest alone";
+	if (reason) {
+		snprintf(o->why, sizeof(o->why), "%s", reason);
+		return -EINVAL;
 	}
-	if (rc == 0) {
-		char there[sizeof(o->why)];
+	return o->config->source.kind == LADE_SOURCE_FILE
+		       ? identify(o, to, target->to == LADE_OFFSET_LATEST)
+		       : 0;
+}
 
-		memcpy(there, o->why, sizeof(there));
-		snprintf(o->why, sizeof(o->why), "no offset is kept of %.80s, partition %" PRId64
-			 "; %s%.300s%s", topic, part, n ? "there are: " : "none is kept yet: it has"
-			 " not run", n ? there : "", n > 5 ? ", ..." : "");
+/* Says that no lane was meant. */
+static int no_such(struct lade_offsets *o, const struct lade_offset_target *t, const char *there,
+		   int n)
+{
+	char part[40] = "";
+
+	if (t->part >= 0)
+		snprintf(part, sizeof(part), ", partition %" PRId64, t->part);
+	snprintf(o->why, sizeof(o->why), "no offset is kept of %.80s%s; %s%.300s%s", t->topic, part,
+		 n ? "there are: " : "none is kept yet: it has not run", there,
+		 n > 5 ? ", ..." : "");
+	return -ENOENT;
+}
+
+static int add(struct lade_offsets *o, const struct lade_offset *lane)
+{
+	if (o->n == LADE_OFFSETS_MAX) {
+		snprintf(o->why, sizeof(o->why), "the topic has more than %d partitions: set them"
+			 " one by one, with --part", LADE_OFFSETS_MAX);
+		return -E2BIG;
+	}
+	if (!o->was) {
+		o->was = calloc(LADE_OFFSETS_MAX, sizeof(*o->was));
+		o->to = calloc(LADE_OFFSETS_MAX, sizeof(*o->to));
+	}
+	if (!o->was || !o->to)
+		return -ENOMEM;
+	o->was[o->n] = o->to[o->n] = *lane;
+	o->n++;
+	return 0;
+}
+
+/* The lanes that are meant. */
+static int find(struct lade_offsets *o, const struct lade_offset_target *t)
+{
+	struct lade_offset lane;
+	char there[480] = "";
+	int rc, n = 0;
+	size_t len = 0;
+
+	while ((rc = lade_offsets_next(o, &lane)) > 0) {
+		if (strcmp(lane.topic, t->topic) == 0 && (t->part < 0 || lane.part == t->part))
+			rc = add(o, &lane);
+		else if (n++ < 5)
+			len += (size_t)snprintf(there + len, sizeof(there) - len,
+						"%s%.70s/%" PRId64, len ? ", " : "", lane.topic,
+						lane.part);
+		if (rc < 0)
+			break;
+	}
+	if (rc == 0 && o->n == 0)
+		rc = no_such(o, t, there, n);
+	if (rc == 0 && o->n > 1 && t->to == LADE_OFFSET_NUMBER) {
+		snprintf(o->why, sizeof(o->why), "%.200s has %zu partitions: which? --part says it",
+			 t->topic, o->n);
+		rc = -EINVAL;
 	}
 	return rc;
 }
 
-int lade_offsets_set(struct lade_offsets *o, const char *topic, int64_t part, int64_t to,
-		     bool force, struct lade_offset *ret_was)
+/* The group's offsets of lanes that stand in a database, too. */
+static int set_group_too(struct lade_offsets *o)
 {
-	struct lade_offset target;
-	int rc = find(o, topic, part, ret_was);
-	long holder = rc > 0 ? lade_offsets_holder(ret_was) : 0;
+	bool zero = false;
 
-	if (rc <= 0)
-		return rc < 0 ? rc : -ENOENT;
-	*o->why = 0;
-	if (holder && !force) {
-		snprintf(o->why, sizeof(o->why), "process %ld runs the pipeline and has this lane;"
-			 " stop it first, or take the lane away from it with --force", holder);
-		return -EBUSY;
+	for (size_t i = 0; i < o->n; i++)
+		zero = zero || o->to[i].next_offset == 0;
+	if (!o->log || lade_offsets_in_group(o))
+		return 0;
+	if (!lade_offsets_log_members(o, &(const char *){ NULL }))
+		return lade_offsets_log_set(o, o->to, o->n);
+	if (!zero)
+		return 0;
+	snprintf(o->why, sizeof(o->why), "offset 0 needs the group's offset to be set, too, which"
+		 " Kafka does not do while it has members: stop them first");
+	return -EBUSY;
+}
+
+int lade_offsets_set(struct lade_offsets *o, const struct lade_offset_target *target)
+{
+	int rc = find(o, target);
+
+	for (size_t i = 0; rc == 0 && i < o->n; i++) {
+		rc = refuse_held(o, &o->was[i], target->force);
+		if (rc == 0)
+			rc = aim(o, target, &o->to[i]);
 	}
-	target = *ret_was;
-	target.next_offset = to;
-	rc = identify(o, &target);
 	if (rc == 0)
-		rc = o->ops->set(o, ret_was, &target);
-	if (rc == -EAGAIN)
+		rc = set_group_too(o);
+	if (rc == 0)
+		rc = o->ops->set(o, o->was, o->to, o->n);
+	if (rc == -EAGAIN && !*o->why)
 		snprintf(o->why, sizeof(o->why), "the lane has moved meanwhile: somebody runs the"
 			 " pipeline; nothing was set");
+	if (rc < 0 && !*o->why)
+		snprintf(o->why, sizeof(o->why), "%s", strerror(-rc));
 	return rc;
 }
 
@@ -294,4 +349,8 @@ void lade_offsets_close(struct lade_offsets *o)
 	if (o->ops)
 		o->ops->close(o);
 	o->ops = NULL;
+	lade_offsets_log_close(o);
+	free(o->was);
+	free(o->to);
+	o->was = o->to = NULL;
 }

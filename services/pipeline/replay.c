@@ -15,16 +15,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "services/pipeline/csv.h"
 #include "services/pipeline/engine.h"
 #include "services/pipeline/letters.h"
 
-#define LANES_MAX 64 /* topics and partitions */
+#define LANES_MAX 64	    /* topics and partitions */
+#define HEADER_MAX (1 << 20) /* bytes of a header */
+#define LAST_NS INT64_C(10000000000) /* for what was replayed to be noted in the end */
 
 /* Letters of one topic and partition, in the order in which they are given. */
 struct again {
 	struct lade_pipe_lane lane;
 	char topic[256];
 	struct lade_letter_ref *refs;	/* those given, from number .first on */
+	struct lade_pipe_csv *csv;	/* the header of their source; NULL: not needed yet */
 	int64_t first, n, cap;		/* n: given and not noted */
 };
 
@@ -93,6 +97,86 @@ static int keep_ref(struct again *a, struct lade_letter_ref ref)
 	return 0;
 }
 
+/* A file's first record; one in quotes may have several lines. */
+static int read_header(FILE *file, char delimiter, char **ret, size_t *ret_len)
+{
+	char *record = NULL, *line = NULL;
+	size_t room = 0, len = 0;
+	bool within = false;
+	ssize_t n;
+	int rc = 0;
+
+	do {
+		char *more;
+
+		n = getline(&line, &room, file);
+		more = n > 0 ? realloc(record, len + (size_t)n + 1) : NULL;
+		if (!more) {
+			rc = n > 0 ? -ENOMEM : -ENODATA;
+			break;
+		}
+		record = more;
+		memcpy(record + len, line, (size_t)n);
+		within = lade_pipe_csv_quotes(delimiter, within, line, (size_t)n);
+		len += (size_t)n;
+	} while (within && len < HEADER_MAX);
+	while (len && (record[len - 1] == '\n' || record[len - 1] == '\r'))
+		len--;
+	free(line);
+	*ret = record;
+	*ret_len = len;
+	return rc;
+}
+
+/* The header of the file that a letter came from. */
+static int header_of_file(const struct lade_pipe_config *config, const char *topic,
+			  struct lade_pipe_csv **ret, char why[200])
+{
+	const char *folder = config->folder && *topic != '/' ? config->folder : "";
+	struct lade_json_error error;
+	char path[4096], *record = NULL;
+	size_t len = 0, skip;
+	FILE *file;
+	int rc;
+
+	snprintf(path, sizeof(path), "%s%s", folder, topic);
+	file = fopen(path, "re");
+	rc = file ? read_header(file, *config->source.csv_delimiter, &record, &len) : -errno;
+	if (file)
+		fclose(file);
+	snprintf(why, 200, "%s", strerror(-rc));
+	if (rc == 0) {
+		skip = len >= 3 && memcmp(record, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+		rc = lade_pipe_csv_new(*config->source.csv_delimiter, record + skip, len - skip,
+				       ret, &error);
+		if (rc < 0)
+			snprintf(why, 200, "%s", rc == -EBADMSG ? error.reason : strerror(-rc));
+	}
+	free(record);
+	return rc;
+}
+
+/* A record that was no record is read by the header of its source, as it is now: all that comes
+ * later, and what stands in the letters of steps, is an object already. */
+static int find_csv(struct replay *r, struct again *a)
+{
+	const struct lade_pipe_source *c = &r->engine->config->source;
+	struct lade_json_error error;
+	char why[200];
+	int rc;
+
+	if (a->csv)
+		return 0;
+	if (c->csv_header.n)
+		return lade_pipe_csv_names(*c->csv_delimiter, &c->csv_header, &a->csv, &error);
+	rc = header_of_file(r->engine->config, a->topic, &a->csv, why);
+	return rc == 0 || rc == -ENOMEM
+		       ? rc
+		       : lade_pipe_fail(r->engine, LADE_EXIT_FAILED, "%.200s: its header cannot be "
+					"read (%s), and without it no record of it; source: { csv: "
+					"{ header: [a, b] } } would say it", a->topic, why);
+}
+
 static char *keep(char **to, const char *bytes, size_t len)
 {
 	char *at = *to;
@@ -149,10 +233,13 @@ static bool is_changed(const struct lade_pipe_config *config, const char *step)
 static int give(struct replay *r, const struct lade_letter *letter, struct lade_pipe_raw *raw)
 {
 	struct again *a = lane_of(r, letter);
-	struct held *h = a ? hold(letter) : NULL;
+	bool raw_record = r->engine->config->source.format == LADE_FORMAT_CSV &&
+			  strcmp(letter->step, "source") == 0;
+	int rc = a && raw_record ? find_csv(r, a) : 0;
+	struct held *h = a && rc == 0 ? hold(letter) : NULL;
 	int64_t number = a ? a->first + a->n : 0;
 
-	if (!h || keep_ref(a, letter->ref) < 0) {
+	if (rc < 0 || !h || keep_ref(a, letter->ref) < 0) {
 		free(h);
 		return r->engine->failed ? 0 : -ENOMEM;
 	}
@@ -165,6 +252,7 @@ static int give(struct replay *r, const struct lade_letter *letter, struct lade_
 			  .next_offset = number + 1 },
 		.lane = &a->lane,
 		.owned = (char *)h,
+		.csv = raw_record ? a->csv : NULL,
 	};
 	if (!letter->value)
 		raw->line.len = 0;
@@ -172,21 +260,35 @@ static int give(struct replay *r, const struct lade_letter *letter, struct lade_
 	return 1;
 }
 
+/* What is done is noted where that suspends. */
+static int note_done(struct replay *r)
+{
+	int rc = lade_letters_flush(&r->letters);
+
+	if (rc < 0 && rc != -ECANCELED)
+		rc = lade_pipe_fail(r->engine, LADE_EXIT_FAILED, "%s; what was replayed since is "
+				    "replayed again by the next one", *r->letters.why
+				    ? r->letters.why : strerror(-rc));
+	return rc;
+}
+
 static int letters_next(void *self, void *ret_item)
 {
 	struct replay *r = self;
 	struct lade_letter letter;
-	int rc = 0;
+	int rc = note_done(r);
 
-	while (!lade_stopping() && !r->engine->failed &&
+	while (rc >= 0 && !lade_stopping() && !r->engine->failed &&
 	       (rc = lade_letters_next(&r->letters, &letter)) > 0) {
-		if (r->step && strcmp(r->step, letter.step) != 0)
-			continue;
-		if (r->changed_too || !is_changed(r->engine->config, letter.step))
+		bool wanted = !r->step || strcmp(r->step, letter.step) == 0;
+
+		if (wanted &&
+		    (r->changed_too || !is_changed(r->engine->config, letter.step)))
 			return give(r, &letter, ret_item);
-		r->left_out++;
+		r->left_out += wanted;
+		rc = lade_letters_leave(&r->letters);
 	}
-	if (rc < 0)
+	if (rc < 0 && rc != -ECANCELED)
 		rc = lade_pipe_fail(r->engine, LADE_EXIT_FAILED, "%s",
 				    *r->letters.why ? r->letters.why : strerror(-rc));
 	return rc;
@@ -198,6 +300,7 @@ static void letters_close(void *self)
 }
 
 static const struct lade_source letters = { letters_next, letters_next, letters_close };
+static const struct lade_source letters_that_suspend = { letters_next, NULL, letters_close };
 
 static int source_open(struct lade_pipe_engine *e)
 {
@@ -262,8 +365,11 @@ static void source_moved(struct lade_pipe_engine *e, struct lade_pipe_lane *lane
 static int source_start(struct lade_pipe_engine *e, struct lade_scope *scope,
 			struct lade_pipe_raw_stream **ret)
 {
+	struct replay *r = replay_of(e);
+
 	(void)scope;
-	*ret = lade_pipe_raw_stream_of(&letters, replay_of(e));
+	*ret = lade_pipe_raw_stream_of(r->letters.ops->flush ? &letters_that_suspend : &letters,
+				       r);
 	return 0;
 }
 
@@ -274,6 +380,7 @@ static void source_close(struct lade_pipe_engine *e)
 	for (int i = 0; i < r->n_lanes; i++) {
 		lade_pipe_lane_end(e, &r->lanes[i]->lane);
 		free(r->lanes[i]->refs);
+		lade_pipe_csv_free(r->lanes[i]->csv);
 		free(r->lanes[i]);
 	}
 	r->n_lanes = 0;
@@ -312,31 +419,39 @@ static void say_how(const struct replay *r, FILE *log)
 		fprintf(log, "%s: %s\n", r->engine->config->name, r->engine->why);
 }
 
+/* Through the pipeline, and noted. */
+static int run(struct replay *r, FILE *log, int *ret_exit)
+{
+	int rc = lade_pipe_engine_run(r->engine);
+
+	lade_shield(lade_ns(LAST_NS))
+		(void)!note_done(r);
+	say_how(r, log);
+	*ret_exit = r->engine->exit;
+	return rc;
+}
+
 int lade_letters_replay(const struct lade_pipe_config *config, const char *step, bool changed_too,
 			FILE *log, int *ret_exit)
 {
 	struct lade_pipe_config again = without_offsets(config);
-	struct lade_pipe_engine *e = lade_pipe_engine_new(&again, NULL, log);
-	struct replay *r = calloc(1, sizeof(*r));
-	int rc = e && r ? lade_letters_open(&r->letters, config, true) : -ENOMEM;
+	struct replay r = { .step = step, .changed_too = changed_too };
+	int rc = 0;
 
 	*ret_exit = LADE_EXIT_FAILED;
-	if (rc == 0) {
-		r->engine = e;
-		r->step = step;
-		r->changed_too = changed_too;
-		e->source = r;
-		e->from = &source_of_letters;
-		rc = lade_pipe_engine_run(e);
-		say_how(r, log);
-		*ret_exit = e->exit;
-	} else if (r && *r->letters.why) {
-		fprintf(log, "lade dlq: %s\n", r->letters.why);
-		rc = 0;
+	r.engine = lade_pipe_engine_new(&again, NULL, log);
+	if (!r.engine)
+		return -ENOMEM;
+	r.engine->source = &r;
+	r.engine->from = &source_of_letters;
+	lade_scope(s, &rc) {
+		rc = lade_letters_open(&r.letters, config, &s, true);
+		if (rc == 0)
+			rc = run(&r, log, ret_exit);
+		else if (*r.letters.why)
+			fprintf(log, "lade dlq: %s\n", r.letters.why);
+		lade_letters_close(&r.letters);
 	}
-	if (r)
-		lade_letters_close(&r->letters);
-	free(r);
-	lade_pipe_engine_free(e);
+	lade_pipe_engine_free(r.engine);
 	return rc == -ENOMEM || rc == -ECANCELED ? rc : 0;
 }

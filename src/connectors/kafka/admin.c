@@ -34,6 +34,7 @@ struct call {
 	size_t n_got;
 	struct lade_kafka_topic topic;
 	struct lade_kafka_range range;
+	struct lade_kafka_group group;
 };
 
 int lade_kafka_admin_new(const char *brokers, const struct lade_kafka_setting *settings,
@@ -150,11 +151,25 @@ static int result_of_topic(struct call *c, const rd_kafka_topic_result_t **resul
 	return code ? failure(c, code, rd_kafka_topic_result_error_string(results[0])) : 0;
 }
 
+/* A coordinator of groups that has just come to be, or moves to another broker. */
+static bool has_no_coordinator(int rc, const struct lade_kafka_error *error)
+{
+	return rc == -EAGAIN && (error->code == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS ||
+				 error->code == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
+				 error->code == RD_KAFKA_RESP_ERR_NOT_COORDINATOR);
+}
+
 static int run(struct lade_kafka_job *job)
 {
+	const struct timespec slice = { 0, SLICE_MS * 1000000L };
 	struct call *c = (struct call *)(void *)job;
+	int rc = c->fn(c);
 
-	return c->fn(c);
+	for (int ms = 0; has_no_coordinator(rc, job->error) && ms < ADMIN_MS; ms += SLICE_MS) {
+		nanosleep(&slice, NULL);
+		rc = atomic_load(&job->stopped) ? -ECANCELED : c->fn(c);
+	}
+	return rc;
 }
 
 static int call(struct lade_kafka_admin *admin, struct call *c, struct lade_kafka_error *ret_error,
@@ -381,6 +396,43 @@ int lade_kafka_topic_range_at(struct lade_kafka_admin *admin, const char *name, 
 	return rc;
 }
 
+static int ask_since(struct call *c)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_t *at =
+		rd_kafka_topic_partition_list_add(list, c->name, c->partitions);
+	rd_kafka_resp_err_t code;
+	int64_t low;
+	int rc;
+
+	at->offset = c->offset;
+	code = rd_kafka_offsets_for_times(c->rk, list, ADMIN_MS);
+	code = code ? code : at->err;
+	c->offset = at->offset;
+	/* Behind the last message the answer is "the end", which has a number, too. */
+	if (!code && c->offset < 0)
+		code = rd_kafka_query_watermark_offsets(c->rk, c->name, c->partitions, &low,
+							&c->offset, ADMIN_MS);
+	rc = code ? failure(c, code, NULL) : 0;
+	rd_kafka_topic_partition_list_destroy(list);
+	return rc;
+}
+
+int lade_kafka_topic_since_at(struct lade_kafka_admin *admin, const char *name, int32_t partition,
+			      int64_t timestamp_ms, int64_t *ret_offset,
+			      struct lade_kafka_error *ret_error, const char *site)
+{
+	struct call c = { .fn = ask_since,
+			  .name = name,
+			  .partitions = partition,
+			  .offset = timestamp_ms };
+	int rc = call(admin, &c, ret_error, "where a time is in a partition", site);
+
+	if (rc == 0)
+		*ret_offset = c.offset;
+	return rc;
+}
+
 /* Groups */
 
 static int by_place(const void *left, const void *right)
@@ -512,4 +564,98 @@ int lade_kafka_group_set_offsets_at(struct lade_kafka_admin *admin, const char *
 	struct call c = { .fn = set_offsets, .name = group, .set = offsets, .n = n };
 
 	return n ? call(admin, &c, ret_error, "the offsets of a group", site) : 0;
+}
+
+static int by_owned(const void *left, const void *right)
+{
+	const struct lade_kafka_owner *a = left, *b = right;
+	int order = strcmp(a->topic, b->topic);
+
+	return order ? order : (a->partition > b->partition) - (a->partition < b->partition);
+}
+
+static const rd_kafka_topic_partition_list_t *
+partitions_of(const rd_kafka_ConsumerGroupDescription_t *group, size_t i)
+{
+	const rd_kafka_MemberDescription_t *member =
+		rd_kafka_ConsumerGroupDescription_member(group, i);
+	const rd_kafka_MemberAssignment_t *assignment =
+		member ? rd_kafka_MemberDescription_assignment(member) : NULL;
+
+	return assignment ? rd_kafka_MemberAssignment_partitions(assignment) : NULL;
+}
+
+static void add_owned(struct lade_kafka_group *to, const rd_kafka_MemberDescription_t *member,
+		      const rd_kafka_topic_partition_list_t *list)
+{
+	for (int k = 0; list && k < list->cnt; k++) {
+		struct lade_kafka_owner *o = &to->owned[to->n_owned++];
+		const char *client = rd_kafka_MemberDescription_client_id(member);
+		const char *host = rd_kafka_MemberDescription_host(member);
+
+		snprintf(o->topic, sizeof(o->topic), "%s", list->elems[k].topic);
+		o->partition = list->elems[k].partition;
+		snprintf(o->client, sizeof(o->client), "%s", client ? client : "");
+		snprintf(o->host, sizeof(o->host), "%s", host ? host + (*host == '/') : "");
+	}
+}
+
+static int described(struct call *c, rd_kafka_event_t *event)
+{
+	size_t n, room = 1;
+	const rd_kafka_ConsumerGroupDescription_t **groups =
+		rd_kafka_DescribeConsumerGroups_result_groups(
+			rd_kafka_event_DescribeConsumerGroups_result(event), &n);
+	const rd_kafka_error_t *error =
+		n ? rd_kafka_ConsumerGroupDescription_error(groups[0]) : NULL;
+	struct lade_kafka_group *to = &c->group;
+
+	if (error && rd_kafka_error_code(error))
+		return failure(c, rd_kafka_error_code(error), rd_kafka_error_string(error));
+	snprintf(to->state, sizeof(to->state), "%s", n
+		 ? rd_kafka_consumer_group_state_name(
+			   rd_kafka_ConsumerGroupDescription_state(groups[0]))
+		 : "Dead");
+	to->members = n ? rd_kafka_ConsumerGroupDescription_member_count(groups[0]) : 0;
+	for (size_t i = 0; i < to->members; i++) {
+		const rd_kafka_topic_partition_list_t *list = partitions_of(groups[0], i);
+
+		room += list ? (size_t)list->cnt : 0;
+	}
+	to->owned = lade_calloc(room, sizeof(*to->owned));
+	if (!to->owned)
+		return lade_kafka_fail_as(c->job.error, LADE_KAFKA_MEMORY, 0, "memory is out");
+	for (size_t i = 0; i < to->members; i++)
+		add_owned(to, rd_kafka_ConsumerGroupDescription_member(groups[0], i),
+			  partitions_of(groups[0], i));
+	qsort(to->owned, to->n_owned, sizeof(*to->owned), by_owned);
+	return 0;
+}
+
+static int describe_group(struct call *c)
+{
+	struct request r = request_begin(c, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS);
+
+	rd_kafka_DescribeConsumerGroups(c->rk, &c->name, 1, r.options, r.queue);
+	return request_end(c, r, described);
+}
+
+int lade_kafka_group_get_at(struct lade_kafka_admin *admin, const char *group,
+			    struct lade_kafka_group *ret, struct lade_kafka_error *ret_error,
+			    const char *site)
+{
+	struct call c = { .fn = describe_group, .name = group };
+	int rc = call(admin, &c, ret_error, "what a group is", site);
+
+	if (rc == 0)
+		*ret = c.group;
+	else
+		lade_free(c.group.owned);
+	return rc;
+}
+
+void lade_kafka_group_done(struct lade_kafka_group *group)
+{
+	lade_free(group->owned);
+	*group = (struct lade_kafka_group){ 0 };
 }

@@ -598,6 +598,50 @@ ON_LOOP(the_offsets_of_a_group_are_set_only_while_it_has_no_members)
 	end();
 }
 
+ON_LOOP(a_group_says_who_has_what_and_a_time_is_found_in_a_partition)
+{
+	struct lade_kafka_group group = { .members = 7 };
+	struct member a = { .owned = 0 };
+	struct drive_task drive_a = drive_task(&a);
+	struct lade_kafka_error error = { .text = "" };
+	struct lade_kafka_range range;
+	int64_t at = -1;
+	int rc = 0;
+
+	begin();
+	write_numbers(0, 40);
+	/* A group that nobody has ever been in is none, and has no members. */
+	rc = lade_kafka_group_get(admin, topic, &group, &error);
+	CHECK_EQ(rc, 0);
+	CHECK_EQ(group.members, 0);
+	lade_kafka_group_done(&group);
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		a.consumer = consumer(&s);
+		lade_start(&s, &drive_a);
+		UNTIL(a.messages == 40);
+		CHECK_EQ(lade_kafka_group_get(admin, topic, &group, &error), 0);
+		CHECK_STR(group.state, "Stable");
+		CHECK_EQ(group.members, 1);
+		NEED_EQ(group.n_owned, PARTITIONS);
+		for (int i = 0; i < PARTITIONS; i++) {
+			CHECK_EQ(group.owned[i].partition, i);
+			CHECK_STR(group.owned[i].topic, topic);
+			CHECK(*group.owned[i].client && *group.owned[i].host != '/');
+		}
+		lade_kafka_group_done(&group);
+		member_stops(&a, &drive_a);
+	}
+	CHECK_EQ(lade_kafka_topic_range(admin, topic, 1, &range, &error), 0);
+	CHECK_EQ(lade_kafka_topic_since(admin, topic, 1, 0, &at, &error), 0);
+	CHECK_EQ(at, range.low);
+	CHECK_EQ(lade_kafka_topic_since(admin, topic, 1, INT64_C(4102444800000), &at, &error), 0);
+	CHECK_EQ(at, range.high);
+	CHECK(range.high > range.low);
+	CHECK_EQ(lade_kafka_topic_since(admin, "no-such-topic", 0, 0, &at, &error), -ENOENT);
+	CHECK_EQ(rc, 0);
+	end();
+}
+
 /* Transactions */
 
 static struct lade_kafka_producer *transactional(const char *id)
@@ -860,6 +904,7 @@ int main(void)
 	TAP(partitions_that_are_added_and_a_topic_that_goes_are_told);
 	TAP(a_topic_is_made_looked_up_and_read_by_a_regular_expression);
 	TAP(the_offsets_of_a_group_are_set_only_while_it_has_no_members);
+	TAP(a_group_says_who_has_what_and_a_time_is_found_in_a_partition);
 	TAP(what_is_aborted_is_not_read_and_what_is_committed_is);
 	TAP(a_second_producer_of_the_same_transactional_id_fences_the_first);
 	TAP(offsets_in_a_transaction_count_when_it_is_committed);
