@@ -206,7 +206,8 @@ def letters_of_a_topic(k, _):
         p.flush()
         run = d.start()
         complaints = wait_for(lambda: sum(max(o, 0) for o in
-                                          k.committed("mail", "mail").values()) == 10) + d.wait([0]) + stop(run)
+                                          k.committed("mail", "mail").values()) == 10)
+        complaints += d.wait([0]) + stop(run)
         r = lade(d, "dlq", "list", "p.yaml")
         counts, ids = counted(r)
         complaints += expect("counts", counts, {"gate": 8, "source": 1})

@@ -64,8 +64,8 @@ struct lade_pipe_observer {
 	struct lade_pipe_socket socket; /* the name of admin_fd */
 };
 
-/* A process that was killed listens for a moment longer, by its ring of io_uring: whoever is
- * started in its place waits for that. */
+/* A process that was killed listens for a moment longer, until the kernel has put away what it had
+ * under way: whoever is started in its place waits for that. */
 static int listen_when_free(const char *address, int *ret)
 {
 	int rc = lade_listen(address, ret);

@@ -6,8 +6,8 @@
  * whether somebody listens. So the name belongs to whoever holds a lock on PATH.lock, which ends
  * with its process; with it a file left behind may be removed without taking it from a process
  * that is just beginning. A socket of another program, which knows no such lock, is found by
- * connecting to it; but a killed process's ring of io_uring goes on listening for a moment, so it
- * also counts who began to listen. */
+ * connecting to it; but the kernel goes on listening for a killed process for a moment, so it also
+ * counts who began to listen. */
 
 #include "services/pipeline/socket.h"
 
