@@ -71,6 +71,30 @@ void lade_pipe_pg_name(struct lade_json_out *out, const char *name)
 	lade_pipe_pg_put(out, "\"");
 }
 
+char *lade_pipe_pg_source_sql(const struct lade_pipe_source *source, const char *text)
+{
+	struct lade_json_out out;
+
+	lade_json_out_init(&out, 1 << 16);
+	while (*text) {
+		size_t len = strcspn(text, "{");
+
+		lade_json_out_raw(&out, text, len);
+		text += len;
+		if (strncmp(text, "{table}", 7) == 0)
+			lade_pipe_pg_put(&out, source->table);
+		else if (strncmp(text, "{key}", 5) == 0)
+			lade_pipe_pg_name(&out, source->key);
+		else if (strncmp(text, "{xid}", 5) == 0)
+			lade_pipe_pg_name(&out, source->xid);
+		text += *text ? strcspn(text, "}") + 1 : 0;
+	}
+	lade_json_out_raw(&out, "", 1);
+	if (out.status < 0)
+		lade_json_out_done(&out);
+	return out.data;
+}
+
 /* Behind blanks and comments. */
 static const char *skip_space(const char *sql)
 {

@@ -25,6 +25,12 @@ void lade_pipe_pg_name(struct lade_json_out *out, const char *name);
 /* lade_pipe_pg_put - appends text to SQL that is being built. */
 void lade_pipe_pg_put(struct lade_json_out *out, const char *text);
 
+/* lade_pipe_pg_source_sql - SQL about the table of a source: {table}, {key} and {xid} in @text are
+ * its names.
+ *
+ * From malloc; NULL: memory is out. */
+char *lade_pipe_pg_source_sql(const struct lade_pipe_source *source, const char *text);
+
 /* A column of the relation `batch`. */
 struct lade_pipe_pg_key {
 	const char *name;

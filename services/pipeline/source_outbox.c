@@ -241,42 +241,22 @@ static int64_t rows_of_claim(const struct lade_pipe_engine *e)
 
 static int build_sql(struct outbox *o, bool lock)
 {
-	const struct lade_pipe_source *c = config_of(o);
-	struct lade_json_out out;
-	char limit[40];
+	char text[160];
 
-	snprintf(limit, sizeof(limit), " limit %" PRId64, rows_of_claim(o->engine));
-	lade_json_out_init(&out, 1 << 16);
-	lade_pipe_pg_put(&out, "select t.");
-	lade_pipe_pg_name(&out, c->key);
-	lade_pipe_pg_put(&out, "::int8, to_json(t)::text from ");
-	lade_pipe_pg_put(&out, c->table);
-	lade_pipe_pg_put(&out, " t order by t.");
-	lade_pipe_pg_name(&out, c->key);
-	lade_pipe_pg_put(&out, limit);
-	lade_pipe_pg_put(&out, lock ? " for update skip locked" : "");
-	lade_json_out_raw(&out, "", 1);
-	if (out.status < 0)
-		lade_json_out_done(&out);
-	o->sql = out.data;
+	snprintf(text, sizeof(text), "select t.{key}::int8, to_json(t)::text from {table} t"
+		 " order by t.{key} limit %" PRId64 "%s", rows_of_claim(o->engine),
+		 lock ? " for update skip locked" : "");
+	o->sql = lade_pipe_pg_source_sql(config_of(o), text);
 	return o->sql ? 0 : -ENOMEM;
 }
 
 char *lade_pipe_outbox_delete_sql(const struct lade_pipe_config *config)
 {
-	struct lade_json_out out;
-
-	lade_json_out_init(&out, 1 << 16);
-	lade_pipe_pg_put(&out, "with d as (delete from ");
-	lade_pipe_pg_put(&out, config->source.table);
-	lade_pipe_pg_put(&out, " t using unnest($1::int8[]) as u(k) where t.");
-	lade_pipe_pg_name(&out, config->source.key);
-	lade_pipe_pg_put(&out, " = u.k returning 1) select 1 / (case when count(*) ="
-			       " cardinality($1) then 1 else 0 end) from d");
-	lade_json_out_raw(&out, "", 1);
-	if (out.status < 0)
-		lade_json_out_done(&out);
-	return out.data;
+	return lade_pipe_pg_source_sql(&config->source,
+				       "with d as (delete from {table} t"
+				       " using unnest($1::int8[]) as u(k) where t.{key} = u.k"
+				       " returning 1) select 1 / (case when count(*) ="
+				       " cardinality($1) then 1 else 0 end) from d");
 }
 
 static int outbox_open(struct lade_pipe_engine *e)

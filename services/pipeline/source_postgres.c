@@ -334,70 +334,26 @@ static const struct lade_source table_stream = { table_next, table_try_next, sto
 /* Opening */
 
 /* Rows in the order of transaction and key, of transactions that have all ended. */
-static void put_by_xid(struct lade_json_out *out, const struct lade_pipe_source *c)
-{
-	lade_pipe_pg_put(out, "select t.");
-	lade_pipe_pg_name(out, c->xid);
-	lade_pipe_pg_put(out, "::text, t.");
-	lade_pipe_pg_name(out, c->key);
-	lade_pipe_pg_put(out, "::int8, to_json(t)::text from ");
-	lade_pipe_pg_put(out, c->table);
-	lade_pipe_pg_put(out, " t where (t.");
-	lade_pipe_pg_name(out, c->xid);
-	lade_pipe_pg_put(out, ", t.");
-	lade_pipe_pg_name(out, c->key);
-	lade_pipe_pg_put(out, ") > ($1::text::xid8, $2::int8) and t.");
-	lade_pipe_pg_name(out, c->xid);
-	lade_pipe_pg_put(out, " < pg_snapshot_xmin(pg_current_snapshot()) order by t.");
-	lade_pipe_pg_name(out, c->xid);
-	lade_pipe_pg_put(out, ", t.");
-	lade_pipe_pg_name(out, c->key);
-	lade_pipe_pg_put(out, " limit " FETCH);
-}
+static const char BY_XID[] =
+	"select t.{xid}::text, t.{key}::int8, to_json(t)::text from {table} t"
+	" where (t.{xid}, t.{key}) > ($1::text::xid8, $2::int8)"
+	" and t.{xid} < pg_snapshot_xmin(pg_current_snapshot())"
+	" order by t.{xid}, t.{key} limit " FETCH;
 
 /* Rows in the order of the key, up to one that has settled. */
-static void put_by_key(struct lade_json_out *out, const struct lade_pipe_source *c)
-{
-	lade_pipe_pg_put(out, "select '0', t.");
-	lade_pipe_pg_name(out, c->key);
-	lade_pipe_pg_put(out, "::int8, to_json(t)::text from ");
-	lade_pipe_pg_put(out, c->table);
-	lade_pipe_pg_put(out, " t where t.");
-	lade_pipe_pg_name(out, c->key);
-	lade_pipe_pg_put(out, " <= $1::int8 and t.");
-	lade_pipe_pg_name(out, c->key);
-	lade_pipe_pg_put(out, " > $2::int8 order by t.");
-	lade_pipe_pg_name(out, c->key);
-	lade_pipe_pg_put(out, " limit " FETCH);
-}
+static const char BY_KEY[] =
+	"select '0', t.{key}::int8, to_json(t)::text from {table} t"
+	" where t.{key} <= $1::int8 and t.{key} > $2::int8 order by t.{key} limit " FETCH;
 
-static void put_highest(struct lade_json_out *out, const struct lade_pipe_source *c)
-{
-	lade_pipe_pg_put(out, "select coalesce(max(t.");
-	lade_pipe_pg_name(out, c->key);
-	lade_pipe_pg_put(out, ")::int8, (-9223372036854775808)::int8) from ");
-	lade_pipe_pg_put(out, c->table);
-	lade_pipe_pg_put(out, " t");
-}
-
-/* What one of these has put, from malloc; NULL: memory is out. */
-static char *sql_of(const struct source *s,
-		    void (*build)(struct lade_json_out *out, const struct lade_pipe_source *c))
-{
-	struct lade_json_out out;
-
-	lade_json_out_init(&out, 1 << 16);
-	build(&out, config_of(s));
-	lade_json_out_raw(&out, "", 1);
-	if (out.status < 0)
-		lade_json_out_done(&out);
-	return out.data;
-}
+static const char HIGHEST[] =
+	"select coalesce(max(t.{key})::int8, (-9223372036854775808)::int8) from {table} t";
 
 static int build_sql(struct source *s)
 {
-	s->sql = sql_of(s, config_of(s)->xid ? put_by_xid : put_by_key);
-	s->highest_sql = sql_of(s, put_highest);
+	const struct lade_pipe_source *c = config_of(s);
+
+	s->sql = lade_pipe_pg_source_sql(c, c->xid ? BY_XID : BY_KEY);
+	s->highest_sql = lade_pipe_pg_source_sql(c, HIGHEST);
 	return s->sql && s->highest_sql ? 0 : -ENOMEM;
 }
 

@@ -201,6 +201,36 @@ ON_LOOP(a_send_that_is_cancelled_says_that_it_may_happen)
 	lade_kafka_producer_free(p);
 }
 
+ON_LOOP(records_are_sent_in_two_halves_and_a_flight_may_be_forgotten)
+{
+	struct lade_kafka_record r[3][2] = { 0 };
+	struct lade_kafka_flight *flights[3];
+	struct lade_kafka_producer *p;
+
+	begin();
+	p = producer();
+	for (int i = 0; i < 6; i++)
+		r[i / 2][i % 2] = (struct lade_kafka_record){ .topic = topic, .value = "1",
+							      .value_len = 1 };
+	for (int i = 0; i < 3; i++)
+		NEED_EQ(lade_kafka_send_begin(p, r[i], 2, &flights[i]), 0);
+	lade_kafka_send_forget(flights[1]);
+	lade_kafka_send_forget(NULL);
+	CHECK_EQ(lade_within(lade_s(30), lade_kafka_send_end(flights[2], r[2], 2)), 0);
+	CHECK_EQ(lade_within(lade_s(30), lade_kafka_send_end(flights[0], r[0], 2)), 0);
+	CHECK_EQ(r[0][0].offset, 0);
+	CHECK_EQ(r[0][1].offset, 1);
+	CHECK_EQ(r[2][1].offset, 5);
+	rd_kafka_mock_broker_set_down(mock, 1);
+	NEED_EQ(lade_kafka_send_begin(p, r[0], 2, &flights[0]), 0);
+	NEED_EQ(lade_kafka_send_begin(p, r[1], 2, &flights[1]), 0);
+	CHECK_EQ(lade_within(lade_ms(50), lade_kafka_send_end(flights[0], r[0], 2)), -ETIME);
+	CHECK_EQ(r[0][1].verdict, -ECANCELED);
+	lade_kafka_send_forget(flights[1]);
+	lade_kafka_producer_free(p);
+	rd_kafka_mock_broker_set_up(mock, 1);
+}
+
 static int send_many(struct lade_kafka_producer *p, int *ret)
 {
 	static char value[1000];
@@ -412,6 +442,7 @@ int main(void)
 	TAP(a_position_outside_the_log_is_a_gap_until_a_seek);
 	TAP(a_record_has_its_own_verdict);
 	TAP(a_send_that_is_cancelled_says_that_it_may_happen);
+	TAP(records_are_sent_in_two_halves_and_a_flight_may_be_forgotten);
 	TAP(a_full_queue_is_waited_for);
 	TAP(brokers_that_are_down_are_told_once_and_so_is_their_return);
 	TAP(what_a_promise_rests_on_is_not_to_be_set);
