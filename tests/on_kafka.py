@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """on_kafka.py LADE [NAME...] - `lade run` on a real Kafka: into SQLite and into Kafka, exactly once
-and at least once, with kills, rebalances and what else happens; all, or the named ones."""
+and at least once, with kills, rebalances and what else happens; all, or the named ones.
+
+LADE_TEST_KAFKA_VERSION: the broker's, of those that tests/components/setup has fetched."""
 
 import json
 import os
@@ -386,7 +388,7 @@ def wrong(k):
 def main():
     wanted = sys.argv[2:]
     try:
-        with Kafka() as k:
+        with Kafka(os.environ.get("LADE_TEST_KAFKA_VERSION", "4.3.1")) as k:
             for test in TESTS:
                 if not wanted or test.__name__ in wanted:
                     test(k)
