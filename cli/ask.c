@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "services/pipeline/config.h"
@@ -43,8 +44,8 @@ static bool is_running(const char *folder, const char *file)
 	return false;
 }
 
-/* The names of running pipelines, into @ret; returns how many there are. */
-static int list(const char *folder, char ret[NAMES_MAX][80])
+/* The names of running pipelines that begin so, into @ret; returns how many there are. */
+static int list(const char *folder, const char *begin, char ret[NAMES_MAX][80])
 {
 	DIR *dir = opendir(folder);
 	struct dirent *entry;
@@ -54,6 +55,7 @@ static int list(const char *folder, char ret[NAMES_MAX][80])
 		size_t len = strlen(entry->d_name);
 
 		if (!ends_with(entry->d_name, ".sock") || len - 5 >= 80 ||
+		    strncmp(entry->d_name, begin, strlen(begin)) != 0 ||
 		    !is_running(folder, entry->d_name))
 			continue;
 		if (n < NAMES_MAX)
@@ -65,10 +67,19 @@ static int list(const char *folder, char ret[NAMES_MAX][80])
 	return n;
 }
 
+static int ask_which(const char *verb, const char *what, char names[NAMES_MAX][80], int n)
+{
+	fprintf(stderr, "lade %s: which %s? There are:", verb, what);
+	for (int i = 0; i < n && i < NAMES_MAX; i++)
+		fprintf(stderr, " %s", names[i]);
+	fprintf(stderr, "%s\n", n > NAMES_MAX ? " ..." : "");
+	return CLI_USAGE;
+}
+
 static int find_only(const char *verb, const char *folder, char ret[LADE_SOCKET_ROOM])
 {
 	char names[NAMES_MAX][80], path[256];
-	int n = list(folder, names);
+	int n = list(folder, "", names);
 
 	if (n == 1) {
 		snprintf(path, sizeof(path), "%s/%s.sock", folder, names[0]);
@@ -79,11 +90,26 @@ static int find_only(const char *verb, const char *folder, char ret[LADE_SOCKET_
 			folder);
 		return LADE_EXIT_FAILED;
 	}
-	fprintf(stderr, "lade %s: which pipeline? There are:", verb);
-	for (int i = 0; i < n && i < NAMES_MAX; i++)
-		fprintf(stderr, " %s", names[i]);
-	fprintf(stderr, "%s\n", n > NAMES_MAX ? " ..." : "");
-	return CLI_USAGE;
+	return ask_which(verb, "pipeline", names, n);
+}
+
+/* A pipeline by its name; of several processes the only one. */
+static int find_by_name(const char *verb, const char *folder, const char *name,
+			char ret[LADE_SOCKET_ROOM])
+{
+	char names[NAMES_MAX][80], path[256], file[112], begin[104];
+	int n = 0;
+
+	snprintf(file, sizeof(file), "%.100s.sock", name);
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	snprintf(begin, sizeof(begin), "%.100s-", name);
+	if (access(path, F_OK) < 0 || !is_running(folder, file))
+		n = list(folder, begin, names);
+	if (n > 1)
+		return ask_which(verb, "process", names, n);
+	if (n == 1)
+		snprintf(path, sizeof(path), "%s/%.79s.sock", folder, names[0]);
+	return set_path(verb, path, ret);
 }
 
 /* The socket that a pipeline's file names, or else the one of its name. */
@@ -91,15 +117,14 @@ static int find_by_file(const char *verb, const char *folder, const char *file,
 			char ret[LADE_SOCKET_ROOM])
 {
 	struct lade_pipe_config *config = NULL;
-	char path[256];
 	int rc = cli_load(file, &config);
 
 	if (rc == 0 && config->admin_socket && strcmp(config->admin_socket, "none") == 0) {
 		fprintf(stderr, "lade %s: %s has no socket (admin.socket: none)\n", verb, file);
 		rc = LADE_EXIT_FAILED;
 	} else if (rc == 0) {
-		snprintf(path, sizeof(path), "%s/%s.sock", folder, config->name);
-		rc = set_path(verb, config->admin_socket ? config->admin_socket : path, ret);
+		rc = config->admin_socket ? set_path(verb, config->admin_socket, ret)
+					  : find_by_name(verb, folder, config->name, ret);
 	}
 	lade_pipe_config_free(config);
 	return rc;
@@ -107,7 +132,7 @@ static int find_by_file(const char *verb, const char *folder, const char *file,
 
 int cli_find_socket(const char *verb, const char *what, char ret[LADE_SOCKET_ROOM])
 {
-	char folder[LADE_SOCKET_ROOM], path[256];
+	char folder[LADE_SOCKET_ROOM];
 
 	if (lade_pipe_socket_folder(folder) < 0) {
 		fprintf(stderr, "lade %s: XDG_RUNTIME_DIR is too long for a socket's name\n", verb);
@@ -119,8 +144,7 @@ int cli_find_socket(const char *verb, const char *what, char ret[LADE_SOCKET_ROO
 		return find_by_file(verb, folder, what, ret);
 	if (strchr(what, '/') || ends_with(what, ".sock"))
 		return set_path(verb, what, ret);
-	snprintf(path, sizeof(path), "%s/%.100s.sock", folder, what);
-	return set_path(verb, path, ret);
+	return find_by_name(verb, folder, what, ret);
 }
 
 /* The connection */
@@ -128,7 +152,7 @@ int cli_find_socket(const char *verb, const char *what, char ret[LADE_SOCKET_ROO
 static void say_unreachable(const char *path, int rc)
 {
 	char folder[LADE_SOCKET_ROOM], names[NAMES_MAX][80];
-	int n = lade_pipe_socket_folder(folder) == 0 ? list(folder, names) : 0;
+	int n = lade_pipe_socket_folder(folder) == 0 ? list(folder, "", names) : 0;
 
 	if (rc == -ENOENT || rc == -ECONNREFUSED)
 		fprintf(stderr, "no pipeline listens at %s", path);

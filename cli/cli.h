@@ -4,6 +4,7 @@
 
 /* cli.h - the verbs of the command `lade`: each parses its arguments and calls one function. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define CLI_USAGE 2   /* wrong arguments */
@@ -72,5 +73,15 @@ uint64_t cli_count(const char *text, uint64_t max);
 
 /* cli_printed - flushes stdout.  Returns 0, or 1 when not all could be written. */
 int cli_printed(void);
+
+#define CLI_PROCESSES_MAX 64
+
+/* cli_run_loaded - runs a pipeline in this process.  Returns the exit status. */
+int cli_run_loaded(struct lade_pipe_config *config, bool quiet);
+
+/* cli_run_processes - runs a pipeline in @n processes, and minds them; before any task or thread.
+ *
+ * Returns the worst of their exit statuses, or what it has refused. */
+int cli_run_processes(struct lade_pipe_config *config, bool quiet, int n);
 
 #endif

@@ -18,13 +18,19 @@
 #define GRACE_MORE_NS INT64_C(5000000000)
 
 static const char run_help[] =
-	"usage: lade run [--quiet] [--log json] PIPELINE.yaml\n"
+	"usage: lade run [--quiet] [--log json] [--processes N] PIPELINE.yaml\n"
 	"\n"
 	"Runs a pipeline: to the end of its source, or until it is asked to stop (SIGINT,\n"
 	"SIGTERM: reading ends, what was read is finished; a second time: at once). Speaks on\n"
 	"stderr: on a terminal a live line, else a line every ten seconds, and a summary at the\n"
 	"end, which --quiet leaves out. A failure is said once per cause and half a minute, with\n"
 	"how often it was. --log json makes an object of each line, for machines.\n"
+	"\n"
+	"--processes N runs N processes (64 at most) that share the partitions of its topics.\n"
+	"Each line has the number of its process in front; metrics are at the port and those\n"
+	"behind it, lade top knows the processes as PIPELINE-1 and so on. One that a signal kills\n"
+	"is started again, unless that happens more than five times within a minute. The exit\n"
+	"status is the worst of theirs.\n"
 	"\n"
 	"exit status:\n"
 	"   0  done: every message is acknowledged\n"
@@ -169,7 +175,9 @@ static int run_simulated(const struct lade_pipe_config *config, FILE *log, bool 
 
 static int run_pipeline(const struct lade_pipe_config *config, bool quiet, int *ret)
 {
-	FILE *log = config->log_json ? lade_pipe_log_json(config->name, stderr) : stderr;
+	FILE *log = config->log_json
+			    ? lade_pipe_log_json(config->name, config->process, stderr)
+			    : stderr;
 	int rc = !log ? -ENOMEM
 		 : lade_simulated()
 			 ? run_simulated(config, log, quiet, ret)
@@ -205,7 +213,7 @@ static int status_of(int rc, int how)
 	return rc == 130 ? LADE_EXIT_UNFINISHED : LADE_EXIT_FAILED;
 }
 
-static int run_loaded(struct lade_pipe_config *config, bool quiet)
+int cli_run_loaded(struct lade_pipe_config *config, bool quiet)
 {
 	int how = LADE_EXIT_FAILED, rc;
 	struct run_pipeline_task task = run_pipeline_task(config, quiet);
@@ -226,7 +234,7 @@ int cli_run(int argc, char **argv)
 	struct lade_pipe_config *config = NULL;
 	const char *path = NULL;
 	bool quiet = false, json = false;
-	int rc;
+	int rc, n = 0;
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0) {
@@ -240,8 +248,13 @@ int cli_run(int argc, char **argv)
 			json = *argv[++i] == 'j';
 		else if (strcmp(argv[i], "--log") == 0)
 			return cli_usage("run", "--log wants json or text");
-		else if (argv[i][0] == '-' || path)
-			return cli_unknown("run", "--quiet|--log|--help", argv[i]);
+		else if (strcmp(argv[i], "--processes") == 0) {
+			n = argv[i + 1] ? (int)cli_count(argv[++i], CLI_PROCESSES_MAX) : 0;
+			if (!n)
+				return cli_usage("run", "--processes wants a number from 1 to %d",
+						 CLI_PROCESSES_MAX);
+		} else if (argv[i][0] == '-' || path)
+			return cli_unknown("run", "--quiet|--log|--processes|--help", argv[i]);
 		else
 			path = argv[i];
 	}
@@ -250,7 +263,7 @@ int cli_run(int argc, char **argv)
 	rc = cli_load(path, &config);
 	if (rc == 0) {
 		config->log_json = json;
-		rc = run_loaded(config, quiet);
+		rc = n ? cli_run_processes(config, quiet, n) : cli_run_loaded(config, quiet);
 	}
 	lade_pipe_config_free(config);
 	return rc;

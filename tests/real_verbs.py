@@ -315,6 +315,107 @@ def letters_of_postgres(_, pg):
                   + ([] if counts.get("source") and counts.get("gate") else [str(counts)]))
 
 
+def children(parent):
+    with open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as f:
+        return [int(c) for c in f.read().split()]
+
+
+def is_gone(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def begin(d, *args):
+    return subprocess.Popen([LADE, "run", *args, "p.yaml"], cwd=d.path, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def end_of(p, status, *words):
+    """What is wrong with how a process ends."""
+    try:
+        said = p.communicate(timeout=PATIENCE_SECONDS)[0]
+    except subprocess.TimeoutExpired:
+        p.kill()
+        said = "it did not end: " + p.communicate()[0]
+    missing = [w for w in words if w not in said]
+    return [f"status {p.returncode}, without {missing}: {said}"] \
+        if p.returncode != status or missing else []
+
+
+def several_processes(k, _):
+    k.create("several", 6)
+    text = SOURCE.format(name="several", servers=k.servers) \
+        .replace("group: several", 'group: several, librdkafka: { session.timeout.ms: "6000" }') \
+        + INTO_SQLITE + "delivery: exactly_once\n" \
+        + "errors: { dead_letter: { table: dead } }\n"
+
+    with Folder(LADE, text) as d:
+        p = begin(d, "--processes", "3")
+        complaints = wait_for(lambda: "Stable, 3 members" in
+                              lade(d, "offsets", "show", "p.yaml").stdout)
+        tap.point("three processes share the partitions", complaints)
+        send(k, "several", range(300))
+        complaints = d.wait(range(300))
+        tap.point("each is known to lade top by its number",
+                  complaints + [c for n in (1, 2, 3) for c in ended(
+                      lade(d, "top", "--once", f"several-{n}"), 0, "several")]
+                  + ended(lade(d, "top", "--once", "p.yaml"), 2, "which process? There are:",
+                          " several-1", " several-3"))
+        first = children(p.pid)
+        os.kill(first[1], 9)
+        send(k, "several", range(300, 600))
+        complaints = d.wait(range(600))
+        complaints += wait_for(lambda: len(children(p.pid)) == 3)
+        complaints += expect("others", [c in children(p.pid) for c in first], [True, False, True])
+        p.send_signal(15)
+        tap.point("one that is killed is started again, and nothing is lost or doubled",
+                  complaints + expect("rows", sorted(d.rows()), list(range(600)))
+                  + end_of(p, 0, "several: process 2 was killed by signal 9 (Killed); it is "
+                           "started again in 1 s", "1| several", "2| several", "3| several"))
+        p = begin(d, "--processes", "3", "--log", "json")
+        complaints = wait_for(lambda: len(children(p.pid)) == 3)
+        killed = set()
+        until = time.monotonic() + PATIENCE_SECONDS
+        while p.poll() is None and time.monotonic() < until:
+            for c in children(p.pid) if p.poll() is None else []:
+                if c not in killed and len(killed) < 6:
+                    killed.add(c)
+                    os.kill(c, 9)
+            time.sleep(0.1)
+        said = end_of(p, 1, "after 5 restarts within a minute: all are stopped")
+        tap.point("one that dies again and again is given up, and all with it", complaints + said)
+        p = begin(d, "--processes", "2", "--log", "json")
+        complaints = wait_for(lambda: len(children(p.pid)) == 2)
+        before = children(p.pid)
+        time.sleep(1)
+        p.kill()
+        said = p.communicate()[0]
+        complaints += wait_for(lambda: all(is_gone(c) for c in before))
+        for line in said.splitlines():
+            if json.loads(line).get("process") not in (1, 2, None):
+                complaints.append(line)
+        tap.point("a parent that is killed takes its processes with it", complaints)
+        for change, word in ((('sink: { sqlite: { db: main, table: t, create: true, columns: '
+                               '{ k: "integer .k" } } }', "sink: { file: out }"),
+                              "between the lines of the others"),
+                             (("{ table: dead }", "{ file: dead }"), "cannot be shared"),
+                             (("group: several,", "group: several, instance: a,"),
+                              "one member's name"),
+                             (("batch:", "metrics: { listen: 127.0.0.1:65535 }\nbatch:"),
+                              "not as many ports")):
+            d.write("p.yaml", text.replace(*change).replace("exactly_once", "at_least_once")
+                    .replace("table: dead }" if "file: out" in change[1] else "-", "kafka: x }"))
+            tap.point(f"refused: {word}", ended(lade(d, "run", "--processes", "2", "p.yaml"), 78,
+                                                word))
+        d.write("p.yaml", "config: 1\npipeline: x\nsource: { file: in }\nsink: { stdout: }\n")
+        tap.point("a file has one reader", ended(
+            lade(d, "run", "--processes", "2", "p.yaml"), 78, "its source cannot be shared")
+            + ended(lade(d, "run", "--processes", "65", "p.yaml"), 2, "from 1 to 64"))
+
+
 def main():
     wanted = sys.argv[2:]
     try:
@@ -330,7 +431,8 @@ def main():
     tap.done()
 
 
-TESTS = [offsets_of_a_group, offsets_in_postgres, letters_of_a_topic, letters_of_postgres]
+TESTS = [offsets_of_a_group, offsets_in_postgres, letters_of_a_topic, letters_of_postgres,
+         several_processes]
 
 if __name__ == "__main__":
     main()

@@ -224,6 +224,7 @@ struct lade_pipe_config {
 	int64_t transaction_max;		/* messages of a transaction */
 	int64_t unhealthy_after_ns;
 	bool log_json;				/* said by the command line: no key */
+	int process;				/* its number among several, from 1; 0: no key */
 	bool metrics_given;
 	const char *metrics_listen;		/* where figures are served, or NULL */
 	bool admin_given;

@@ -1000,6 +1000,224 @@ IN_TASK(a_bad_message_without_a_dead_letter_stops_and_no_offset_moves_past_it)
 	fclose(log);
 }
 
+/* A lane that comes and goes, as one of Kafka does: lost and claimed anew at any moment, and
+ * claimed by somebody else. */
+
+static struct {
+	int64_t at;		/* the next message that is read */
+	bool away;		/* the lane is lost, and not yet ours again */
+	bool another;		/* another process claims it now and then */
+	unsigned lost, fenced;
+	char texts[MESSAGES_MAX][24];
+} mv;
+
+static int moving_try_next(void *self, void *ret_item)
+{
+	struct lade_pipe_raw *raw = ret_item;
+	char *text = mv.texts[mv.at % MESSAGES_MAX];
+
+	(void)self;
+	if (lade_stopping() || w.engine->failed || w.kept.next_offset >= w.messages * GAP)
+		return 0;
+	if (mv.at >= w.messages || !w.lane.assigned)
+		return -EAGAIN;
+	snprintf(text, sizeof(mv.texts[0]), "{\"id\":%d}", (int)mv.at);
+	*raw = (struct lade_pipe_raw){ .line = { .text = text,
+						 .len = (uint32_t)strlen(text),
+						 .ended = true,
+						 .offset = mv.at * GAP,
+						 .next_offset = (mv.at + 1) * GAP },
+				       .lane = &w.lane,
+				       .epoch = w.lane.epoch };
+	mv.at++;
+	return 1;
+}
+
+static int moving_next(void *self, void *ret_item)
+{
+	int rc;
+
+	while ((rc = moving_try_next(self, ret_item)) == -EAGAIN) {
+		rc = lade_sleep(lade_us(100));
+		if (rc < 0)
+			return rc;
+	}
+	return rc;
+}
+
+static void moving_close(void *self)
+{
+	(void)self;
+}
+
+static const struct lade_source moving_source = { moving_next, moving_try_next, moving_close };
+
+static void lose_lane(struct lade_pipe_engine *e)
+{
+	if (!w.lane.assigned)
+		return;
+	lade_pipe_lane_lose(&w.lane);
+	lade_pipe_lane_unlist(e, &w.lane);
+	mv.away = true;
+	mv.lost++;
+	lade_event_set(&e->lane_moved);
+}
+
+/* The lane is lost and comes back, again and again. */
+static int rebalance(struct lade_pipe_engine *e)
+{
+	int rc;
+
+	while ((rc = take_time(9000)) == 0) {
+		w.kept.epoch += mv.another && draw(2);
+		lose_lane(e);
+		rc = draw(2) ? take_time(500) : 0;
+		if (rc == 0)
+			rc = lade_pipe_lane_claim(e, &w.lane);
+		if (rc < 0)
+			return rc;
+		CHECK(!w.lane.fenced);
+		CHECK_EQ(w.lane.stored.epoch, w.kept.epoch);
+		mv.at = w.lane.stored.next_offset / GAP;
+		lade_pipe_lane_begin(e, &w.lane, w.lane.stored.next_offset);
+		mv.away = false;
+	}
+	return rc;
+}
+LADE_TASK_VOID(rebalance, (struct lade_pipe_engine *, e))
+
+static int moving_start(struct lade_pipe_engine *e, struct lade_scope *scope,
+			struct lade_pipe_raw_stream **ret)
+{
+	static struct rebalance_task task;
+	int rc;
+
+	snprintf(w.lane.cluster, sizeof(w.lane.cluster), "numbers");
+	rc = lade_pipe_lane_claim(e, &w.lane);
+	if (rc < 0)
+		return rc;
+	lade_pipe_lane_begin(e, &w.lane, 0);
+	task = rebalance_task(e);
+	lade_start_daemon(scope, &task);
+	*ret = lade_pipe_raw_stream_of(&moving_source, &w);
+	return 0;
+}
+
+/* As a source does whose batch could not be written: what is another's is given up. */
+static int moving_rewind(struct lade_pipe_engine *e, struct lade_pipe_lane *lane)
+{
+	int rc;
+
+	if (lane->fenced || mv.away) {
+		lose_lane(e);
+		return 0;
+	}
+	rc = lade_pipe_lane_claim(e, lane);
+	if (rc < 0 || mv.away)
+		return rc;
+	mv.at = lane->stored.next_offset / GAP;
+	lade_pipe_lane_assign(lane, lane->stored.next_offset);
+	return 0;
+}
+
+static const struct lade_pipe_source_ops moving_lane = {
+	.open = source_open,
+	.identify = source_identify,
+	.rewind = moving_rewind,
+	.start = moving_start,
+	.close = source_close,
+};
+
+/* A claim takes its time, and is under way while others want to write. */
+static int fence_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane)
+{
+	int rc = take_time(w.sink_us);
+
+	(void)outlet;
+	if (rc < 0)
+		return rc;
+	w.kept.epoch++;
+	lane->stored = w.kept;
+	return 0;
+}
+
+static int fence_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
+		       uint32_t n, const struct lade_pipe_move *move, uint32_t n_moves)
+{
+	struct lade_pipe_stored *stored = &move->lane->stored, before = *stored;
+	int rc = take_time(w.sink_us);
+
+	CHECK_EQ(n_moves, 1);
+	CHECK(outlet->self);
+	if (rc < 0)
+		return rc;
+	/* What a write goes by stays until it has ended. */
+	CHECK_EQ(stored->epoch, before.epoch);
+	CHECK_EQ(stored->next_offset, before.next_offset);
+	if (before.epoch != w.kept.epoch || before.next_offset != w.kept.next_offset) {
+		mv.fenced++;
+		move->lane->fenced = true;
+		return -ESTALE;
+	}
+	CHECK(move->to > w.kept.next_offset);
+	for (uint32_t k = 0; k < n; k++)
+		put_messages(0, batches[k]);
+	stored->next_offset = w.kept.next_offset = move->to;
+	return 0;
+}
+
+static const struct lade_pipe_sink_ops generated_fence = { .open = sink_open,
+							    .claim = fence_claim,
+							    .write = fence_write,
+							    .close = sink_close };
+
+static const struct lade_pipe_parts moving = {
+	.source = &moving_lane,
+	.steps = { [LADE_STEP_SQL] = &generated_step },
+	.sinks = { [LADE_SINK_SQLITE] = &generated_fence },
+	.letters = &generated_letters,
+};
+
+static void run_moving(uint64_t seed, bool another)
+{
+	FILE *log = fopen("/dev/null", "w");
+
+	begin_world(600);
+	mv.at = 0;
+	mv.away = false;
+	mv.another = another;
+	w.random = seed;
+	w.config->n_sinks = 1;
+	w.config->delivery = LADE_EXACTLY_ONCE;
+	w.config->sinks[0].kind = LADE_SINK_SQLITE;
+	w.config->in_flight_max = MESSAGES_MAX;
+	w.engine = lade_pipe_engine_new(w.config, &moving, log);
+	CHECK_EQ(lade_within(lade_s(3600), lade_pipe_engine_run(w.engine)), 0);
+	CHECK_EQ(w.engine->exit, LADE_EXIT_DONE);
+	for (int64_t id = 0; id < w.messages; id++)
+		CHECK_EQ(w.pages[id].written[0], 1);
+	w.engine = lade_pipe_engine_free(w.engine);
+	fclose(log);
+	end_world();
+}
+
+IN_TASK(a_lane_that_is_lost_and_comes_back_at_any_moment_is_written_once)
+{
+	mv.lost = mv.fenced = 0;
+	for (uint64_t seed = 1; seed <= 30; seed++)
+		run_moving(seed, false);
+	CHECK(mv.lost > 100);
+	CHECK_EQ(mv.fenced, 0);
+}
+
+IN_TASK(a_lane_that_another_has_claimed_is_claimed_again_and_written_once)
+{
+	mv.lost = mv.fenced = 0;
+	for (uint64_t seed = 1; seed <= 30; seed++)
+		run_moving(seed, true);
+	CHECK(mv.fenced > 10);
+}
+
 int main(void)
 {
 	TAP(a_pipeline_without_faults_finishes_every_message_once_and_in_order);
@@ -1025,5 +1243,7 @@ int main(void)
 	TAP(shutdown_timeout_gives_up_and_says_from_where_it_will_be_read_again);
 	TAP(runs_that_are_cancelled_again_and_again_leave_what_one_run_leaves);
 	TAP(a_bad_message_without_a_dead_letter_stops_and_no_offset_moves_past_it);
+	TAP(a_lane_that_is_lost_and_comes_back_at_any_moment_is_written_once);
+	TAP(a_lane_that_another_has_claimed_is_claimed_again_and_written_once);
 	return tap_done();
 }

@@ -19,6 +19,7 @@
 /* A stream on its way to another one. */
 struct json_log {
 	const char *pipeline;
+	int process;		   /* 0: it is alone */
 	FILE *to;
 	struct lade_json_out line; /* what was written of the present line */
 };
@@ -49,6 +50,8 @@ static void put_line(struct json_log *l)
 	lade_json_out_init(&out, 2 * LINE_MAX_BYTES);
 	lade_pipe_put(&out, "{\"time\":\"%s\"", time);
 	put_text(&out, "pipeline", l->pipeline, name);
+	if (l->process)
+		lade_pipe_put(&out, ",\"process\":%d", l->process);
 	if (*text == '{') {
 		lade_json_out_raw(&out, ",", 1);
 		lade_json_out_raw(&out, text + 1, len - 1);
@@ -92,7 +95,7 @@ static int log_close(void *cookie)
 	return 0;
 }
 
-FILE *lade_pipe_log_json(const char *pipeline, FILE *to)
+FILE *lade_pipe_log_json(const char *pipeline, int process, FILE *to)
 {
 	struct json_log *l = calloc(1, sizeof(*l));
 	FILE *file;
@@ -100,6 +103,7 @@ FILE *lade_pipe_log_json(const char *pipeline, FILE *to)
 	if (!l)
 		return NULL;
 	l->pipeline = pipeline;
+	l->process = process;
 	l->to = to;
 	lade_json_out_init(&l->line, LINE_MAX_BYTES);
 	file = fopencookie(l, "w", (cookie_io_functions_t){ .write = log_write,

@@ -13,8 +13,9 @@
 
 /* lade_pipe_log_json - a stream whose lines become JSON on @to.
  *
+ * @process: its number among several of the pipeline, which each line has then; 0: it is alone.
  * Close it with fclose(), which leaves @to open; both names outlive it. Returns NULL: no memory. */
-FILE *lade_pipe_log_json(const char *pipeline, FILE *to);
+FILE *lade_pipe_log_json(const char *pipeline, int process, FILE *to);
 
 /* lade_pipe_log_trouble - a failure that passes; @failures since it was said last. */
 void lade_pipe_log_trouble(struct lade_pipe_engine *engine, const char *who, const char *trouble,

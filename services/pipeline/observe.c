@@ -144,7 +144,11 @@ static int listen_default(struct lade_pipe_engine *e, struct lade_pipe_observer 
 		rc = lade_pipe_socket_make_folder(folder);
 	if (rc < 0)
 		return rc;
-	snprintf(path, sizeof(path), "%s/%s.sock", folder, e->config->name);
+	if (e->config->process)
+		snprintf(path, sizeof(path), "%s/%s-%d.sock", folder, e->config->name,
+			 e->config->process);
+	else
+		snprintf(path, sizeof(path), "%s/%s.sock", folder, e->config->name);
 	rc = listen_at(o, path);
 	if (rc != -EADDRINUSE)
 		return rc;
