@@ -141,6 +141,36 @@ def into_kafka(k):
         tap.point("a topic is copied into another one in transactions, with its keys", complaints)
 
 
+def fenced(k):
+    """The brokers take nothing more from a producer, as after a transaction that took too long."""
+    from confluent_kafka import Producer
+    k.create("p", PARTITIONS)
+    k.create("q", PARTITIONS)
+
+    def fence():
+        p = Producer({"bootstrap.servers": k.servers, "transactional.id": "fenced-fenced-me",
+                      "log_level": 2})
+        p.init_transactions(30)
+
+    with Folder(LADE, pipeline(k, "fenced", "p", INTO_KAFKA, out="q", delivery="exactly_once")
+                .replace("q, key", "q, instance: me, key")) as d:
+        p, complaints = d.start(), []
+        for n in range(3):
+            k.send("p", documents(range(n * 1000, n * 1000 + 1000)))
+            if not wait_for(lambda: sum(max(o, 0) for o in k.committed("fenced", "p").values())
+                            >= n * 1000 + 1000):
+                complaints.append(f"{n}: it does not go on")
+            fence()
+        k.send("p", documents(range(3000, 4000)))
+        said = p.communicate(timeout=60)[0]
+        if p.returncode != 1 or said.count("it begins anew") != 2 or "fenced-fenced-me" not in said:
+            complaints.append(f"status {p.returncode}: {said[-1500:]}")
+        got = [(json.loads(m.value())["k"], m.partition(), m.offset()) for m in k.read("q")]
+        complaints += differs([row for row in got if row[0] < 3000], 3000)
+        tap.point("a producer that is fenced begins anew, and the third time in a minute ends the run",
+                  complaints)
+
+
 def at_least_once(k):
     k.create("e", PARTITIONS)
     k.send("e", documents(range(2000)))
@@ -471,8 +501,8 @@ def main():
     tap.done()
 
 
-TESTS = [into_sqlite, killed, into_kafka, at_least_once, letters, poison, idle, headers, plain,
-         deleted, gaps, three, broker_goes_away, wrong]
+TESTS = [into_sqlite, killed, into_kafka, fenced, at_least_once, letters, poison, idle, headers,
+         plain, deleted, gaps, three, broker_goes_away, wrong]
 
 if __name__ == "__main__":
     main()
