@@ -143,6 +143,36 @@ def into_kafka(k):
         tap.point("a topic is copied into another one in transactions, with its keys", complaints)
 
 
+def fenced(k):
+    """The brokers take nothing more from a producer, as after a transaction that took too long."""
+    from confluent_kafka import Producer
+    k.create("p", PARTITIONS)
+    k.create("q", PARTITIONS)
+
+    def fence():
+        p = Producer({"bootstrap.servers": k.servers, "transactional.id": "fenced-fenced-me",
+                      "log_level": 2})
+        p.init_transactions(30)
+
+    with Folder(LADE, pipeline(k, "fenced", "p", INTO_KAFKA, out="q", delivery="exactly_once")
+                .replace("q, key", "q, instance: me, key")) as d:
+        p, complaints = d.start(), []
+        for n in range(3):
+            k.send("p", documents(range(n * 1000, n * 1000 + 1000)))
+            if not wait_for(lambda: sum(max(o, 0) for o in k.committed("fenced", "p").values())
+                            >= n * 1000 + 1000):
+                complaints.append(f"{n}: it does not go on")
+            fence()
+        k.send("p", documents(range(3000, 4000)))
+        said = p.communicate(timeout=60)[0]
+        if p.returncode != 1 or said.count("it begins anew") != 2 or "fenced-fenced-me" not in said:
+            complaints.append(f"status {p.returncode}: {said[-1500:]}")
+        got = [(json.loads(m.value())["k"], m.partition(), m.offset()) for m in k.read("q")]
+        complaints += differs([row for row in got if row[0] < 3000], 3000)
+        tap.point("a producer that is fenced begins anew, and the third time in a minute ends the run",
+                  complaints)
+
+
 def at_least_once(k):
     k.create("e", PARTITIONS)
     k.send("e", documents(range(2000)))
@@ -194,6 +224,79 @@ errors: { dead_letter: { kafka: g-dead } }
                 complaints.append(f"headers: {told}")
         tap.point("what is bad or too large is in the dead letters, and why; a "
                   "tombstone passes", complaints)
+
+
+# What a message may be that is none, and the reason's words.
+POISON = [
+    (b"not json", "at byte"),
+    (b"", "at byte"),
+    (b'{"k":1,"k":', "at byte"),
+    (b'{"k":1,"pad":"\xff\xfe"}', "UTF-8"),
+    (b'{"k":1,"pad":"a\x00b"}', "at byte"),
+    (b'{"k":1}\x00', "at byte"),
+    (b'{"k":' + b"[" * 100000 + b"]" * 100000 + b"}", ""),
+    (b'{"k":"seven"}', "not an integer"),
+    (b'{"k":1.5}', "not an integer"),
+    (b'{"k":99999999999999999999}', ""),
+    (b'{"pad":"no k"}', ""),
+    (b'{"k":1,"pad":"' + b"y" * 400000 + b'"}', ""),
+    (b'[{"k":1}]', ""),
+    (b"7", ""),
+]
+
+
+def poison(k):
+    """One message in 1,000 and 100 in a row are none, among good ones; some are odd, and good."""
+    k.create("n", PARTITIONS)
+    count, sent = 12000, []
+    bad = {n: POISON[n // 1000 % len(POISON)][0] for n in range(500, count, 1000)}
+    bad.update({5000 + i: POISON[i % len(POISON)][0] for i in range(100)})
+    odd = {77: '{"k":77,"k":76}', 78: '{"k":78,"pad":"\\u0000"}',
+           79: '{"k":79,"deep":' + "[" * 50 + "]" * 50 + "}", 80: ' \n{ "k" : 80 } \n'}
+    for n in range(count):
+        sent.append((f"key-{n % 50}", bad[n] if n in bad else odd.get(n, '{"k":%d}' % n)))
+    k.send("n", sent)
+    text = pipeline(k, "poison", "n", INTO_SQLITE, delivery="exactly_once") \
+        .replace("table: dead }", "table: dead }, max_reject_rate: 100%") \
+        .replace("source:\n", "source:\n  max_message_bytes: 300KiB\n")
+    good = sorted(set(range(count)) - set(bad))
+    with Folder(LADE, text) as d:
+        p = d.start()
+        complaints = d.wait(good) + stop(p)
+        reasons = d.rows("reason", "dead")
+        places = set(zip(d.rows("part", "dead"), d.rows("offset", "dead")))
+        if len(reasons) != len(bad) or len(places) != len(bad):
+            complaints.append(f"{len(reasons)} dead letters of {len(places)} messages, "
+                              f"not {len(bad)}")
+        for one, word in POISON:
+            if not any(word in r for r in reasons):
+                complaints.append(f"no reason for {one[:20]} says {word!r}")
+        last = {}
+        for number, part, _ in all_rows(d):
+            if number <= last.get(part, -1):
+                complaints.append(f"partition {part}: {number} behind {last[part]}")
+            last[part] = number
+    tap.point("messages that are none are in the dead letters once each, the others in order",
+              complaints)
+
+
+def idle(k):
+    """A topic in which nothing comes for longer than a member of the group may be silent."""
+    k.create("o", PARTITIONS)
+    k.send("o", documents(range(100)))
+    limits = ", librdkafka: { max.poll.interval.ms: \"3000\", session.timeout.ms: \"3000\" }"
+    with Folder(LADE, pipeline(k, "idle", "o", INTO_SQLITE, delivery="exactly_once",
+                               more=limits)) as d:
+        p = d.start()
+        complaints = d.wait(range(100))
+        epochs = d.rows("epoch", "lade_offsets")
+        time.sleep(7)
+        k.send("o", documents(range(100, 200)))
+        complaints += d.wait(range(200))
+        if d.rows("epoch", "lade_offsets") != epochs:
+            complaints.append("it was expelled, and has claimed its partitions again")
+        complaints += stop(p) + differs(all_rows(d), 200)
+    tap.point("a topic that is idle beyond max.poll.interval.ms keeps its reader", complaints)
 
 
 def headers(k):
@@ -400,8 +503,8 @@ def main():
     tap.done()
 
 
-TESTS = [into_sqlite, killed, into_kafka, at_least_once, letters, headers, plain, deleted, gaps,
-         three, broker_goes_away, wrong]
+TESTS = [into_sqlite, killed, into_kafka, fenced, at_least_once, letters, poison, idle, headers,
+         plain, deleted, gaps, three, broker_goes_away, wrong]
 
 if __name__ == "__main__":
     main()

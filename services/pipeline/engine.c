@@ -37,6 +37,7 @@
 #include "services/pipeline/taps.h"
 
 #define TRANSACTION_NS INT64_C(100000000) /* from the end of one to the next: see take_group() */
+#define ANEW_NS INT64_C(60000000000) /* in which a run begins anew twice at most */
 #define SAY_AGAIN_NS INT64_C(30000000000)
 
 int lade_pipe_fail(struct lade_pipe_engine *e, enum lade_pipe_exit how, const char *format, ...)
@@ -1135,18 +1136,51 @@ struct lade_pipe_engine *lade_pipe_engine_free(struct lade_pipe_engine *e)
 	return NULL;
 }
 
+/* A run whose producer the brokers take nothing from any more leaves the group and begins anew, as
+ * if it had been started again; in a minute the third time ends it.  Returns whether it does. */
+static bool goes_on_anew(struct lade_pipe_engine *e, int64_t *before_last_ns)
+{
+	const int64_t now_ns = lade_now().mono_ns, before_ns = *before_last_ns;
+
+	if (!e->anew || lade_stopping() || (before_ns && now_ns - before_ns < ANEW_NS))
+		return false;
+	*before_last_ns = now_ns;
+	clear_live(e);
+	lade_pipe_say(e, "%s; it begins anew", e->why);
+	return lade_sleep(lade_ms(500)) == 0;
+}
+
+static struct lade_pipe_engine *run_anew(const struct lade_pipe_config *config, FILE *log,
+					 bool live, bool quiet, int *ret)
+{
+	struct lade_pipe_stats stats = { 0 };
+	int64_t when_ns[2] = { 0 }; /* it began anew, the last two times */
+
+	for (unsigned n = 0;; n++) {
+		struct lade_pipe_engine *e = lade_pipe_engine_new(config, NULL, log);
+
+		if (!e)
+			return NULL;
+		e->stats = stats;
+		e->live = live;
+		e->quiet = quiet;
+		e->observed = !lade_simulated();
+		*ret = lade_pipe_engine_run(e);
+		if (!goes_on_anew(e, &when_ns[n % 2]))
+			return e;
+		stats = e->stats;
+		lade_pipe_engine_free(e);
+	}
+}
+
 int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live, bool quiet,
 		  int *ret_exit)
 {
-	struct lade_pipe_engine *e = lade_pipe_engine_new(config, NULL, log);
-	int rc;
+	int rc = 0;
+	struct lade_pipe_engine *e = run_anew(config, log, live, quiet, &rc);
 
 	if (!e)
 		return -ENOMEM;
-	e->live = live;
-	e->quiet = quiet;
-	e->observed = !lade_simulated();
-	rc = lade_pipe_engine_run(e);
 	clear_live(e);
 	if (config->log_json && !quiet && e->stats.started_ns)
 		lade_pipe_log_figures(e, "summary", lade_pipe_rate(e));

@@ -243,6 +243,7 @@ struct lade_pipe_engine {
 	char why[512];			/* how it ended, if not at the end: what, and what to do */
 	char nothing_new[320];		/* what an earlier run had finished, if all */
 	bool failed;			/* intake has stopped because of why */
+	bool anew;			/* it failed, and goes on as a new engine: see engine.c */
 	bool stopped;			/* a signal has ended reading */
 	bool timed_out;			/* shutdown_timeout has passed */
 	struct lade_json_reader **readers; /* free ones; a batch takes one while it is enriched */

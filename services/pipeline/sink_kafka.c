@@ -347,6 +347,22 @@ static int send_all(struct to_kafka *k, struct records *r)
 
 /* The transaction */
 
+/* The producer is of no use any more, or no abort helps. The broker fences it also when a transaction
+ * was open for longer than it may, as while the broker was away: what was not committed then is gone,
+ * and whether the last commit was done the group's offsets say. So all begins anew.
+ * Returns -EIO. */
+static int producer_failed(struct lade_pipe_engine *e, const struct lade_kafka_error *why)
+{
+	e->anew = why->fault == LADE_KAFKA_FENCED || why->fault == LADE_KAFKA_FATAL ||
+		  why->fault == LADE_KAFKA_PASSING || why->fault == LADE_KAFKA_ABORT;
+	if (why->fault != LADE_KAFKA_FENCED)
+		return lade_pipe_fail(e, LADE_EXIT_FAILED, "sink kafka: %s", why->text);
+	return lade_pipe_fail(e, LADE_EXIT_FAILED,
+			      "sink kafka: it may not write as \"%s\" any more: a transaction took "
+			      "too long, or another process writes as that; then give each its own "
+			      "sink: { kafka: { instance: NAME } }", e->transaction->id);
+}
+
 /* What its failure means.  Returns -ERESTART, -ESTALE, -ECANCELED, or -EIO with engine->why. */
 static int transaction_failed(struct to_kafka *k, int rc, const struct lade_kafka_error *why)
 {
@@ -361,18 +377,12 @@ static int transaction_failed(struct to_kafka *k, int rc, const struct lade_kafk
 	if (rc == -ECANCELED || rc == -EBADMSG || rc == -ENOMEM || e->failed)
 		return rc;
 	if (rc == -ESTALE && !moved_on)
-		return lade_pipe_fail(e, LADE_EXIT_FAILED,
-				      "sink kafka: another process writes as \"%s\": give each its "
-				      "own sink: { kafka: { instance: NAME } }", t->id);
+		return producer_failed(e, fatal);
 	if (rc != -ESTALE && rc != -ECONNABORTED && rc != -EAGAIN)
-		return lade_pipe_fail(e, LADE_EXIT_FAILED, "sink kafka: %s",
-				      why ? why->text : fatal->text);
+		return producer_failed(e, why ? why : fatal);
 	aborted = lade_kafka_transaction_abort(t->producer, &error);
 	if (aborted < 0)
-		return aborted == -ECANCELED ? aborted
-					     : lade_pipe_fail(e, LADE_EXIT_FAILED,
-							      "sink kafka: the transaction cannot "
-							      "be given up: %s", error.text);
+		return aborted == -ECANCELED ? aborted : producer_failed(e, &error);
 	t->begun = false;
 	e->stats.aborted++;
 	if (rc != -ESTALE && why)

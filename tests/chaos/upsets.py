@@ -42,11 +42,11 @@ class Upset:
 
 
 class BrokerKilled(Upset):
-    """kill -9 of the broker."""
+    """kill -9 of the broker; now and then it is away for longer than a transaction may take."""
 
     def act(self):
         self.k.kill()
-        time.sleep(self.chance.uniform(0, 3))
+        time.sleep(self.chance.choice([0, 1, 3, 12 if self.options.seconds > 10 else 3]))
         self.k.start()
 
 
