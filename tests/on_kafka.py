@@ -146,31 +146,30 @@ def into_kafka(k):
 def fenced(k):
     """The brokers take nothing more from a producer, as after a transaction that took too long."""
     from confluent_kafka import Producer
-    k.create("p", PARTITIONS)
-    k.create("q", PARTITIONS)
+    k.create("v", PARTITIONS)
+    k.create("w", PARTITIONS)
 
     def fence():
         p = Producer({"bootstrap.servers": k.servers, "transactional.id": "fenced-fenced-me",
                       "log_level": 2})
         p.init_transactions(30)
 
-    with Folder(LADE, pipeline(k, "fenced", "p", INTO_KAFKA, out="q", delivery="exactly_once")
-                .replace("q, key", "q, instance: me, key")) as d:
+    with Folder(LADE, pipeline(k, "fenced", "v", INTO_KAFKA, out="w", delivery="exactly_once")
+                .replace("w, key", "w, instance: me, key")) as d:
         p, complaints = d.start(), []
         for n in range(3):
-            k.send("p", documents(range(n * 1000, n * 1000 + 1000)))
-            if not wait_for(lambda: sum(max(o, 0) for o in k.committed("fenced", "p").values())
+            k.send("v", documents(range(n * 1000, n * 1000 + 1000)))
+            if not wait_for(lambda: sum(max(o, 0) for o in k.committed("fenced", "v").values())
                             >= n * 1000 + 1000):
                 complaints.append(f"{n}: it does not go on")
             fence()
-        k.send("p", documents(range(3000, 4000)))
+        k.send("v", documents(range(3000, 4000)))
         said = p.communicate(timeout=60)[0]
         if p.returncode != 1 or said.count("it begins anew") != 2 or "fenced-fenced-me" not in said:
             complaints.append(f"status {p.returncode}: {said[-1500:]}")
-        got = [(json.loads(m.value())["k"], m.partition(), m.offset()) for m in k.read("q")]
+        got = [(json.loads(m.value())["k"], m.partition(), m.offset()) for m in k.read("w")]
         complaints += differs([row for row in got if row[0] < 3000], 3000)
-        tap.point("a producer that is fenced begins anew, and the third time in a minute ends the run",
-                  complaints)
+        tap.point("who is fenced begins anew, and the third time in a minute ends the run", complaints)
 
 
 def at_least_once(k):
