@@ -169,7 +169,8 @@ def fenced(k):
             complaints.append(f"status {p.returncode}: {said[-1500:]}")
         got = [(json.loads(m.value())["k"], m.partition(), m.offset()) for m in k.read("w")]
         complaints += differs([row for row in got if row[0] < 3000], 3000)
-        tap.point("who is fenced begins anew, and the third time in a minute ends the run", complaints)
+        tap.point("who is fenced begins anew, and the third time in a minute ends the run",
+                  complaints)
 
 
 def at_least_once(k):
