@@ -178,7 +178,7 @@ class Kills(Run):
     def disturb(self):
         """One act of violence, or of its end."""
         one = self.chance.choice(self.processes)
-        if one.wake_at or one.is_gone() or (one.phase and self.chance.random() < 0.6):
+        if one.wake_at or one.is_gone() or (one.phase and self.chance.random() < 0.9):
             return  # it will die by itself
         act = self.chance.random()
         if len(self.processes) > 1 and act < 0.35:
