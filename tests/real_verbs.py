@@ -66,11 +66,16 @@ def table_of(text):
 
 
 def expect(what, got, wanted):
-    return [] if got == wanted else [f"{what}: {got}, not {wanted}"]
+    if got == wanted:
+        return []
+    if isinstance(got, list) and len(got) > 50:
+        return [f"{what}: missing {sorted(set(wanted) - set(got))[:9]}, too many "
+                f"{sorted(set(got) - set(wanted))[:9]}"]
+    return [f"{what}: {got}, not {wanted}"]
 
 
 def offsets_of_a_group(k, _):
-    k.create("group", PARTITIONS)
+    k.create("group", PARTITIONS, retention_ms=-1)
     send(k, "group", range(30))
     with Folder(LADE, SOURCE.format(name="group", servers=k.servers) + INTO_SQLITE) as d:
         r = lade(d, "offsets", "show", "p.yaml")
@@ -118,7 +123,7 @@ def offsets_of_a_group(k, _):
 
 def offsets_in_postgres(k, pg):
     pg.sql("create table inpg (k int8)")
-    k.create("inpg", PARTITIONS)
+    k.create("inpg", PARTITIONS, retention_ms=-1)
     send(k, "inpg", range(30))
 
     def rows():
@@ -346,7 +351,7 @@ def end_of(p, status, *words):
 
 
 def several_processes(k, _):
-    k.create("several", 6)
+    k.create("several", 6, retention_ms=-1)
     text = SOURCE.format(name="several", servers=k.servers) \
         .replace("group: several", 'group: several, librdkafka: { session.timeout.ms: "6000" }') \
         + INTO_SQLITE + "delivery: exactly_once\n" \

@@ -23,8 +23,8 @@
 #include "services/pipeline/source_kafka.h"
 
 #define KEPT_MAX ((size_t)64 << 20)
-#define ASSIGN_NS INT64_C(60000000000)	/* what it may take to get partitions */
-#define QUIET_NS INT64_C(30000000000)	/* without a message although some must come */
+#define QUIET_NS INT64_C(60000000000)	/* without a message although some must come */
+#define SESSION_MS "10000"		/* after which a replay that was killed is no member */
 #define HEADERS_MAX 128			/* of a letter that is written again */
 
 enum state { GIVEN, DONE, LEFT };
@@ -49,13 +49,13 @@ struct part {
 struct of_kafka {
 	struct lade_kafka_consumer *consumer; /* NULL: there is nothing to read */
 	struct lade_kafka_producer *producer; /* of what is left; NULL: none yet */
-	struct lade_kafka_setting settings[LADE_PIPE_SETTINGS_MAX];
+	/* One more is ours, and first, so that it can be set otherwise. */
+	struct lade_kafka_setting settings[LADE_PIPE_SETTINGS_MAX + 1];
 	size_t n_settings;
 	const char *brokers, *topic;
 	char group[256];
 	struct part *parts;
 	int32_t n_parts;
-	bool assigned;		/* the group has given us something, once */
 	struct lade_kafka_message message; /* of the letter that was read last */
 	size_t kept_bytes;
 	struct lade_kafka_error error;
@@ -120,10 +120,12 @@ static int ask(struct of_kafka *k, struct lade_kafka_admin *admin)
 	return rc == 0 ? ask_committed(k, admin) : rc;
 }
 
-static bool is_over(const struct of_kafka *k, bool all)
+/* Whether all is read: what another member of the group has is waited for, until it has done it or
+ * its session ends, and it is ours. */
+static bool is_over(const struct of_kafka *k)
 {
 	for (int32_t i = 0; i < k->n_parts; i++)
-		if ((all || k->parts[i].handle) && !k->parts[i].over)
+		if (!k->parts[i].over)
 			return false;
 	return true;
 }
@@ -162,7 +164,8 @@ static int kafka_open(struct lade_letters *l)
 	k->topic = l->config->errors.dead_topic;
 	snprintf(k->group, sizeof(k->group), "%.200s-dlq", l->config->name);
 	snprintf(l->name, sizeof(l->name), "%.150s at %.90s", k->topic, k->brokers);
-	k->n_settings = lade_pipe_kafka_settings(client_of(l->config), k->settings);
+	k->settings[0] = (struct lade_kafka_setting){ "session.timeout.ms", SESSION_MS };
+	k->n_settings = lade_pipe_kafka_settings(client_of(l->config), k->settings + 1) + 1;
 	rc = lade_kafka_admin_new(k->brokers, k->settings, k->n_settings, &admin, &k->error);
 	if (rc < 0)
 		return failed(l, rc);
@@ -170,7 +173,7 @@ static int kafka_open(struct lade_letters *l)
 	lade_kafka_admin_free(admin);
 	for (int32_t i = 0; rc == 0 && i < k->n_parts; i++)
 		k->parts[i].over = k->parts[i].from >= k->parts[i].end;
-	if (rc == 0 && !is_over(k, true))
+	if (rc == 0 && !is_over(k))
 		rc = join_group(l, k);
 	return rc < 0 ? failed(l, rc) : 0;
 }
@@ -374,7 +377,6 @@ static int assigned(struct lade_letters *l, struct of_kafka *k, const struct lad
 			lade_kafka_start_at(item->partitions[i], k->parts[number].from);
 	}
 	rc = lade_kafka_assign(k->consumer, &k->error);
-	k->assigned = k->assigned || rc == 0;
 	for (int32_t i = 0; rc == 0 && i < k->n_parts; i++) {
 		struct part *p = &k->parts[i];
 		int64_t start = p->handle ? lade_kafka_partition_start(p->handle) : -1;
@@ -520,14 +522,14 @@ static int kafka_next(struct lade_letters *l, struct lade_letter *ret)
 
 	lade_kafka_message_free(&k->message);
 	while (rc == 0) {
-		if (!k->consumer || (k->assigned && is_over(k, false)))
+		if (!k->consumer || is_over(k))
 			return 0;
-		rc = lade_within(lade_ns(k->assigned ? QUIET_NS : ASSIGN_NS),
+		rc = lade_within(lade_ns(QUIET_NS),
 				 lade_kafka_next(k->consumer, &item));
 		if (rc == -ETIME)
-			snprintf(k->error.text, sizeof(k->error.text), "%s", k->assigned
-				 ? "nothing comes any more"
-				 : "the group gives no partition: is it being replayed already?");
+			snprintf(k->error.text, sizeof(k->error.text),
+				 "nothing comes any more, and not all letters were read: does "
+				 "another process replay them?");
 		if (rc == 0 && item.kind == LADE_KAFKA_MESSAGE) {
 			k->message = item.message;
 			rc = take(l, k, ret);
