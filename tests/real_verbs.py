@@ -313,11 +313,14 @@ def letters_of_postgres(_, pg):
             time.sleep(delay)
             run.kill()
             run.wait()
-        complaints += wait_for(lambda: lade(d, "dlq", "replay", "p.yaml").returncode == 0)
+        said = []
+        complaints += wait_for(lambda: said.append(lade(d, "dlq", "replay", "p.yaml")) or
+                               said[-1].returncode == 0)
         complaints += expect("rows", sorted(set(rows())), [*range(7), *range(1000, 4000)])
         counts, _ = counted(lade(d, "dlq", "list", "p.yaml"))
         tap.point("killed at any moment it loses none", complaints
-                  + ([] if counts.get("source") and counts.get("gate") else [str(counts)]))
+                  + ([] if counts.get("source") and counts.get("gate") else [str(counts)])
+                  + ([f"{counts}: {[r.stdout for r in said]}"] if complaints else []))
 
 
 def children(parent):

@@ -24,6 +24,7 @@
 
 #define KEPT_MAX ((size_t)64 << 20)
 #define QUIET_NS INT64_C(60000000000)	/* without a message although some must come */
+#define EVENT_NS INT64_C(20000000000)	/* for an event to be answered, whoever cancels it */
 #define SESSION_MS "10000"		/* after which a replay that was killed is no member */
 #define HEADERS_MAX 128			/* of a letter that is written again */
 
@@ -536,7 +537,9 @@ static int kafka_next(struct lade_letters *l, struct lade_letter *ret)
 			if (rc == 0)
 				lade_kafka_message_free(&k->message);
 		} else if (rc == 0) {
-			rc = take_event(l, k, &item);
+			/* An event that is half answered does not come again. */
+			lade_shield(lade_ns(EVENT_NS))
+				rc = take_event(l, k, &item);
 		}
 	}
 	l->document = NULL;

@@ -278,7 +278,8 @@ static int letters_next(void *self, void *ret_item)
 	struct lade_letter letter;
 	int rc = note_done(r);
 
-	while (rc >= 0 && !lade_stopping() && !r->engine->failed &&
+	/* Not lade_stopping(): a deadline on this very call would be taken for the end. */
+	while (rc >= 0 && !r->engine->stop_reading.set && !r->engine->failed &&
 	       (rc = lade_letters_next(&r->letters, &letter)) > 0) {
 		bool wanted = !r->step || strcmp(r->step, letter.step) == 0;
 
