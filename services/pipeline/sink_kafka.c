@@ -647,7 +647,7 @@ static int new_producer(struct to_kafka *k, const char *brokers, const char *tra
 		.compression = c ? codecs[c->compression] : NULL,
 		.record_bytes_max = (size_t)source->message_bytes_max * 2 + (64 << 10),
 		.settings = settings,
-		.n_settings = c ? lade_pipe_kafka_settings(&c->client, settings) : 0,
+		.n_settings = lade_pipe_kafka_settings(c ? &c->client : &source->client, settings),
 	};
 	int rc = lade_kafka_producer_new(&config, ret, &error);
 
