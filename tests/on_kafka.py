@@ -167,7 +167,7 @@ def fenced(k):
             complaints.append(f"status {p.returncode}: {said[-1500:]}")
         got = [(json.loads(m.value())["k"], m.partition(), m.offset()) for m in k.read("q")]
         complaints += differs([row for row in got if row[0] < 3000], 3000)
-        tap.point("a producer that is fenced begins anew, and the third time in a minute ends the run",
+        tap.point("a producer that is fenced begins anew, and the third time in a minute ends it",
                   complaints)
 
 

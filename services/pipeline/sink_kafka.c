@@ -347,9 +347,9 @@ static int send_all(struct to_kafka *k, struct records *r)
 
 /* The transaction */
 
-/* The producer is of no use any more, or no abort helps. The broker fences it also when a transaction
- * was open for longer than it may, as while the broker was away: what was not committed then is gone,
- * and whether the last commit was done the group's offsets say. So all begins anew.
+/* The producer is of no use any more, or no abort helps. The broker fences it also when a
+ * transaction was open for longer than it may, as while the broker was away: what was not committed
+ * then is gone, and whether the last commit was done the group's offsets say. So all begins anew.
  * Returns -EIO. */
 static int producer_failed(struct lade_pipe_engine *e, const struct lade_kafka_error *why)
 {
