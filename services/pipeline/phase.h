@@ -7,8 +7,8 @@
  * A build with -Dfault_points=true kills itself at the one that LADE_DIE_AT names, as
  * "enriching:3": the third time, or "commit:2:500": 500 us after the second. Where something is
  * about to be sent, such a delay makes it have been sent; fence, rows and commit of a database go
- * in one message, so that there the delay says what of it the server has done. "writing:2:stop" stops
- * it instead, as SIGSTOP does. Any other build passes these points without a trace. */
+ * in one message, so that there the delay says what of it the server has done. "writing:2:stop"
+ * stops it instead, as SIGSTOP does. Any other build passes these points without a trace. */
 
 enum lade_pipe_phase {
 	LADE_PHASE_FORMING,   /* a message goes into a batch */

@@ -88,12 +88,14 @@ class Sink:
     def judge(self, sent, check):
         v = check(sent, self.rows())
         if v.doubled:
-            v.examples += self.evidence()
+            v.examples += self.evidence(v.doubles)
         return v
 
-    def evidence(self):
-        """What there is to say about doubled messages."""
-        return []
+    def evidence(self, doubles):
+        """What there is to say about doubled messages: first whose fault it is."""
+        sent = [tuple(map(int, RECORD.search(m.value()).groups())) for m in self.k.read(self.topic)]
+        return [f"partition {p}, message {s} is {sent.count((p, s))} times in the topic"
+                for p, s in doubles]
 
     def is_good(self, verdict):
         return verdict.perfect()
@@ -136,13 +138,11 @@ class IntoPostgres(Sink):
                    f" at timestamptz default clock_timestamp()){self.tablespace}")
         self.p.sql(MOVES)
 
-    def evidence(self):
-        """Of the first doubled messages: the transactions of each copy, and what these moved."""
-        for p, s in self.p.sql("select p, s from t group by p, s having count(*) > 1"
-                               " order by 1, 2 limit 3"):
-            here = sum(1 for m in self.k.read(self.topic) if m.partition() == p
-                       and tuple(map(int, RECORD.search(m.value()).groups())) == (p, s))
-            yield f"partition {p}, message {s} is {here} times in the topic; its rows:"
+    def evidence(self, doubles):
+        """The transactions of each copy, and what these moved."""
+        yield from super().evidence(doubles)
+        for p, s in doubles:
+            yield f"partition {p}, message {s}: its rows:"
             for n, x, at in self.p.sql("select n, x::text, at::text from t where p = %s and s = %s"
                                        " order by n", p, s):
                 yield f"  row {n} at {at}, transaction {x}; with it (partition, first, last, rows):"
