@@ -585,6 +585,22 @@ static int write_to(struct lade_pipe_outlet *o, struct lade_pipe_batch *const *g
 	}
 }
 
+/* What is stored already is never written again: the fence proves where the offset was, and this
+ * that the rows begin behind it.  Returns 0; -ESTALE; -EIO with engine->why. */
+static int check_move(struct lade_pipe_engine *e, const struct lade_pipe_move *m)
+{
+	const struct lade_pipe_lane *lane = m->lane;
+
+	if (m->from >= lane->stored.next_offset)
+		return 0;
+	lade_pipe_say(e, "%s: %" PRId64 " was to be written, and all before %" PRId64 " is: this is"
+		      " an error in lade, which is worth a report; it is read again from there",
+		      lane->name, m->from, lane->stored.next_offset);
+	return e->from->rewind ? -ESTALE
+			       : lade_pipe_fail(e, LADE_EXIT_FAILED, "%s: what is stored was to be"
+						" written again", lane->name);
+}
+
 /* The sink that has the offsets, or the dead letters: they move with what it writes. */
 static int write_to_last(struct lade_pipe_engine *e, struct lade_pipe_outlet *last,
 			 struct lade_pipe_batch *const *group, uint32_t n)
@@ -600,6 +616,8 @@ static int write_to_last(struct lade_pipe_engine *e, struct lade_pipe_outlet *la
 		 * transaction sees to that itself. */
 		for (uint32_t i = 0; rc == 0 && e->keeper && !e->transaction && i < n; i++)
 			rc = lade_pipe_batch_is_late(group[i]) ? -ESTALE : 0;
+		for (int i = 0; rc == 0 && i < n_moves; i++)
+			rc = check_move(e, &moves[i]);
 		if (rc == 0)
 			rc = write_to(last, group, n, moves, (uint32_t)n_moves);
 		lade_sem_release(&e->keeping, 1);

@@ -48,6 +48,7 @@ struct lade_pipe_part {
 	struct lade_pipe_lane *lane;
 	struct lade_pipe_segment segment;
 	uint32_t taken;		/* messages */
+	int64_t first_offset;	/* of the first of them */
 	int64_t next_offset;	/* behind the last of them */
 };
 
@@ -121,6 +122,7 @@ struct lade_pipe_stage {
 /* Where a lane goes with a write: .cluster of the lane is what it counts in there. */
 struct lade_pipe_move {
 	struct lade_pipe_lane *lane;
+	int64_t from;	     /* the first offset of what is written */
 	int64_t to;	     /* next_offset after */
 };
 

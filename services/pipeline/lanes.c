@@ -102,7 +102,7 @@ static uint32_t note_move(struct lade_pipe_move *moves, uint32_t n,
 			return n;
 		}
 	}
-	moves[n] = (struct lade_pipe_move){ part->lane, part->next_offset };
+	moves[n] = (struct lade_pipe_move){ part->lane, part->first_offset, part->next_offset };
 	return n + 1;
 }
 

@@ -308,7 +308,8 @@ static int count_in_part(struct lade_pipe_batch *b, const struct lade_pipe_raw *
 		b->parts = all;
 	}
 	if (i == b->n_parts)
-		b->parts[b->n_parts++] = (struct lade_pipe_part){ .lane = raw->lane };
+		b->parts[b->n_parts++] = (struct lade_pipe_part){
+			.lane = raw->lane, .first_offset = raw->line.offset };
 	b->parts[i].taken++;
 	b->parts[i].next_offset = raw->line.next_offset;
 	return 0;

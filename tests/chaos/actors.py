@@ -146,7 +146,8 @@ class Process:
             how = dead.group(1) if dead else "anywhere"
         else:
             how = "unfinished" if status == 3 else "stopped"
-            if status != 0 and not (asked and status == 3):
+            # One that has just begun knows no signal yet.
+            if status != 0 and not (asked and status in (3, -signal.SIGTERM)):
                 wrong = f"status {status}: {said[-600:]}"
         self.tell(self, how, wrong)
 

@@ -148,7 +148,7 @@ class Kills(Run):
         phase = self.chance.choice(self.phases)
         if self.chance.random() < 0.5:
             phase = min(self.phases, key=lambda p: (self.hits[p], self.chance.random()))
-        many = {"forming": 2000, "revoke": 1}.get(phase, self.chance.choice([4, 30]))
+        many = {"forming": 2000, "revoke": 1}.get(phase, self.chance.choice([2, 10]))
         then = self.chance.choice(DELAYS_US.get(phase, [0]))
         if len(self.processes) > 1 and self.chance.random() < 0.2:
             # It wakes up when others have its partitions, and goes on writing.

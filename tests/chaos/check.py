@@ -26,6 +26,7 @@ class Verdict:
         self.allowed = 0  # doubles that there may be
         self.beyond = 0   # doubles that may not be
         self.examples = []
+        self.doubles = []  # the first of them, as (partition, number)
 
     def note(self, what, partition, number):
         if len(self.examples) < 10:
@@ -79,6 +80,8 @@ def check(sent, rows, windows=None):
             continue
         if seen[partition][number]:
             v.doubled += 1
+            if len(v.doubles) < 3 and (partition, number) not in v.doubles:
+                v.doubles.append((partition, number))
             again[partition][number] = again[partition].get(number, 0) + 1
             if windows is None:
                 v.note("doubled", partition, number)
@@ -93,7 +96,8 @@ def check(sent, rows, windows=None):
         v.lost += missing
         if missing:
             v.note("lost", partition, was_seen.index(0))
-    judge_doubles(v, again, sent, windows or {})
+    if windows is not None:
+        judge_doubles(v, again, sent, windows)
     return v
 
 

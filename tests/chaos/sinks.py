@@ -28,6 +28,27 @@ COLUMNS = 'columns: { p: "integer .p", s: "integer .s" }'
 RECORD = re.compile(rb'"p":(\d+),"s":(\d+)')
 
 
+# What moves the offsets, for those who look for the cause of a double.
+MOVES = """
+create table moves (m bigserial, part int8, was int8, next int8, epoch_was int8, epoch int8,
+	owner text, x xid8, at timestamptz default clock_timestamp());
+create function note_move() returns trigger language plpgsql as $$ begin
+	insert into moves (part, was, next, epoch_was, epoch, owner, x) values (new.part,
+		old.next_offset, new.next_offset, old.epoch, new.epoch, new.owner,
+		pg_current_xact_id());
+	return new;
+end $$;
+create function watch_moves() returns event_trigger language plpgsql as $$ begin
+	if to_regclass('lade_offsets') is not null then
+		create or replace trigger moved after update on lade_offsets
+			for each row execute function note_move();
+	end if;
+end $$;
+create event trigger watch_moves on ddl_command_end when tag in ('CREATE TABLE')
+	execute function watch_moves();
+"""
+
+
 class Sink:
     name = own_phase = None
     counters = []         # of the processes, which a full run must have raised
@@ -65,7 +86,16 @@ class Sink:
         """Time passes."""
 
     def judge(self, sent, check):
-        return check(sent, self.rows())
+        v = check(sent, self.rows())
+        if v.doubled:
+            v.examples += self.evidence(v.doubles)
+        return v
+
+    def evidence(self, doubles):
+        """What there is to say about doubled messages: first whose fault it is."""
+        sent = [tuple(map(int, RECORD.search(m.value()).groups())) for m in self.k.read(self.topic)]
+        return [f"partition {p}, message {s} is {sent.count((p, s))} times in the topic"
+                for p, s in doubles]
 
     def is_good(self, verdict):
         return verdict.perfect()
@@ -104,7 +134,24 @@ class IntoPostgres(Sink):
         return f"sink:\n  - postgres: {{ db: main, table: t, {COLUMNS} }}\n"
 
     def make(self):
-        self.p.sql(f"create table t (n bigserial, p int, s int){self.tablespace}")
+        self.p.sql("create table t (n bigserial, p int, s int, x xid8 default pg_current_xact_id(),"
+                   f" at timestamptz default clock_timestamp()){self.tablespace}")
+        self.p.sql(MOVES)
+
+    def evidence(self, doubles):
+        """The transactions of each copy, and what these moved."""
+        yield from super().evidence(doubles)
+        for p, s in doubles:
+            yield f"partition {p}, message {s}: its rows:"
+            for n, x, at in self.p.sql("select n, x::text, at::text from t where p = %s and s = %s"
+                                       " order by n", p, s):
+                yield f"  row {n} at {at}, transaction {x}; with it (partition, first, last, rows):"
+                yield "    " + str(self.p.sql("select p, min(s), max(s), count(*) from t"
+                                              " where x = %s::xid8 group by p", x))
+            for row in self.p.sql("select x::text, at::text, was, next, epoch_was, epoch, owner"
+                                  " from moves where part = %s and next between %s and %s"
+                                  " order by m", p, s - 2500, s + 2500):
+                yield f"  transaction, time, from, to, epochs, owner: {row}"
 
     def done(self, total):
         try:

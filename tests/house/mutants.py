@@ -67,6 +67,9 @@ def main():
     layers = {re.search(r"^--- a/src/(\w+)", t, re.M)[1] for t in texts.values()}
     tap.point(f"there are {FEWEST} of them, in each layer that has tasks",
               [f"only {len(names)}"] * (len(names) < FEWEST) + sorted(LAYERS - layers))
+    chaos = sorted(n for n in os.listdir(f"{tap.ROOT}/tests/chaos/mutants") if n != "run")
+    tap.point("and so does each of the chaos",
+              [c for n in chaos for c in applies(n, tap.read(f"tests/chaos/mutants/{n}"))])
     tap.point("the table has each, and something notices it",
               unnoticed(names, tap.read("docs/mutants.md")))
     tap.done()
