@@ -1178,7 +1178,7 @@ static const struct lade_pipe_parts moving = {
 	.letters = &generated_letters,
 };
 
-static void run_moving(uint64_t seed, bool another)
+static void run_moving(uint64_t seed, bool another, int64_t in_flight_max)
 {
 	FILE *log = fopen("/dev/null", "w");
 
@@ -1190,7 +1190,7 @@ static void run_moving(uint64_t seed, bool another)
 	w.config->n_sinks = 1;
 	w.config->delivery = LADE_EXACTLY_ONCE;
 	w.config->sinks[0].kind = LADE_SINK_SQLITE;
-	w.config->in_flight_max = MESSAGES_MAX;
+	w.config->in_flight_max = in_flight_max;
 	w.engine = lade_pipe_engine_new(w.config, &moving, log);
 	CHECK_EQ(lade_within(lade_s(3600), lade_pipe_engine_run(w.engine)), 0);
 	CHECK_EQ(w.engine->exit, LADE_EXIT_DONE);
@@ -1205,7 +1205,7 @@ IN_TASK(a_lane_that_is_lost_and_comes_back_at_any_moment_is_written_once)
 {
 	mv.lost = mv.fenced = 0;
 	for (uint64_t seed = 1; seed <= 30; seed++)
-		run_moving(seed, false);
+		run_moving(seed, false, MESSAGES_MAX);
 	CHECK(mv.lost > 100);
 	CHECK_EQ(mv.fenced, 0);
 }
@@ -1214,8 +1214,17 @@ IN_TASK(a_lane_that_another_has_claimed_is_claimed_again_and_written_once)
 {
 	mv.lost = mv.fenced = 0;
 	for (uint64_t seed = 1; seed <= 30; seed++)
-		run_moving(seed, true);
+		run_moving(seed, true, MESSAGES_MAX);
 	CHECK(mv.fenced > 10);
+}
+
+/* A batch that waits for room in its lane holds messages of before. */
+IN_TASK(a_lane_that_is_lost_while_a_batch_waits_for_room_in_it_is_written_once)
+{
+	mv.lost = mv.fenced = 0;
+	for (uint64_t seed = 1; seed <= 60; seed++)
+		run_moving(seed, seed % 2, 16);
+	CHECK(mv.lost > 100);
 }
 
 int main(void)
@@ -1245,5 +1254,6 @@ int main(void)
 	TAP(a_bad_message_without_a_dead_letter_stops_and_no_offset_moves_past_it);
 	TAP(a_lane_that_is_lost_and_comes_back_at_any_moment_is_written_once);
 	TAP(a_lane_that_another_has_claimed_is_claimed_again_and_written_once);
+	TAP(a_lane_that_is_lost_while_a_batch_waits_for_room_in_it_is_written_once);
 	return tap_done();
 }

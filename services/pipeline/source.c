@@ -309,7 +309,9 @@ static int count_in_part(struct lade_pipe_batch *b, const struct lade_pipe_raw *
 	}
 	if (i == b->n_parts)
 		b->parts[b->n_parts++] = (struct lade_pipe_part){
-			.lane = raw->lane, .first_offset = raw->line.offset };
+			.lane = raw->lane,
+			.segment = { .epoch = raw->epoch }, /* until it is taken */
+			.first_offset = raw->line.offset };
 	b->parts[i].taken++;
 	b->parts[i].next_offset = raw->line.next_offset;
 	return 0;
@@ -325,33 +327,90 @@ static int find_parts(struct lade_pipe_batch *b, const struct lade_pipe_raw_batc
 	return rc;
 }
 
-/* Takes what is its of a lane, which may have to wait for room. */
-static int take_part(struct lade_pipe_engine *e, struct lade_pipe_part *part)
+/* Whether a lane was lost, or is about to be given back, since messages of it were read. */
+static bool is_part_too_late(const struct lade_pipe_part *p)
+{
+	return p->segment.epoch && (p->segment.epoch != p->lane->epoch || p->lane->paused);
+}
+
+/* Waits until every lane of a batch has room for what was read of it.
+ *
+ * Returns 0; -ESTALE: some of it has become too late meanwhile, and must not be taken for what the
+ * lane has when it comes back; -ECANCELED. */
+static int wait_for_room(struct lade_pipe_engine *e, const struct lade_pipe_batch *b)
 {
 	int rc = 0;
 
-	while (rc == 0 && lade_pipe_lane_room(part->lane) < part->taken) {
+	for (uint32_t i = 0; rc == 0 && i < b->n_parts;) {
+		const struct lade_pipe_part *p = &b->parts[i++];
+
+		if (is_part_too_late(p))
+			return -ESTALE;
+		if (lade_pipe_lane_room(p->lane) >= p->taken)
+			continue;
 		lade_event_clear(&e->lane_moved);
 		rc = lade_event_wait(&e->lane_moved);
+		i = 0; /* any of them may have moved */
 	}
-	return rc < 0 ? rc
-		      : lade_pipe_lane_take(part->lane, part->taken, part->next_offset,
-					    lade_now().mono_ns, &part->segment);
+	return rc;
 }
 
-static int take_batch(struct messages *m, const struct lade_pipe_raw_batch *raws,
-		      struct lade_pipe_batch **ret)
+/* A batch of what was read and is not too late, for which there is room.  Returns 1; 0: nothing
+ * of it is left; < 0. */
+static int place_batch(struct messages *m, struct lade_pipe_raw_batch *raws,
+		       struct lade_pipe_batch **ret)
+{
+	struct lade_pipe_batch *b = NULL;
+	int rc;
+
+	do {
+		lade_pipe_batch_free(b);
+		raws->len = leave_out_late(raws);
+		if (raws->len == 0)
+			return 0;
+		b = batch_new(m, raws);
+		rc = b ? find_parts(b, raws) : -ENOMEM;
+		if (rc == 0)
+			rc = wait_for_room(m->engine, b);
+	} while (rc == -ESTALE);
+	if (rc < 0)
+		lade_pipe_batch_free(b);
+	else
+		*ret = b;
+	return rc < 0 ? rc : 1;
+}
+
+/* Makes a batch's messages and takes them from their lanes, in one go: nothing may be lost or come
+ * back between.  Returns 0 or -ENOMEM. */
+static int take_messages(struct messages *m, struct lade_pipe_batch *b,
+			 const struct lade_pipe_raw_batch *raws)
 {
 	struct lade_pipe_engine *e = m->engine;
-	struct lade_pipe_batch *b = batch_new(m, raws);
-	int rc = b ? find_parts(b, raws) : -ENOMEM;
+	int rc = 0;
 
 	for (uint32_t i = 0; rc == 0 && i < b->n; i++)
 		rc = take_line(m, b, i, &raws->items[i]);
 	if (rc == 0 && e->config->order_key)
 		rc = lade_pipe_keyed_note(b, &e->order_key, m->reader);
-	for (uint32_t i = 0; rc == 0 && i < b->n_parts; i++)
-		rc = take_part(e, &b->parts[i]);
+	for (uint32_t i = 0; rc == 0 && i < b->n_parts; i++) {
+		struct lade_pipe_part *p = &b->parts[i];
+
+		rc = lade_pipe_lane_take(p->lane, p->taken, p->next_offset, lade_now().mono_ns,
+					 &p->segment);
+	}
+	return rc;
+}
+
+static int take_batch(struct messages *m, struct lade_pipe_raw_batch *raws,
+		      struct lade_pipe_batch **ret)
+{
+	struct lade_pipe_engine *e = m->engine;
+	struct lade_pipe_batch *b = NULL;
+	int rc = place_batch(m, raws, &b);
+
+	if (rc <= 0)
+		return rc;
+	rc = take_messages(m, b, raws);
 	if (rc < 0) {
 		lade_pipe_batch_free(b);
 		return rc;
@@ -370,14 +429,14 @@ static int messages_next(void *self, void *ret_item)
 {
 	struct messages *m = self;
 	struct lade_pipe_raw_batch raws;
-	int rc;
+	int rc, taken = 0;
 
 	do {
 		rc = lade_pipe_raw_batch_next(m->batches, &raws);
 		if (rc > 0)
-			raws.len = leave_out_late(&raws);
-	} while (rc > 0 && raws.len == 0);
-	return rc > 0 ? take_batch(m, &raws, ret_item) : rc;
+			taken = take_batch(m, &raws, ret_item);
+	} while (rc > 0 && taken == 0);
+	return rc > 0 ? taken : rc;
 }
 
 static void messages_close(void *self)

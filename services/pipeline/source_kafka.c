@@ -426,6 +426,7 @@ static void take_revoked(struct source *s, const struct lade_kafka_item *item)
 		lade_pipe_lane_pause(&p->lane);
 		hold_as_needed(s, p);
 	}
+	lade_event_set(&s->engine->lane_moved); /* a batch that waits for room leaves them out */
 	lade_event_set(&s->revoked);
 }
 
