@@ -92,7 +92,7 @@ int lade_json_paths_add(struct lade_json_paths *paths, const char *path, size_t 
 size_t lade_json_paths_count(const struct lade_json_paths *paths);
 
 /* lade_json_reader_new - memory for reading, which grows with the longest document
- * (five bytes for each of its bytes) and stays.
+ * (four to eight bytes for each of its bytes) and stays.
  *
  * Returns 0 or -ENOMEM.  Free it with lade_json_reader_free().  Threads: a reader serves one
  * thread at a time; a set of paths serves any number of readers. */
@@ -215,9 +215,6 @@ int lade_json_overlay_write(const struct lade_json_overlay *overlay,
 			    struct lade_json_reader *reader, const char *doc, size_t len,
 			    const struct lade_datum *values, struct lade_json_out *out,
 			    struct lade_json_error *ret_error);
-
-/* lade_json_engine - the name of the instruction set that reading uses, as "haswell". */
-const char *lade_json_engine(void);
 
 LADE_API_END
 

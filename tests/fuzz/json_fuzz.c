@@ -114,6 +114,18 @@ static void check_overlay(const char *doc, size_t size)
 	lade_json_out_done(&out);
 }
 
+/* What a reader remembers of earlier documents changes nothing. */
+static void check_fresh(const char *doc, size_t size, const struct lade_json_span *spans)
+{
+	struct lade_json_span again[PATHS];
+	struct lade_json_reader *fresh;
+
+	expect(lade_json_reader_new(&fresh) == 0 &&
+	       lade_json_read(fresh, paths, doc, size, LADE_JSON_ANY_ROOT, again, &error) == 0 &&
+	       memcmp(again, spans, sizeof(again)) == 0, "a fresh reader sees something else");
+	lade_json_reader_free(fresh);
+}
+
 static void check_document(const char *doc, size_t size)
 {
 	struct lade_json_span spans[PATHS];
@@ -131,6 +143,7 @@ static void check_document(const char *doc, size_t size)
 	if (rc < 0)
 		return;
 	expect(judged != JSON_INVALID, why);
+	check_fresh(doc, size, spans);
 	while (lade_json_member_next(reader, &cursor, &member))
 		expect(member.value.len && member.value.at + member.value.len < size, "a member");
 	for (size_t i = 0; i < PATHS; i++)

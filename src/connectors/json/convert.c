@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "connectors/json/engine_priv.h"
+#include "connectors/json/double_priv.h"
 #include "connectors/json/reader_priv.h"
 #include "connectors/json/string_priv.h"
 

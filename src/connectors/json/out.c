@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "connectors/json/engine_priv.h"
+#include "connectors/json/double_priv.h"
 #include "connectors/json/string_priv.h"
 
 #define CAP_MIN 256u

@@ -54,7 +54,7 @@ static void copy_until(struct copy *c, uint32_t at)
 
 static uint32_t offset(const struct copy *c, uint32_t token)
 {
-	return c->reader->index.at[token];
+	return c->reader->at[token];
 }
 
 static char first_byte(const struct copy *c, uint32_t token)
@@ -275,7 +275,7 @@ size_t lade_json_overlay_count(const struct lade_json_overlay *overlay)
 
 static int write_copy(struct copy *c, size_t len)
 {
-	int rc = active(c, 0) ? copy_value(c, 0, c->reader->index.n, 0) : 0;
+	int rc = active(c, 0) ? copy_value(c, 0, c->reader->n, 0) : 0;
 
 	if (rc == 0)
 		copy_until(c, (uint32_t)len);

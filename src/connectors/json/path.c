@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "connectors/json/scan_priv.h"
 #include "connectors/json/string_priv.h"
 
 #define ITEM_MAX 1000000
@@ -226,6 +227,15 @@ static void link_child(struct lade_json_paths *paths, uint32_t node, uint32_t ch
 		table_add(paths, node, child);
 }
 
+/* What is beyond ASCII was checked when the path was read. */
+static bool is_plain(const struct step *step)
+{
+	for (uint32_t i = 0; i < step->len; i++)
+		if (!lade_json_plain(step->name[i]) && (unsigned char)step->name[i] < 0x80)
+			return false;
+	return true;
+}
+
 static int add_child(struct lade_json_paths *paths, uint32_t node, const struct step *step,
 		     uint32_t *ret)
 {
@@ -242,6 +252,7 @@ static int add_child(struct lade_json_paths *paths, uint32_t node, const struct 
 		if (!fresh.name)
 			return -ENOMEM;
 		memcpy(fresh.name, step->name, step->len);
+		fresh.plain = is_plain(step);
 	}
 	paths->nodes[paths->n] = fresh;
 	link_child(paths, node, paths->n);

@@ -28,6 +28,7 @@ struct lade_json_node {
 	uint32_t buckets;	/* a power of two: children by hash begin at .table */
 	uint32_t *table;	/* open addressing, LADE_JSON_NO_NODE for free; NULL: list only */
 	int slot;		/* the path that ends here, or LADE_JSON_NO_SLOT */
+	bool plain;		/* the name stands in a document as it is, without escapes */
 };
 
 struct lade_json_paths {
@@ -54,8 +55,11 @@ static inline bool lade_json_same(const char *left, const char *right, size_t le
 	uint64_t a[2], b[2];
 	uint32_t c[2], d[2];
 
-	if (len > 16 || len < 4)
+	if (len > 16)
 		return memcmp(left, right, len) == 0;
+	if (len < 4)
+		return !len || (left[0] == right[0] && left[len / 2] == right[len / 2] &&
+				left[len - 1] == right[len - 1]);
 	if (len < 8) {
 		memcpy(&c[0], left, 4);
 		memcpy(&c[1], left + len - 4, 4);

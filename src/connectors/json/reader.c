@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* reader.c - checks a document in full, and notes where wanted values lie.
+/* reader.c - checks a document in full, and notes where its tokens and wanted values lie.
  *
  * DESIGN
- * engine.cc says where tokens begin.  The walk over them checks the grammar with a stack of
- * its own, and goes down the tree of paths beside it: a key is looked up only while some
- * path leads on from here.  A document without a backslash, which is nearly every one, is
- * found out by one memchr and its strings are not looked at again.
+ * One pass: it checks bytes and grammar, with a stack of its own, and goes down the tree of paths
+ * beside it; a key is looked up only while some path leads on from here. Most bytes of a message
+ * are plain text of strings, which is looked through 16 at a time (scan_priv.h); a backslash, a
+ * control character or what is not ASCII is looked at one by one.
+ *
+ * Where the walk is goes from function to function as a pointer, NULL after a fault, so that it
+ * stays in a register.
  *
  * Of two members with one name the first counts.  A node of the tree is therefore entered
- * once in a document; .seen remembers the document's number instead of being cleared.
+ * once in a document; its memo has the document's number instead of being cleared.
  *
- * INVARIANT  index.at[index.n] == len, so a token's successor always exists.
+ * The messages of a stream have their members in one order. So the name that came next last time
+ * is compared first, which is quicker than looking for its end and for its node.
+ *
+ * INVARIANT  reader->at[reader->n] == len, so a token's successor always exists.
  *
  * LIMITS  LADE_JSON_DEPTH_MAX levels, LADE_JSON_LEN_MAX bytes. */
 
@@ -21,19 +27,20 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "connectors/json/scan_priv.h"
 #include "connectors/json/string_priv.h"
+
+#define TOKENS_MIN 1024u
 
 /* One pass over one document. */
 struct walk {
 	struct lade_json_reader *reader;
 	const struct lade_json_paths *paths;	/* NULL: only check */
-	const char *doc;			/* the document */
-	const uint32_t *at;			/* its tokens' offsets */
+	const char *doc, *end;			/* the document */
+	uint32_t *at;				/* its tokens' offsets */
 	uint32_t n;				/* and their number */
-	uint32_t i;				/* the next token */
-	uint32_t end;				/* behind the scalar that was read last */
 	uint32_t depth;				/* levels in use */
-	bool escapes;				/* there is a backslash somewhere */
+	bool escapes;				/* in the string that was read last */
 	struct lade_json_span *spans;		/* results, one for each path */
 	struct lade_json_error *error;
 };
@@ -54,37 +61,57 @@ static bool ends_scalar(char c)
 	return lade_json_blank(c) || c == ',' || c == '}' || c == ']' || c == ':';
 }
 
-static uint32_t token_at(const struct walk *w)
+static inline uint32_t offset(const struct walk *w, const char *p)
 {
-	return w->at[w->i];
+	return (uint32_t)(p - w->doc);
 }
 
-/* The first character of the next token, or 0 at the end of the document. */
-static char token(const struct walk *w)
+/* Notes the token that begins at @p.  Returns @p. */
+static inline const char *token(struct walk *w, const char *p)
 {
-	return w->i < w->n ? w->doc[token_at(w)] : '\0';
+	w->at[w->n++] = offset(w, p);
+	return p;
 }
 
-/* What stands at @at, for people. */
-static const char *shown(const struct walk *w, uint32_t at, char room[16])
+static inline const char *skip_blanks(const struct walk *w, const char *p)
 {
-	unsigned char c;
-
-	if (at >= w->reader->len)
-		return "the end";
-	c = (unsigned char)w->doc[at];
-	if (c > ' ' && c < 0x7f)
-		snprintf(room, 16, "'%c'", c);
-	else
-		snprintf(room, 16, "byte 0x%02x", c);
-	return room;
+	while (p < w->end && lade_json_blank(*p))
+		p++;
+	return p;
 }
 
-static int unexpected(struct walk *w, uint32_t at, const char *wanted)
+/* Whether @c stands at @p. */
+static inline bool is_at(const struct walk *w, const char *p, char c)
 {
-	char room[16];
+	return p < w->end && *p == c;
+}
 
-	return lade_json_fail(w->error, at, "expected %s, found %s", wanted, shown(w, at, room));
+__attribute__((format(printf, 3, 4))) static const char *fail(struct walk *w, const char *p,
+							      const char *format, ...)
+{
+	va_list args;
+
+	w->error->at = offset(w, p);
+	va_start(args, format);
+	vsnprintf(w->error->reason, sizeof(w->error->reason), format, args);
+	va_end(args);
+	return NULL;
+}
+
+static const char *not_utf8(struct walk *w, const char *p)
+{
+	return fail(w, p, "byte 0x%02x is not UTF-8 here", (unsigned char)*p);
+}
+
+static const char *unexpected(struct walk *w, const char *p, const char *wanted)
+{
+	if (p == w->end)
+		return fail(w, p, "expected %s, found the end", wanted);
+	if (!lade_utf8_len(p, (size_t)(w->end - p)))
+		return not_utf8(w, p);
+	if (*p > ' ' && *p < 0x7f)
+		return fail(w, p, "expected %s, found '%c'", wanted, *p);
+	return fail(w, p, "expected %s, found byte 0x%02x", wanted, (unsigned char)*p);
 }
 
 static const char *skip_digits(const char *p, const char *end)
@@ -125,7 +152,7 @@ uint32_t lade_json_skip(const struct lade_json_reader *reader, uint32_t i)
 	uint32_t depth = 0;
 
 	do {
-		char c = reader->doc[reader->index.at[i++]];
+		char c = reader->doc[reader->at[i++]];
 
 		depth += c == '{' || c == '[';
 		depth -= c == '}' || c == ']';
@@ -135,15 +162,12 @@ uint32_t lade_json_skip(const struct lade_json_reader *reader, uint32_t i)
 
 uint32_t lade_json_value_end(const struct lade_json_reader *reader, uint32_t i, uint32_t next)
 {
-	return next == i + 1 ? lade_json_token_end(reader, i) : reader->index.at[next - 1] + 1;
+	return next == i + 1 ? lade_json_token_end(reader, i) : reader->at[next - 1] + 1;
 }
 
-uint32_t lade_json_key_node(struct lade_json_reader *reader, const struct lade_json_paths *paths,
-			    uint32_t node, uint32_t i)
+static uint32_t name_node(struct lade_json_reader *reader, const struct lade_json_paths *paths,
+			  uint32_t node, const char *name, ptrdiff_t len)
 {
-	const char *name = reader->doc + reader->index.at[i] + 1;
-	ptrdiff_t len = reader->doc + lade_json_token_end(reader, i) - 1 - name;
-
 	if (len > (ptrdiff_t)sizeof(reader->key))
 		return LADE_JSON_NO_NODE;
 	if (memchr(name, '\\', (size_t)len)) {
@@ -153,88 +177,113 @@ uint32_t lade_json_key_node(struct lade_json_reader *reader, const struct lade_j
 	return len < 0 ? LADE_JSON_NO_NODE : lade_json_child(paths, node, name, (size_t)len);
 }
 
-static int bad_escape(struct walk *w, size_t at)
+uint32_t lade_json_key_node(struct lade_json_reader *reader, const struct lade_json_paths *paths,
+			    uint32_t node, uint32_t i)
 {
-	return lade_json_fail(w->error, at,
-			      "a backslash is followed by one of \" \\ / b f n r t or u"
-			      " and four hexadecimal digits");
+	const char *name = reader->doc + reader->at[i] + 1;
+
+	return name_node(reader, paths, node, name,
+			 reader->doc + lade_json_token_end(reader, i) - 1 - name);
 }
 
-static int read_string(struct walk *w)
+/* Passes what no plain text of a string is: it begins at @quote.  Returns NULL after a fault. */
+static __attribute__((noinline)) const char *pass_unusual(struct walk *w, const char *quote,
+							   const char *p)
 {
-	uint32_t at = token_at(w), end = lade_json_token_end(w->reader, w->i);
+	int len;
 
-	if (end - at < 2 || w->doc[end - 1] != '"')
-		return lade_json_fail(w->error, at, "the string is followed by something else");
-	if (w->escapes) {
-		ptrdiff_t bad = lade_json_escapes_check(w->doc + at + 1, end - at - 2);
-
-		if (bad >= 0)
-			return bad_escape(w, at + 1 + (size_t)bad);
+	if (p == w->end)
+		return fail(w, quote, "the string that begins here has no end");
+	if (*p == '\\') {
+		w->escapes = true;
+		len = lade_json_escape_len(p, (size_t)(w->end - p));
+		return len ? p + len
+			   : fail(w, p, "a backslash is followed by one of \" \\ / b f n r t or u"
+				  " and four hexadecimal digits");
 	}
-	w->end = end;
-	w->i++;
-	return 0;
+	if ((unsigned char)*p < 0x20)
+		return fail(w, p, "a control character (0x%02x) in a string is written \\u%04x", *p,
+			    *p);
+	while (p < w->end && (unsigned char)*p >= 0x80) {
+		len = lade_utf8_len(p, (size_t)(w->end - p));
+		if (!len)
+			return not_utf8(w, p);
+		p += len;
+	}
+	return p;
 }
 
-static int read_word(struct walk *w, const char *word, uint32_t len)
+/* @p is at the quote. */
+static inline const char *read_string(struct walk *w, const char *p)
 {
-	uint32_t at = token_at(w), left = (uint32_t)w->reader->len - at;
+	const char *quote = token(w, p++);
 
-	if (left < len || memcmp(w->doc + at, word, len) != 0 ||
-	    (left > len && !ends_scalar(w->doc[at + len])))
-		return lade_json_fail(w->error, at, "expected a value; did you mean %s?", word);
-	w->end = at + len;
-	w->i++;
-	return 0;
+	w->escapes = false;
+	for (;;) {
+		p = lade_json_plain_end(p, w->end);
+		if (is_at(w, p, '"'))
+			return p + 1;
+		p = pass_unusual(w, quote, p);
+		if (!p)
+			return NULL;
+	}
 }
 
-static int read_number(struct walk *w)
+static const char *read_word(struct walk *w, const char *p, const char *word, size_t len)
 {
-	const char *end = w->doc + w->reader->len;
-	const char *p = lade_json_number_end(w->doc + token_at(w), end);
+	size_t left = (size_t)(w->end - p);
 
-	if (!p || (p < end && !ends_scalar(*p)))
-		return lade_json_fail(w->error, token_at(w), "this is not a JSON number");
-	w->end = (uint32_t)(p - w->doc);
-	w->i++;
-	return 0;
+	if (left < len || memcmp(p, word, len) != 0 || (left > len && !ends_scalar(p[len])))
+		return fail(w, p, "expected a value; did you mean %s?", word);
+	return token(w, p) + len;
 }
 
-static int read_scalar(struct walk *w)
+static __attribute__((noinline)) const char *read_any_number(struct walk *w, const char *p)
 {
-	switch (token(w)) {
+	const char *end = lade_json_number_end(p, w->end);
+
+	if (!end || (end < w->end && !ends_scalar(*end)))
+		return fail(w, p, "this is not a JSON number");
+	token(w, p);
+	return end;
+}
+
+/* Most numbers are a few digits before a comma. */
+static inline const char *read_number(struct walk *w, const char *p)
+{
+	const char *first = p + (*p == '-'), *end = skip_digits(first, w->end);
+
+	if (end == w->end || (*end != ',' && *end != '}') || *first == '0' || end == first)
+		return read_any_number(w, p);
+	token(w, p);
+	return end;
+}
+
+static inline const char *read_scalar(struct walk *w, const char *p)
+{
+	switch (*p) {
 	case '"':
-		return read_string(w);
+		return read_string(w, p);
 	case 't':
-		return read_word(w, "true", 4);
+		return read_word(w, p, "true", 4);
 	case 'f':
-		return read_word(w, "false", 5);
+		return read_word(w, p, "false", 5);
 	case 'n':
-		return read_word(w, "null", 4);
+		return read_word(w, p, "null", 4);
 	case '-': case '0': case '1': case '2': case '3': case '4':
 	case '5': case '6': case '7': case '8': case '9':
-		return read_number(w);
+		return read_number(w, p);
 	default:
-		return unexpected(w, token_at(w), "a value");
+		return unexpected(w, p, "a value");
 	}
 }
 
-static void note(struct walk *w, uint32_t node, uint32_t at, uint32_t end)
+static inline void note(struct walk *w, uint32_t node, uint32_t at, const char *end)
 {
 	int slot = w->paths->nodes[node].slot;
 
 	if (slot != LADE_JSON_NO_SLOT)
-		w->spans[slot] = (struct lade_json_span){ at, end - at };
-}
-
-/* Ends the innermost array or object, whose closing token was just taken. */
-static void leave(struct walk *w)
-{
-	struct lade_json_level *level = &w->reader->levels[--w->depth];
-
-	if (level->wanted)
-		note(w, level->node, level->at, w->at[w->i - 1] + 1);
+		w->spans[slot] = (struct lade_json_span){ at, offset(w, end) - at };
 }
 
 static char closer(const struct lade_json_level *level)
@@ -242,125 +291,157 @@ static char closer(const struct lade_json_level *level)
 	return level->object ? '}' : ']';
 }
 
-/* Begins an array or object.  Returns 1, or 0 when it is empty and done. */
-static int enter(struct walk *w, uint32_t node, bool wanted)
+/* Ends the innermost array or object, whose closing bracket is at @p. */
+static const char *leave(struct walk *w, const char *p)
+{
+	struct lade_json_level *level = &w->reader->levels[--w->depth];
+
+	token(w, p);
+	if (level->wanted)
+		note(w, level->node, level->at, p + 1);
+	return p + 1;
+}
+
+/* Begins an array or object.  *@ret_open: it has members, of which the first comes next. */
+static const char *enter(struct walk *w, const char *p, uint32_t node, bool wanted, bool *ret_open)
 {
 	struct lade_json_level *level = &w->reader->levels[w->depth];
 
 	if (w->depth == LADE_JSON_DEPTH_MAX)
-		return lade_json_fail(w->error, token_at(w), "nested deeper than %d levels",
-				      LADE_JSON_DEPTH_MAX);
-	*level = (struct lade_json_level){ token_at(w), node, 0, token(w) == '{', wanted };
+		return fail(w, p, "nested deeper than %d levels", LADE_JSON_DEPTH_MAX);
+	*level = (struct lade_json_level){ offset(w, p), node, 0,
+					   wanted ? &w->reader->memos[node].first : NULL,
+					   *p == '{', wanted };
 	w->depth++;
-	w->i++;
-	if (token(w) != closer(level))
-		return 1;
-	w->i++;
-	leave(w);
-	return 0;
+	p = skip_blanks(w, token(w, p) + 1);
+	*ret_open = !is_at(w, p, closer(level));
+	return *ret_open ? p : leave(w, p);
 }
 
-/* Reads a value, or the beginning of one.  Returns 0 when it is complete, 1 when its first
- * member comes next. */
-static int read_value(struct walk *w, uint32_t node, bool wanted)
+/* Reads a value, or the beginning of one: *@ret_open says which. */
+static inline const char *read_value(struct walk *w, const char *p, uint32_t node, bool wanted,
+				     bool *ret_open)
 {
-	uint32_t i = w->i;
-	char c = token(w);
-	int rc;
+	const char *end;
 
-	if (c == '{' || c == '[')
-		return enter(w, node, wanted);
-	if (i == w->n)
-		return unexpected(w, token_at(w), "a value");
-	rc = read_scalar(w);
-	if (rc == 0 && wanted)
-		note(w, node, w->at[i], w->end);
-	return rc;
+	*ret_open = false;
+	if (p == w->end)
+		return w->n ? unexpected(w, p, "a value") : fail(w, w->doc, "is empty");
+	if (*p == '{' || *p == '[')
+		return enter(w, p, node, wanted, ret_open);
+	end = read_scalar(w, p);
+	if (end && wanted)
+		note(w, node, offset(w, p), end);
+	return end;
 }
 
 /* Goes down the tree to @child, if it is one and this is its first time. */
-static void descend(struct walk *w, uint32_t child, uint32_t *ret_node, bool *ret_wanted)
+static inline void descend(struct walk *w, uint32_t child, uint32_t *ret_node, bool *ret_wanted)
 {
 	*ret_node = child;
 	*ret_wanted = child != LADE_JSON_NO_NODE && lade_json_first_time(w->reader, child);
 }
 
-/* The node that the key leads to, which was just read. */
-static uint32_t key_node(struct walk *w, uint32_t node, uint32_t key)
+/* The node that the name at @name leads to, if it is the guess; it has no escapes then. */
+static inline uint32_t guess(const struct walk *w, const struct lade_json_level *level,
+			     const char *name)
 {
-	uint32_t name = w->at[key] + 1;
+	uint32_t child = *level->next;
+	const struct lade_json_node *n = &w->paths->nodes[child];
 
-	if (w->escapes)
-		return lade_json_key_node(w->reader, w->paths, node, key);
-	return lade_json_child(w->paths, node, w->doc + name, w->end - 1 - name);
+	/* What is remembered may be of other paths. */
+	if (child == LADE_JSON_NO_NODE || child >= w->paths->n || n->parent != level->node ||
+	    !n->plain || (size_t)(w->end - name) <= n->len || name[n->len] != '"')
+		return LADE_JSON_NO_NODE;
+	return lade_json_same(n->name, name, n->len) ? child : LADE_JSON_NO_NODE;
 }
 
-/* Reads what precedes a member's value: a key and a colon, or nothing. */
-static int read_member(struct walk *w, uint32_t *ret_node, bool *ret_wanted)
+/* Reads a name, and what it leads to.  Returns what is behind it. */
+static inline const char *read_name(struct walk *w, const char *p, struct lade_json_level *level,
+				    uint32_t *ret_child)
+{
+	const char *name = p + 1, *end;
+
+	*ret_child = level->wanted ? guess(w, level, name) : LADE_JSON_NO_NODE;
+	if (*ret_child) {
+		token(w, p);
+		level->next = &w->reader->memos[*ret_child].next;
+		return name + w->paths->nodes[*ret_child].len + 1;
+	}
+	end = read_string(w, p);
+	if (!end || !level->wanted)
+		return end;
+	*ret_child = w->escapes ? name_node(w->reader, w->paths, level->node, name,
+					    end - 1 - name)
+				: lade_json_child(w->paths, level->node, name,
+						  (size_t)(end - 1 - name));
+	if (*ret_child) {
+		*level->next = *ret_child;
+		level->next = &w->reader->memos[*ret_child].next;
+	}
+	return end;
+}
+
+/* Reads what precedes a member's value: a name and a colon, or nothing. */
+static inline const char *read_member(struct walk *w, const char *p, uint32_t *ret_node,
+				      bool *ret_wanted)
 {
 	struct lade_json_level *level = &w->reader->levels[w->depth - 1];
-	uint32_t key = w->i, child = LADE_JSON_NO_NODE;
-	int rc;
+	uint32_t child = LADE_JSON_NO_NODE;
 
 	if (!level->object) {
 		if (level->wanted)
 			child = lade_json_item(w->paths, level->node, level->items++);
 		descend(w, child, ret_node, ret_wanted);
-		return 0;
+		return p;
 	}
-	if (token(w) != '"')
-		return unexpected(w, token_at(w), "a member's name in quotes");
-	rc = read_string(w);
-	if (rc < 0)
-		return rc;
-	if (token(w) != ':')
-		return unexpected(w, token_at(w), "a colon");
-	w->i++;
-	if (level->wanted)
-		child = key_node(w, level->node, key);
+	if (!is_at(w, p, '"'))
+		return unexpected(w, p, "a member's name in quotes");
+	p = read_name(w, p, level, &child);
+	if (!p)
+		return NULL;
+	p = skip_blanks(w, p);
+	if (!is_at(w, p, ':'))
+		return unexpected(w, p, "a colon");
 	descend(w, child, ret_node, ret_wanted);
-	return 0;
+	return skip_blanks(w, token(w, p) + 1);
 }
 
-/* Goes on after a value.  Returns 1 when another member comes, 0 at the end of the outermost
- * value. */
-static int read_after(struct walk *w)
+/* Goes on after a value, to the next member or the end of the outermost value. */
+static inline const char *read_after(struct walk *w, const char *p)
 {
 	while (w->depth) {
 		const struct lade_json_level *level = &w->reader->levels[w->depth - 1];
-		char c = token(w);
 
-		if (c != ',' && c != closer(level))
-			return unexpected(w, token_at(w), level->object ? "a comma or }" :
-									 "a comma or ]");
-		w->i++;
-		if (c == ',')
-			return 1;
-		leave(w);
+		p = skip_blanks(w, p);
+		if (is_at(w, p, ','))
+			return skip_blanks(w, token(w, p) + 1);
+		if (!is_at(w, p, closer(level)))
+			return unexpected(w, p, level->object ? "a comma or }" : "a comma or ]");
+		p = leave(w, p);
 	}
-	return 0;
+	return p;
 }
 
-static int walk_tokens(struct walk *w)
+static int walk_document(struct walk *w)
 {
-	bool wanted = w->paths != NULL;
+	const char *p = skip_blanks(w, w->doc);
+	bool wanted = w->paths != NULL, open;
 	uint32_t node = 0;
-	int rc;
 
-	for (;;) {
-		rc = read_value(w, node, wanted);
-		if (rc == 0)
-			rc = read_after(w);
-		if (rc <= 0)
-			break;
-		rc = read_member(w, &node, &wanted);
-		if (rc < 0)
-			break;
-	}
-	if (rc == 0 && w->i < w->n)
-		return lade_json_fail(w->error, token_at(w),
-				      "something follows the end of the document");
-	return rc;
+	do {
+		p = read_value(w, p, node, wanted, &open);
+		if (p && !open)
+			p = read_after(w, p);
+		if (p && w->depth)
+			p = read_member(w, p, &node, &wanted);
+	} while (p && w->depth);
+	p = p ? skip_blanks(w, p) : NULL;
+	if (p && p < w->end)
+		(void)fail(w, p, "something follows the end of the document");
+	w->reader->n = w->n;
+	w->at[w->n] = offset(w, w->end);
+	return p == w->end ? 0 : -EBADMSG;
 }
 
 /* What the first byte says about a document that is not JSON at all. */
@@ -375,39 +456,28 @@ static int foreign(const char *doc, size_t len, struct lade_json_error *error)
 	return 0;
 }
 
-/* Finds the first fault that the first stage only knows to be somewhere. */
-static int locate(const char *doc, size_t len, struct lade_json_error *error)
+/* Makes room for as many tokens as @len bytes may have, and the end. */
+static int make_room(struct lade_json_reader *reader, size_t len)
 {
-	size_t quote = 0;
-	bool in_string = false;
+	size_t cap = reader->cap ? reader->cap : TOKENS_MIN;
+	uint32_t *at;
 
-	for (size_t i = 0; i < len;) {
-		int step = lade_utf8_len(doc + i, len - i);
-
-		if (!step)
-			return lade_json_fail(error, i, "byte 0x%02x is not UTF-8 here",
-					      (unsigned char)doc[i]);
-		if (in_string && (unsigned char)doc[i] < 0x20)
-			return lade_json_fail(error, i, "a control character (0x%02x) in a string"
-					      " is written \\u%04x", doc[i], doc[i]);
-		if (in_string && doc[i] == '\\')
-			step = 2;
-		if (doc[i] == '"') {
-			in_string = !in_string;
-			quote = i;
-		}
-		i += (size_t)step;
-	}
-	if (in_string)
-		return lade_json_fail(error, quote, "the string that begins here has no end");
-	return lade_json_fail(error, 0, "this is not JSON");
+	while (cap <= len)
+		cap *= 2;
+	if (cap == reader->cap)
+		return 0;
+	at = lade_malloc(cap * sizeof(*at));
+	if (!at)
+		return -ENOMEM;
+	lade_free(reader->at);
+	reader->at = at;
+	reader->cap = cap;
+	return 0;
 }
 
-/* Finds the tokens. */
-static int find_tokens(struct lade_json_reader *reader, const char *doc, size_t len,
-		       struct lade_json_error *ret_error)
+static int begin(struct lade_json_reader *reader, const struct lade_json_paths *paths,
+		 const char *doc, size_t len, struct lade_json_error *ret_error)
 {
-	enum lade_json_fault fault = LADE_JSON_FAULT_NONE;
 	int rc;
 
 	reader->object = false;
@@ -417,17 +487,12 @@ static int find_tokens(struct lade_json_reader *reader, const char *doc, size_t 
 		lade_json_fail(ret_error, 0, "longer than %d bytes", LADE_JSON_LEN_MAX);
 		return -EMSGSIZE;
 	}
-	rc = foreign(doc, len, ret_error);
-	if (rc < 0)
-		return rc;
-	rc = lade_json_index_build(&reader->index, doc, len, &fault);
-	if (rc == -EBADMSG)
-		return fault == LADE_JSON_FAULT_EMPTY ?
-			       lade_json_fail(ret_error, 0, "is empty") :
-			       locate(doc, len, ret_error);
+	rc = lade_json_reader_round(reader, paths);
+	if (rc == 0)
+		rc = make_room(reader, len);
 	if (rc < 0)
 		lade_json_fail(ret_error, 0, "memory is out");
-	return rc;
+	return rc < 0 ? rc : foreign(doc, len, ret_error);
 }
 
 static const char *kind(char c)
@@ -443,19 +508,19 @@ static const char *kind(char c)
 
 int lade_json_reader_round(struct lade_json_reader *reader, const struct lade_json_paths *paths)
 {
-	uint32_t *seen;
+	struct lade_json_memo *memos;
 
-	if (paths && paths->n > reader->seen_cap) {
-		seen = lade_calloc(paths->n, sizeof(*seen));
-		if (!seen)
+	if (paths && paths->n > reader->memos_cap) {
+		memos = lade_calloc(paths->n, sizeof(*memos));
+		if (!memos)
 			return -ENOMEM;
-		lade_free(reader->seen);
-		reader->seen = seen;
-		reader->seen_cap = paths->n;
+		lade_free(reader->memos);
+		reader->memos = memos;
+		reader->memos_cap = paths->n;
 		reader->round = 0;
 	}
 	if (++reader->round == 0) {
-		memset(reader->seen, 0, reader->seen_cap * sizeof(*reader->seen));
+		memset(reader->memos, 0, reader->memos_cap * sizeof(*reader->memos));
 		reader->round = 1;
 	}
 	return 0;
@@ -465,26 +530,20 @@ int lade_json_read(struct lade_json_reader *reader, const struct lade_json_paths
 		   const char *doc, size_t len, unsigned flags,
 		   struct lade_json_span *ret_spans, struct lade_json_error *ret_error)
 {
-	struct walk w = { .reader = reader, .paths = paths, .doc = doc, .spans = ret_spans,
-			  .error = ret_error };
-	int rc = lade_json_reader_round(reader, paths);
+	struct walk w = { .reader = reader, .paths = paths, .doc = doc, .end = doc + len,
+			  .spans = ret_spans, .error = ret_error };
+	int rc = begin(reader, paths, doc, len, ret_error);
 	uint32_t at;
 
-	if (rc < 0)
-		lade_json_fail(ret_error, 0, "memory is out");
-	else
-		rc = find_tokens(reader, doc, len, ret_error);
 	if (rc < 0)
 		return rc;
 	if (paths && paths->slots)
 		memset(ret_spans, 0, paths->slots * sizeof(*ret_spans));
-	w.at = reader->index.at;
-	w.n = reader->index.n;
-	w.escapes = memchr(doc, '\\', len) != NULL;
-	rc = walk_tokens(&w);
+	w.at = reader->at;
+	rc = walk_document(&w);
 	if (rc < 0)
 		return rc;
-	at = reader->index.at[0];
+	at = reader->at[0];
 	reader->object = doc[at] == '{';
 	if (!reader->object && !(flags & LADE_JSON_ANY_ROOT))
 		return lade_json_fail(ret_error, at, "expected an object, found %s", kind(doc[at]));
@@ -496,15 +555,15 @@ int lade_json_member_next(struct lade_json_reader *reader, uint32_t *cursor,
 {
 	uint32_t key = *cursor ? *cursor : 1, next, at;
 
-	if (!reader->object || reader->doc[reader->index.at[key]] != '"')
+	if (!reader->object || reader->doc[reader->at[key]] != '"')
 		return 0;
 	next = lade_json_skip(reader, key + 2);
-	at = reader->index.at[key] + 1;
+	at = reader->at[key] + 1;
 	ret->name = (struct lade_json_span){ at, lade_json_token_end(reader, key) - 1 - at };
-	at = reader->index.at[key + 2];
+	at = reader->at[key + 2];
 	ret->value = (struct lade_json_span){
 		at, lade_json_value_end(reader, key + 2, next) - at };
-	*cursor = reader->doc[reader->index.at[next]] == ',' ? next + 1 : next;
+	*cursor = reader->doc[reader->at[next]] == ',' ? next + 1 : next;
 	return 1;
 }
 
@@ -514,7 +573,6 @@ int lade_json_reader_new(struct lade_json_reader **ret)
 
 	if (!reader)
 		return -ENOMEM;
-	lade_json_index_init(&reader->index);
 	*ret = reader;
 	return 0;
 }
@@ -523,13 +581,8 @@ struct lade_json_reader *lade_json_reader_free(struct lade_json_reader *reader)
 {
 	if (!reader)
 		return NULL;
-	lade_json_index_done(&reader->index);
-	lade_free(reader->seen);
+	lade_free(reader->at);
+	lade_free(reader->memos);
 	lade_free(reader);
 	return NULL;
-}
-
-const char *lade_json_engine(void)
-{
-	return lade_json_index_engine();
 }

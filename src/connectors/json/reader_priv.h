@@ -10,24 +10,33 @@
 #include <lade/json.h>
 
 #include "connectors/json/path_priv.h"
-#include "connectors/json/engine_priv.h"
 
 /* An array or object that is being read. */
 struct lade_json_level {
 	uint32_t at;		/* offset of its bracket */
 	uint32_t node;		/* where it lies in the tree of paths */
 	uint32_t items;		/* array: values begun so far */
+	uint32_t *next;		/* object: the guess of which node its next member leads to */
 	bool object;		/* else it is an array */
 	bool wanted;		/* node counts: some path leads here or further */
 };
 
+/* What is remembered of a node of the tree of paths. */
+struct lade_json_memo {
+	uint32_t round;		/* in which a value of it was found */
+	uint32_t first;		/* the node that its first wanted member led to, last time */
+	uint32_t next;		/* the node that the wanted member behind it led to, last time */
+};
+
 struct lade_json_reader {
-	struct lade_json_index index;		/* the tokens of the document */
+	uint32_t *at;				/* offset of each token; at[n] is the document's length */
+	uint32_t n;				/* tokens */
+	size_t cap;				/* of .at; more than the longest document's bytes */
 	const char *doc;			/* the document that was read last; borrowed */
 	size_t len;				/* its bytes */
 	bool object;				/* it was valid, and an object */
-	uint32_t *seen;				/* per node: the round in which a value was found */
-	uint32_t seen_cap;			/* nodes that fit */
+	struct lade_json_memo *memos;		/* by node */
+	uint32_t memos_cap;			/* nodes that fit */
 	uint32_t round;				/* counts documents; 0 never occurs */
 	struct lade_json_level levels[LADE_JSON_DEPTH_MAX];	/* the way down */
 	char key[LADE_JSON_NAME_MAX * 6];	/* an unescaped key */
@@ -45,9 +54,9 @@ int lade_json_reader_round(struct lade_json_reader *reader, const struct lade_js
 /* lade_json_first_time - marks a node as entered; false when it was in this round. */
 static inline bool lade_json_first_time(struct lade_json_reader *reader, uint32_t node)
 {
-	if (reader->seen[node] == reader->round)
+	if (reader->memos[node].round == reader->round)
 		return false;
-	reader->seen[node] = reader->round;
+	reader->memos[node].round = reader->round;
 	return true;
 }
 
@@ -62,7 +71,7 @@ static inline bool lade_json_blank(char c)
  * Valid documents only, as for the next two. */
 static inline uint32_t lade_json_token_end(const struct lade_json_reader *reader, uint32_t i)
 {
-	uint32_t end = reader->index.at[i + 1];
+	uint32_t end = reader->at[i + 1];
 
 	while (lade_json_blank(reader->doc[end - 1]))
 		end--;

@@ -38,17 +38,23 @@ static int32_t hex4(const char *text, size_t len)
 	return value;
 }
 
+int lade_json_escape_len(const char *text, size_t len)
+{
+	if (len >= 2 && text[1] && strchr("\"\\/bfnrt", text[1]))
+		return 2;
+	return len >= 6 && text[1] == 'u' && hex4(text + 2, len - 2) >= 0 ? 6 : 0;
+}
+
 ptrdiff_t lade_json_escapes_check(const char *text, size_t len)
 {
 	const char *end = text + len, *p = text;
 
 	while ((p = memchr(p, '\\', (size_t)(end - p)))) {
-		if (end - p >= 2 && p[1] && strchr("\"\\/bfnrt", p[1]))
-			p += 2;
-		else if (end - p >= 6 && p[1] == 'u' && hex4(p + 2, (size_t)(end - p - 2)) >= 0)
-			p += 6;
-		else
+		int escape = lade_json_escape_len(p, (size_t)(end - p));
+
+		if (!escape)
 			return p - text;
+		p += escape;
 	}
 	return -1;
 }

@@ -6,6 +6,10 @@
 
 #include <stddef.h>
 
+/* lade_json_escape_len - the bytes of the escape that begins at @text with a backslash; 0: it is
+ * none. */
+int lade_json_escape_len(const char *text, size_t len);
+
 /* lade_json_escapes_check - checks the escapes of @text.
  *
  * Returns -1 when all are well-formed, else the offset of the first that is not. */
