@@ -29,7 +29,7 @@ struct lade_json_memo {
 };
 
 struct lade_json_reader {
-	uint32_t *at;				/* offset of each token; at[n] is the document's length */
+	uint32_t *at;				/* of each token its offset; at[n] is len */
 	uint32_t n;				/* tokens */
 	size_t cap;				/* of .at; more than the longest document's bytes */
 	const char *doc;			/* the document that was read last; borrowed */
