@@ -216,6 +216,25 @@ int lade_json_overlay_write(const struct lade_json_overlay *overlay,
 			    const struct lade_datum *values, struct lade_json_out *out,
 			    struct lade_json_error *ret_error);
 
+/* lade_json_overlay_outermost - adds to @paths the outermost member of each path of an overlay.
+ *
+ * @ret_slots has room for lade_json_overlay_count() of them. A document that has a value at none
+ * of these is one for lade_json_overlay_append().
+ *
+ * Returns how many there are; else as lade_json_paths_add(). */
+int lade_json_overlay_outermost(const struct lade_json_overlay *overlay,
+				struct lade_json_paths *paths, unsigned *ret_slots,
+				struct lade_json_error *ret_error);
+
+/* lade_json_overlay_append - what lade_json_overlay_write() does, for an object that was read
+ * before and has none of the overlay's outermost members: it is not read again.
+ *
+ * @doc must have been read without an error. Returns as lade_json_overlay_write() does. */
+int lade_json_overlay_append(const struct lade_json_overlay *overlay,
+			     struct lade_json_reader *reader, const char *doc, size_t len,
+			     const struct lade_datum *values, struct lade_json_out *out,
+			     struct lade_json_error *ret_error);
+
 LADE_API_END
 
 #endif

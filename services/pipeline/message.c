@@ -56,6 +56,7 @@ struct lade_pipe_shape *lade_pipe_shape_free(struct lade_pipe_shape *shape)
 	free_texts(shape->froms);
 	free(shape->meets);
 	free(shape->exact);
+	free(shape->outermost);
 	free(shape);
 	return NULL;
 }
@@ -144,12 +145,28 @@ static int note_pair(struct lade_pipe_shape *shape, const struct lade_pipe_into 
 	return rc < 0 ? rc : 0;
 }
 
-int lade_pipe_shape_close(struct lade_pipe_shape *shape)
+/* Messages are asked where what they get begins: what has nothing there is only added to. */
+static int ask_outermost(struct lade_pipe_shape *shape)
 {
-	size_t paths = lade_json_paths_count(shape->paths);
-	int rc = 0;
+	struct lade_json_error unused;
 
 	shape->overlays = lade_json_overlay_count(shape->overlay);
+	free(shape->outermost);
+	shape->outermost = malloc((shape->overlays + 1) * sizeof(*shape->outermost));
+	if (!shape->outermost)
+		return -ENOMEM;
+	shape->n_outermost = lade_json_overlay_outermost(shape->overlay, shape->paths,
+							 shape->outermost, &unused);
+	return shape->n_outermost < 0 ? shape->n_outermost : 0;
+}
+
+int lade_pipe_shape_close(struct lade_pipe_shape *shape)
+{
+	int rc = ask_outermost(shape);
+	size_t paths = lade_json_paths_count(shape->paths);
+
+	if (rc < 0)
+		return rc;
 	free(shape->meets);
 	free(shape->exact);
 	shape->meets = calloc(paths * shape->overlays + 1, sizeof(*shape->meets));
@@ -233,12 +250,24 @@ static int write_plain(const struct lade_pipe_message *message, struct lade_json
 	return out->status;
 }
 
+static bool is_only_added_to(const struct lade_pipe_message *message,
+			     const struct lade_pipe_shape *shape)
+{
+	for (int i = 0; i < shape->n_outermost; i++)
+		if (message->spans[shape->outermost[i]].len)
+			return false;
+	return true;
+}
+
 int lade_pipe_message_write(const struct lade_pipe_message *message,
 			    const struct lade_pipe_shape *shape, struct lade_json_reader *reader,
 			    struct lade_json_out *out, struct lade_json_error *ret_error)
 {
 	if (message->plain)
 		return write_plain(message, out);
+	if (message->set && is_only_added_to(message, shape))
+		return lade_json_overlay_append(shape->overlay, reader, message->bytes,
+						message->len, message->set, out, ret_error);
 	if (message->set)
 		return lade_json_overlay_write(shape->overlay, reader, message->bytes,
 					       message->len, message->set, out, ret_error);

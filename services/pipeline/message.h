@@ -29,6 +29,8 @@ struct lade_pipe_shape {
 			 * the other way round */
 	int *exact;	/* [path]: the overlay at the same place, or -1 */
 	size_t overlays;	/* paths of the overlay, once it is closed */
+	unsigned *outermost;	/* the paths at which the overlay's begin */
+	int n_outermost;	/* how many there are */
 	struct lade_pipe_into *intos;	/* the overlay's paths as texts */
 	struct lade_pipe_into *froms;	/* the paths as texts */
 };

@@ -21,7 +21,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const names[] = {
-	".", ".a", ".a.b", ".a[0]", ".a[1].b", ".b", ".\"odd name\"", ".c.d.e",
+	".", ".a", ".a.b", ".a[0]", ".a[1].b", ".b", ".\"odd name\"", ".c.d.e", ".new", ".c",
 };
 static const char *const targets[] = { ".a.b", ".new.x", ".c" };
 
@@ -29,6 +29,8 @@ static struct lade_json_paths *paths;
 static struct lade_json_overlay *overlay;
 static struct lade_json_reader *reader, *other;
 static struct lade_json_error error;
+static unsigned outermost[TARGETS];
+static int n_outermost;
 
 static void expect(bool ok, const char *what)
 {
@@ -52,6 +54,8 @@ static void set_up(void)
 	for (size_t i = 0; i < TARGETS; i++)
 		expect(lade_json_overlay_add(overlay, targets[i], strlen(targets[i]), &slot,
 					     &error) == 0, targets[i]);
+	n_outermost = lade_json_overlay_outermost(overlay, paths, outermost, &error);
+	expect(n_outermost == 3 && lade_json_paths_count(paths) <= PATHS, "the outermost members");
 }
 
 static bool is_document(const char *doc, size_t len)
@@ -91,8 +95,24 @@ static void check_value(const char *doc, struct lade_json_span span)
 	free(room);
 }
 
+/* What is only added to is the same without being read again. */
+static void check_append(const char *doc, size_t size, const struct lade_json_span *spans,
+			 const struct lade_datum *values, const struct lade_json_out *written)
+{
+	struct lade_json_out out;
+
+	for (int i = 0; i < n_outermost; i++)
+		if (spans[outermost[i]].len)
+			return;
+	lade_json_out_init(&out, 1 << 24);
+	expect(lade_json_overlay_append(overlay, reader, doc, size, values, &out, &error) == 0 &&
+	       out.len == written->len && memcmp(out.data, written->data, out.len) == 0,
+	       "what is added is not the same");
+	lade_json_out_done(&out);
+}
+
 /* With new values a document is still one, or there is a reason. */
-static void check_overlay(const char *doc, size_t size)
+static void check_overlay(const char *doc, size_t size, const struct lade_json_span *found)
 {
 	struct lade_datum values[TARGETS] = { lade_datum_integer(-7),
 					      lade_datum_text("\"\\\n", 3) };
@@ -106,6 +126,7 @@ static void check_overlay(const char *doc, size_t size)
 	rc = lade_json_overlay_write(overlay, reader, doc, size, values, &out, &error);
 	expect(rc == 0 || (rc == -EBADMSG && out.len == 0), "an overlay without verdict");
 	if (rc == 0) {
+		check_append(doc, size, found, values, &out);
 		expect(lade_json_read(reader, paths, out.data, out.len, 0, spans, &error) == 0,
 		       "a document with new values is none");
 		expect(spans[2].len == 2 && memcmp(out.data + spans[2].at, "-7", 2) == 0,
@@ -149,7 +170,7 @@ static void check_document(const char *doc, size_t size)
 	for (size_t i = 0; i < PATHS; i++)
 		if (spans[i].len)
 			check_value(doc, spans[i]);
-	check_overlay(doc, size);
+	check_overlay(doc, size, spans);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

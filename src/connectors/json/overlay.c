@@ -300,3 +300,59 @@ int lade_json_overlay_write(const struct lade_json_overlay *overlay,
 		out->len = before;
 	return rc;
 }
+
+int lade_json_overlay_outermost(const struct lade_json_overlay *overlay,
+				struct lade_json_paths *paths, unsigned *ret_slots,
+				struct lade_json_error *ret_error)
+{
+	const struct lade_json_node *nodes = overlay->paths->nodes;
+	struct lade_json_out path;
+	int n = 0, rc = 0;
+
+	lade_json_out_init(&path, LADE_JSON_NAME_MAX * 6 + 16);
+	for (uint32_t i = nodes[0].child; rc == 0 && i; i = nodes[i].next) {
+		lade_json_out_reset(&path);
+		lade_json_out_raw(&path, ".", 1);
+		lade_json_out_string(&path, nodes[i].name, nodes[i].len);
+		rc = path.status < 0 ? path.status
+				     : lade_json_paths_add(paths, path.data, path.len,
+							   &ret_slots[n++], ret_error);
+	}
+	lade_json_out_done(&path);
+	return rc < 0 ? rc : n;
+}
+
+/* Where the members of an object end: at its closing bracket.  *@ret_empty: it has none. */
+static size_t members_end(const char *doc, size_t len, bool *ret_empty)
+{
+	size_t end = len, before;
+
+	while (doc[--end] != '}')
+		;
+	before = end;
+	while (lade_json_blank(doc[--before]))
+		;
+	*ret_empty = doc[before] == '{';
+	return end;
+}
+
+int lade_json_overlay_append(const struct lade_json_overlay *overlay,
+			     struct lade_json_reader *reader, const char *doc, size_t len,
+			     const struct lade_datum *values, struct lade_json_out *out,
+			     struct lade_json_error *ret_error)
+{
+	struct copy c = { .paths = overlay->paths, .reader = reader, .values = values, .out = out,
+			  .error = ret_error };
+	size_t before = out->len, end;
+	int rc = lade_json_reader_round(reader, overlay->paths);
+	bool empty;
+
+	end = members_end(doc, len, &empty);
+	lade_json_out_raw(out, doc, end);
+	if (rc == 0)
+		rc = write_members(&c, 0, !empty);
+	lade_json_out_raw(out, doc + end, len - end);
+	if (rc < 0)
+		out->len = before;
+	return rc < 0 ? rc : out->status;
+}
