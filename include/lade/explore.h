@@ -81,8 +81,8 @@ void lade_explore_add(struct lade_scenario *scenario);
 /* lade_explore_main - explores all scenarios as the arguments say; the library's main() calls it.
  *
  * Returns the exit status: 0: no finding; 1: findings; 2: wrong arguments, or a scenario that
- * cannot be explored: it is not a function of its seed, fails undisturbed without .expect, or
- * never suspends. */
+ * cannot be explored: it is not a function of its seed, fails undisturbed without .expect or by
+ * its invariant, or never suspends. */
 int lade_explore_main(int argc, char **argv);
 
 LADE_API_END

@@ -776,7 +776,8 @@ static int take_group(struct lade_pipe_engine *e, struct lade_pipe_batches_strea
 	return rc < 0 ? rc : 1;
 }
 
-/* Batches that cannot be written as they are: their lanes are read again. */
+/* Batches that cannot be written as they are: their lanes are read again. Where that fails, what is
+ * under way stays unfinished. */
 static int give_up_batch(struct lade_pipe_engine *e, struct lade_pipe_batch *b)
 {
 	int rc = 0;
@@ -785,7 +786,8 @@ static int give_up_batch(struct lade_pipe_engine *e, struct lade_pipe_batch *b)
 	for (uint32_t i = 0; rc == 0 && i < b->n_parts; i++)
 		if (!lade_pipe_lane_is_late(b->parts[i].lane, b->parts[i].segment))
 			rc = e->from->rewind(e, b->parts[i].lane);
-	finish_parts(e, b); /* all are late now, and counted as that */
+	if (rc == 0)
+		finish_parts(e, b); /* all are late now, and counted as that */
 	lade_pipe_batch_free(b);
 	return rc;
 }

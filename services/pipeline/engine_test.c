@@ -9,6 +9,7 @@
 
 #include "services/pipeline/engine.h"
 
+#include "moving_lanes.h"
 #include "run.h"
 
 #define MESSAGES_MAX 2000
@@ -1000,231 +1001,123 @@ IN_TASK(a_bad_message_without_a_dead_letter_stops_and_no_offset_moves_past_it)
 	fclose(log);
 }
 
-/* A lane that comes and goes, as one of Kafka does: lost and claimed anew at any moment, and
- * claimed by somebody else. */
+/* Lanes that come and go, as those of Kafka do: lost and claimed anew at any moment, given back,
+ * and claimed by somebody else. */
 
 static struct {
-	int64_t at;		/* the next message that is read */
-	bool away;		/* the lane is lost, and not yet ours again */
-	bool another;		/* another process claims it now and then */
-	unsigned lost, fenced;
-	char texts[MESSAGES_MAX][24];
+	bool another;		/* another process has them now and then */
+	unsigned upsets, fenced; /* over all runs */
 } mv;
 
-static int moving_try_next(void *self, void *ret_item)
+/* Something every 5 ms or so, and the time that calls take. */
+static enum upset draw_upset(uint32_t tick, int lane)
 {
-	struct lade_pipe_raw *raw = ret_item;
-	char *text = mv.texts[mv.at % MESSAGES_MAX];
-
-	(void)self;
-	if (lade_stopping() || w.engine->failed || w.kept.next_offset >= w.messages * GAP)
-		return 0;
-	if (mv.at >= w.messages || !w.lane.assigned)
-		return -EAGAIN;
-	snprintf(text, sizeof(mv.texts[0]), "{\"id\":%d}", (int)mv.at);
-	*raw = (struct lade_pipe_raw){ .line = { .text = text,
-						 .len = (uint32_t)strlen(text),
-						 .ended = true,
-						 .offset = mv.at * GAP,
-						 .next_offset = (mv.at + 1) * GAP },
-				       .lane = &w.lane,
-				       .epoch = w.lane.epoch };
-	mv.at++;
-	return 1;
+	(void)tick;
+	(void)lane;
+	moving.claim_us = 1 + (int64_t)draw(1000);
+	moving.step_us = 1 + (int64_t)draw(2000);
+	moving.write_us = 2 + (int64_t)draw(2000);
+	if (draw(50))
+		return UPSET_NONE;
+	return mv.another ? (enum upset)(1 + draw(UPSETS - 1)) : UPSET_BOUNCE;
 }
 
-static int moving_next(void *self, void *ret_item)
-{
-	int rc;
+static const struct lade_pipe_parts moved = {
+	.source = &moving_source,
+	.steps = { [LADE_STEP_SQL] = &moving_step },
+	.sinks = { [LADE_SINK_SQLITE] = &moving_fence },
+};
 
-	while ((rc = moving_try_next(self, ret_item)) == -EAGAIN) {
-		rc = lade_sleep(lade_us(100));
-		if (rc < 0)
-			return rc;
-	}
+static void begin_moving(uint64_t seed, int64_t in_flight_max)
+{
+	begin_world(0);
+	keep_offsets();
+	w.random = seed;
+	w.config->n_sinks = 1;
+	w.config->sinks[0].kind = LADE_SINK_SQLITE;
+	w.config->in_flight_max = in_flight_max;
+	w.config->drain_timeout_ns = INT64_C(1000000000);
+	moving_begin(300);
+	moving.plan = draw_upset;
+	moving.rejected = 7;
+	moving.tick_us = 100;
+	moving.claim_us = moving.step_us = moving.write_us = 1000;
+	moving.away_ticks = 5;
+	moving.failing = 9;
+}
+
+static int run_moving(struct lade_duration limit, FILE *log)
+{
+	struct lade_pipe_engine *e = lade_pipe_engine_new(w.config, &moved, log);
+	int rc = lade_within(limit, lade_pipe_engine_run(e));
+
+	CHECK(rc < 0 || e->exit == LADE_EXIT_DONE);
+	lade_pipe_engine_free(e);
 	return rc;
 }
 
-static void moving_close(void *self)
+static void end_moving(void)
 {
-	(void)self;
+	CHECK_EQ(moving_all_once(), 0);
+	CHECK_STR(moving.broken, "");
+	for (int i = 0; i < UPSETS; i++)
+		mv.upsets += moving.upsets[i];
+	mv.fenced += moving.fenced;
+	end_world();
 }
 
-static const struct lade_source moving_source = { moving_next, moving_try_next, moving_close };
-
-static void lose_lane(struct lade_pipe_engine *e)
-{
-	if (!w.lane.assigned)
-		return;
-	lade_pipe_lane_lose(&w.lane);
-	lade_pipe_lane_unlist(e, &w.lane);
-	mv.away = true;
-	mv.lost++;
-	lade_event_set(&e->lane_moved);
-}
-
-/* The lane is lost and comes back, again and again. */
-static int rebalance(struct lade_pipe_engine *e)
-{
-	int rc;
-
-	while ((rc = take_time(9000)) == 0) {
-		w.kept.epoch += mv.another && draw(2);
-		lose_lane(e);
-		rc = draw(2) ? take_time(500) : 0;
-		if (rc == 0)
-			rc = lade_pipe_lane_claim(e, &w.lane);
-		if (rc < 0)
-			return rc;
-		CHECK(!w.lane.fenced);
-		CHECK_EQ(w.lane.stored.epoch, w.kept.epoch);
-		mv.at = w.lane.stored.next_offset / GAP;
-		lade_pipe_lane_begin(e, &w.lane, w.lane.stored.next_offset);
-		mv.away = false;
-	}
-	return rc;
-}
-LADE_TASK_VOID(rebalance, (struct lade_pipe_engine *, e))
-
-static int moving_start(struct lade_pipe_engine *e, struct lade_scope *scope,
-			struct lade_pipe_raw_stream **ret)
-{
-	static struct rebalance_task task;
-	int rc;
-
-	snprintf(w.lane.cluster, sizeof(w.lane.cluster), "numbers");
-	rc = lade_pipe_lane_claim(e, &w.lane);
-	if (rc < 0)
-		return rc;
-	lade_pipe_lane_begin(e, &w.lane, 0);
-	task = rebalance_task(e);
-	lade_start_daemon(scope, &task);
-	*ret = lade_pipe_raw_stream_of(&moving_source, &w);
-	return 0;
-}
-
-/* As a source does whose batch could not be written: what is another's is given up. */
-static int moving_rewind(struct lade_pipe_engine *e, struct lade_pipe_lane *lane)
-{
-	int rc;
-
-	if (lane->fenced || mv.away) {
-		lose_lane(e);
-		return 0;
-	}
-	rc = lade_pipe_lane_claim(e, lane);
-	if (rc < 0 || mv.away)
-		return rc;
-	mv.at = lane->stored.next_offset / GAP;
-	lade_pipe_lane_assign(lane, lane->stored.next_offset);
-	return 0;
-}
-
-static const struct lade_pipe_source_ops moving_lane = {
-	.open = source_open,
-	.identify = source_identify,
-	.rewind = moving_rewind,
-	.start = moving_start,
-	.close = source_close,
-};
-
-/* A claim takes its time, and is under way while others want to write. */
-static int fence_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lane)
-{
-	int rc = take_time(w.sink_us);
-
-	(void)outlet;
-	if (rc < 0)
-		return rc;
-	w.kept.epoch++;
-	lane->stored = w.kept;
-	return 0;
-}
-
-static int fence_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
-		       uint32_t n, const struct lade_pipe_move *move, uint32_t n_moves)
-{
-	struct lade_pipe_stored *stored = &move->lane->stored, before = *stored;
-	int rc = take_time(w.sink_us);
-
-	CHECK_EQ(n_moves, 1);
-	CHECK(outlet->self);
-	if (rc < 0)
-		return rc;
-	/* What a write goes by stays until it has ended. */
-	CHECK_EQ(stored->epoch, before.epoch);
-	CHECK_EQ(stored->next_offset, before.next_offset);
-	if (before.epoch != w.kept.epoch || before.next_offset != w.kept.next_offset) {
-		mv.fenced++;
-		move->lane->fenced = true;
-		return -ESTALE;
-	}
-	CHECK(move->to > w.kept.next_offset);
-	for (uint32_t k = 0; k < n; k++)
-		put_messages(0, batches[k]);
-	stored->next_offset = w.kept.next_offset = move->to;
-	return 0;
-}
-
-static const struct lade_pipe_sink_ops generated_fence = { .open = sink_open,
-							    .claim = fence_claim,
-							    .write = fence_write,
-							    .close = sink_close };
-
-static const struct lade_pipe_parts moving = {
-	.source = &moving_lane,
-	.steps = { [LADE_STEP_SQL] = &generated_step },
-	.sinks = { [LADE_SINK_SQLITE] = &generated_fence },
-	.letters = &generated_letters,
-};
-
-static void run_moving(uint64_t seed, bool another, int64_t in_flight_max)
+static void run_all_moving(uint64_t seeds, bool another, int64_t in_flight_max)
 {
 	FILE *log = fopen("/dev/null", "w");
 
-	begin_world(600);
-	mv.at = 0;
-	mv.away = false;
 	mv.another = another;
-	w.random = seed;
-	w.config->n_sinks = 1;
-	w.config->delivery = LADE_EXACTLY_ONCE;
-	w.config->sinks[0].kind = LADE_SINK_SQLITE;
-	w.config->in_flight_max = in_flight_max;
-	w.engine = lade_pipe_engine_new(w.config, &moving, log);
-	CHECK_EQ(lade_within(lade_s(3600), lade_pipe_engine_run(w.engine)), 0);
-	CHECK_EQ(w.engine->exit, LADE_EXIT_DONE);
-	for (int64_t id = 0; id < w.messages; id++)
-		CHECK_EQ(w.pages[id].written[0], 1);
-	w.engine = lade_pipe_engine_free(w.engine);
+	mv.upsets = mv.fenced = 0;
+	for (uint64_t seed = 1; seed <= seeds; seed++) {
+		begin_moving(seed, in_flight_max);
+		CHECK_EQ(run_moving(lade_s(3600), log), 0);
+		end_moving();
+	}
 	fclose(log);
-	end_world();
 }
 
 IN_TASK(a_lane_that_is_lost_and_comes_back_at_any_moment_is_written_once)
 {
-	mv.lost = mv.fenced = 0;
-	for (uint64_t seed = 1; seed <= 30; seed++)
-		run_moving(seed, false, MESSAGES_MAX);
-	CHECK(mv.lost > 100);
+	run_all_moving(30, false, MOVING_MESSAGES_MAX);
+	CHECK(mv.upsets > 100);
 	CHECK_EQ(mv.fenced, 0);
 }
 
 IN_TASK(a_lane_that_another_has_claimed_is_claimed_again_and_written_once)
 {
-	mv.lost = mv.fenced = 0;
-	for (uint64_t seed = 1; seed <= 30; seed++)
-		run_moving(seed, true, MESSAGES_MAX);
+	run_all_moving(30, true, MOVING_MESSAGES_MAX);
 	CHECK(mv.fenced > 10);
 }
 
 /* A batch that waits for room in its lane holds messages of before. */
 IN_TASK(a_lane_that_is_lost_while_a_batch_waits_for_room_in_it_is_written_once)
 {
-	mv.lost = mv.fenced = 0;
-	for (uint64_t seed = 1; seed <= 60; seed++)
-		run_moving(seed, seed % 2, 16);
-	CHECK(mv.lost > 100);
+	run_all_moving(30, false, 16);
+	CHECK(mv.upsets > 100);
+	run_all_moving(30, true, 16);
+	CHECK(mv.upsets > 100);
+}
+
+/* A cancel may come while lanes of a batch that is given up are looked for: nothing of it is done,
+ * and nothing may be said to be. */
+IN_TASK(a_run_that_is_cancelled_at_any_moment_acknowledges_nothing_of_a_lane_that_is_not_kept)
+{
+	FILE *log = fopen("/dev/null", "w");
+	int runs = 0;
+
+	mv.another = true;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		begin_moving(seed, 16);
+		while (run_moving(lade_us(5000 + (int64_t)draw(20000)), log) < 0)
+			runs++;
+		end_moving();
+	}
+	CHECK(runs > 100);
+	fclose(log);
 }
 
 int main(void)
@@ -1255,5 +1148,6 @@ int main(void)
 	TAP(a_lane_that_is_lost_and_comes_back_at_any_moment_is_written_once);
 	TAP(a_lane_that_another_has_claimed_is_claimed_again_and_written_once);
 	TAP(a_lane_that_is_lost_while_a_batch_waits_for_room_in_it_is_written_once);
+	TAP(a_run_that_is_cancelled_at_any_moment_acknowledges_nothing_of_a_lane_that_is_not_kept);
 	return tap_done();
 }

@@ -1112,6 +1112,16 @@ static int refused(void)
 	return rc;
 }
 
+static int never_holds(void)
+{
+	return -EBADMSG;
+}
+
+LADE_EXPLORE(breaks_invariant_undisturbed, .invariant = never_holds)
+{
+	return lade_sleep(lade_ms(1));
+}
+
 LADE_EXPLORE(fails_undisturbed)
 {
 	return refused();
@@ -1546,6 +1556,12 @@ static void a_world_that_cannot_be_made_is_said(void)
 	CHECK(says("Network is down"));
 }
 
+static void an_invariant_that_breaks_undisturbed_is_no_test(void)
+{
+	CHECK_EQ(EXPLORE(WORD("breaks_invariant_undisturbed")), 2);
+	CHECK(says("undisturbed .invariant gives -74 (Bad message) already"));
+}
+
 static void a_body_that_fails_undisturbed_is_not_explored_unless_it_is_meant(void)
 {
 	CHECK_EQ(EXPLORE(WORD("fails_undisturbed")), 2);
@@ -1731,6 +1747,7 @@ int main(void)
 	TAP(in_a_loop_a_state_that_is_new_is_explored);
 	TAP(two_runs_that_differ_cannot_be_explored);
 	TAP(a_world_that_cannot_be_made_is_said);
+	TAP(an_invariant_that_breaks_undisturbed_is_no_test);
 	TAP(a_body_that_fails_undisturbed_is_not_explored_unless_it_is_meant);
 	TAP(a_body_that_never_suspends_is_not_explored);
 	TAP(a_point_that_is_not_there_is_refused);

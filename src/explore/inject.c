@@ -836,6 +836,10 @@ static bool is_worth_it(const struct outcome *a)
 		printf("%s (%s): undisturbed the body ends with %d (%s): what is explored is a "
 		       "failure; .expect says that it is meant\n",
 		       s->name, s->site, rc, strerror(-rc));
+	else if (a->invariant_rc < 0)
+		printf("%s (%s): undisturbed .invariant gives %d (%s) already: nothing could "
+		       "break it\n",
+		       s->name, s->site, a->invariant_rc, strerror(-a->invariant_rc));
 	else if (!a->points_len)
 		printf("%s (%s): 0 points: the body never suspends, so there is nothing to "
 		       "explore\n",

@@ -17,7 +17,8 @@ FOR_TESTS = {"tap.h": "src/base", "run.h": "src/core",
              "dumped.h": "src/core",
              "descriptors.h": "src/base",
              "brokers.h": "src/connectors/kafka",
-             "mock_brokers.h": "src/connectors/kafka"}  # the lowest layer that may include it
+             "mock_brokers.h": "src/connectors/kafka",
+             "moving_lanes.h": "services/pipeline"}  # the lowest layer that may include it
 FOREIGN_TO_SERVICES = re.compile(
     r"\b(\w*epoll\w*|(lib|io_|LADE_)?uring\w*|IORING\w*|pthread\w*|curl_multi_poll|"
     r"curl_multi_wait|curl_easy_perform)\b")
