@@ -226,6 +226,32 @@ errors: { dead_letter: { kafka: g-dead } }
                   "tombstone passes", complaints)
 
 
+def letters_again(k):
+    """A dead letter that its topic does not take holds up the transaction, until it does."""
+    k.create("la", 1)
+    k.create("lb", 1)
+    k.create("la-dead", 1, max_message_bytes=1000)
+    good = [(b"k", json.dumps({"k": n})) for n in range(300)]
+    k.send("la", good[:100] + [("bad", "no json" + "x" * 5000)] + good[100:])
+    text = pipeline(k, "again", "la", INTO_KAFKA, out="lb", delivery="exactly_once") + \
+        "errors: { backoff: 100ms..200ms, dead_letter: { kafka: la-dead } }\n"
+    with Folder(LADE, text) as d:
+        p, complaints = d.start(), []
+        time.sleep(3)
+        if sum(max(o, 0) for o in k.committed("again", "la").values()):
+            complaints.append("it went on without its dead letter")
+        k.set("la-dead", max_message_bytes=1000000)
+        if not wait_for(lambda: sum(k.committed("again", "la").values()) >= 301):
+            complaints.append("it does not go on")
+        complaints += stop(p)
+        complaints += differs([(json.loads(m.value())["k"], m.partition(), m.offset())
+                               for m in k.read("lb")], 300)
+        if [m.key() for m in k.read("la-dead")] != [b"bad"]:
+            complaints.append("the dead letter is not there once")
+    tap.point("a transaction that is begun again for a dead letter has all its messages",
+              complaints)
+
+
 # What a message may be that is none, and the reason's words.
 POISON = [
     (b"not json", "at byte"),
@@ -503,8 +529,8 @@ def main():
     tap.done()
 
 
-TESTS = [into_sqlite, killed, into_kafka, fenced, at_least_once, letters, poison, idle, headers,
-         plain, deleted, gaps, three, broker_goes_away, wrong]
+TESTS = [into_sqlite, killed, into_kafka, fenced, at_least_once, letters, letters_again, poison,
+         idle, headers, plain, deleted, gaps, three, broker_goes_away, wrong]
 
 if __name__ == "__main__":
     main()

@@ -347,6 +347,22 @@ static int send_all(struct to_kafka *k, struct records *r)
 
 /* The transaction */
 
+static void records_done(struct records *r)
+{
+	lade_kafka_send_forget(r->flight);
+	lade_json_out_done(&r->values);
+	lade_arena_done(&r->arena);
+	*r = (struct records){ 0 };
+}
+
+static void forget_begun(struct to_kafka *k)
+{
+	for (uint32_t i = 0; i < k->n_begun; i++)
+		records_done(&k->begun[i]);
+	k->n_begun = 0;
+	k->begin_failed = false;
+}
+
 /* The producer is of no use any more, or no abort helps. The broker fences it also when a
  * transaction was open for longer than it may, as while the broker was away: what was not committed
  * then is gone, and whether the last commit was done the group's offsets say. So all begins anew.
@@ -384,6 +400,7 @@ static int transaction_failed(struct to_kafka *k, int rc, const struct lade_kafk
 	if (aborted < 0)
 		return aborted == -ECANCELED ? aborted : producer_failed(e, &error);
 	t->begun = false;
+	forget_begun(e->keeper->self); /* it is gone with the transaction, also what had arrived */
 	e->stats.aborted++;
 	if (rc != -ESTALE && why)
 		lade_pipe_trouble(e, name_of(k), k->outlet->trouble, "%s", why->text);
@@ -436,14 +453,6 @@ static int commit(struct to_kafka *k, const struct lade_pipe_move *moves, uint32
 	return 0;
 }
 
-static void records_done(struct records *r)
-{
-	lade_kafka_send_forget(r->flight);
-	lade_json_out_done(&r->values);
-	lade_arena_done(&r->arena);
-	*r = (struct records){ 0 };
-}
-
 static int records_of(struct to_kafka *k, struct lade_pipe_batch *const *batches, uint32_t n,
 		      struct records *ret)
 {
@@ -486,14 +495,6 @@ static int kafka_begin(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *
 	/* The write tries all of it again, and says what is wrong. */
 	k->begin_failed = rc < 0 || k->rejected;
 	return rc == -ECANCELED || outlet->engine->failed ? rc : 0;
-}
-
-static void forget_begun(struct to_kafka *k)
-{
-	for (uint32_t i = 0; i < k->n_begun; i++)
-		records_done(&k->begun[i]);
-	k->n_begun = 0;
-	k->begin_failed = false;
 }
 
 /* What came of the batches that were begun, which are the first of @batches.
