@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "house"))
 sys.path.insert(0, os.path.join(HERE, "components"))
 import tap  # noqa: E402
-from component import Unavailable  # noqa: E402
+from component import Unavailable, free_port  # noqa: E402
 from folder import PATIENCE_SECONDS, Folder, ended, stop  # noqa: E402
 from kafka import Kafka  # noqa: E402
 
@@ -325,6 +325,27 @@ def idle(k):
     tap.point("a topic that is idle beyond max.poll.interval.ms keeps its reader", complaints)
 
 
+def large(k):
+    """Large messages that nobody finishes: what is read of them is bounded by bytes."""
+    k.create("x", 1)
+    big = json.dumps({"k": 0, "pad": "z" * 900000})
+    k.send("x", [big] * 300)
+    text = pipeline(k, "large", "x", INTO_SQLITE, delivery="exactly_once") + \
+        f"steps: [http: {{ get: \"http://127.0.0.1:{free_port()}/\", into: .h }}]\n"
+    with Folder(LADE, text) as d:
+        p = d.start()
+        time.sleep(6)
+        with open(f"/proc/{p.pid}/status", encoding="ascii") as f:
+            high = int(next(line for line in f if line.startswith("VmHWM")).split()[1])
+        p.kill()
+        said = p.communicate()[0]
+    complaints = [] if high < 128 << 10 else [f"{high} KiB at most"]
+    if "127.0.0.1" not in said:
+        complaints.append(said)
+    tap.point("of messages that are not finished max_memory are held, however many there are",
+              complaints)
+
+
 def headers(k):
     k.create("h", 1)
     k.create("i", 1)
@@ -530,7 +551,7 @@ def main():
 
 
 TESTS = [into_sqlite, killed, into_kafka, fenced, at_least_once, letters, letters_again, poison,
-         idle, headers, plain, deleted, gaps, three, broker_goes_away, wrong]
+         idle, large, headers, plain, deleted, gaps, three, broker_goes_away, wrong]
 
 if __name__ == "__main__":
     main()

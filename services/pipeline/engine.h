@@ -64,6 +64,7 @@ struct lade_pipe_batch {
 	const struct lade_pipe_shape *shape;	/* what they can be asked for now */
 	struct lade_json_reader *reader;	/* of the task that has the batch */
 	uint32_t taken;				/* messages of the source that it stands for */
+	int64_t bytes;				/* of these, as they came */
 	struct lade_pipe_part *parts;		/* the lanes that they are of */
 	uint32_t n_parts;
 	struct lade_instant first;		/* when the first one came */
@@ -233,7 +234,8 @@ struct lade_pipe_engine {
 	struct lade_pipe_outlet *letters_in; /* the sink whose database has the dead letters */
 	struct lade_pipe_lane *lanes;	/* those that were begun, the first one first */
 	struct lade_pipe_batch *oldest, *newest; /* ends of the list of those that are under way */
-	struct lade_event lane_moved;	/* messages of a lane were finished */
+	int64_t bytes;			/* of the messages of those */
+	struct lade_event lane_moved;	/* messages of a lane were finished, or a batch has gone */
 	struct lade_event stop_reading;	/* the process is asked to stop */
 	struct lade_sem keeping;	/* the one call at a time that the keeper serves */
 	void *source;			/* the source's */
