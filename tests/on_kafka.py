@@ -252,6 +252,59 @@ def letters_again(k):
               complaints)
 
 
+def letters_once(k):
+    """At least once, those that the topic takes are not written again for one that it refuses."""
+    k.create("lc", 1)
+    k.create("lc-dead", PARTITIONS, max_message_bytes=1000)
+    k.send("lc", [(f"bad-{n}", "no json") for n in range(20)] + [("huge", "x" * 5000)])
+    text = pipeline(k, "refused", "lc", INTO_SQLITE, delivery="at_least_once") \
+        .replace("dead_letter: { table: dead }",
+                 "backoff: 50ms..100ms, max_reject_rate: 100%, dead_letter: { kafka: lc-dead }")
+    with Folder(LADE, text) as d:
+        p, complaints = d.start(), []
+        time.sleep(3)
+        if sorted(m.key() for m in k.read("lc-dead")) != sorted(b"bad-%d" % n for n in range(20)):
+            complaints.append(f"{len(k.read('lc-dead'))} letters")
+        k.set("lc-dead", max_message_bytes=1000000)
+        if not wait_for(lambda: sum(k.committed("refused", "lc").values()) >= 21):
+            complaints.append("it does not go on")
+        complaints += stop(p)
+        if len(k.read("lc-dead")) != 21:
+            complaints.append(f"{len(k.read('lc-dead'))} letters in the end")
+    tap.point("a dead letter that is refused is tried again alone", complaints)
+
+
+def refused(k):
+    """A broker refuses what came together, for one of it, or for what it is together."""
+    for delivery in ("at_least_once", "exactly_once"):
+        source, out, keyed = (f"{delivery}-{name}" for name in ("in", "out", "keyed"))
+        k.create(source, 1)
+        k.create(out, 1, max_message_bytes=20000)
+        k.create(keyed, 1, cleanup_policy="compact")
+        for topic in (out, keyed):
+            k.create(f"{topic}-dead", 1)
+        good = [(f"k-{n}", json.dumps({"k": n, "pad": "x" * 60})) for n in range(1500)]
+        k.send(source, good[:500] + [("huge", '{"k":-1,"pad":"' + "y" * 30000 + '"}'),
+                                     (None, '{"k":-2}')] + good[500:])
+        for topic, bad in ((out, b"huge"), (keyed, None)):
+            text = pipeline(k, topic, source, INTO_KAFKA, out=topic, delivery=delivery) + \
+                f"errors: {{ backoff: 20ms..50ms, dead_letter: {{ kafka: {topic}-dead }} }}\n"
+            with Folder(LADE, text) as d:
+                p, complaints = d.start(), []
+                if not wait_for(lambda: sum(k.committed(topic, source).values()) >= 1502):
+                    complaints.append("it does not go on")
+                complaints += stop(p)
+                got = [json.loads(m.value())["k"] for m in k.read(topic)]
+                if delivery == "at_least_once":
+                    got.sort()
+                if [n for n in got if n >= 0] != list(range(1500)):
+                    complaints.append(f"{len(got)} messages")
+                if [m.key() for m in k.read(f"{topic}-dead")] != [bad]:
+                    complaints.append(f"{len(k.read(f'{topic}-dead'))} dead letters")
+            tap.point(f"what is refused together is tried apart, and only {bad} is bad: {delivery}",
+                      complaints)
+
+
 # What a message may be that is none, and the reason's words.
 POISON = [
     (b"not json", "at byte"),
@@ -550,8 +603,9 @@ def main():
     tap.done()
 
 
-TESTS = [into_sqlite, killed, into_kafka, fenced, at_least_once, letters, letters_again, poison,
-         idle, large, headers, plain, deleted, gaps, three, broker_goes_away, wrong]
+TESTS = [into_sqlite, killed, into_kafka, fenced, at_least_once, letters, letters_again,
+         letters_once, refused, poison, idle, large, headers, plain, deleted, gaps, three,
+         broker_goes_away, wrong]
 
 if __name__ == "__main__":
     main()

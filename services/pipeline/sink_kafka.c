@@ -4,7 +4,10 @@
  * DESIGN
  * A write sends all its records at once and waits until all in-sync replicas have them; those that
  * a broker could not take for now are sent again, alone. A record that no broker will ever take is
- * its message's own fault.
+ * its message's own fault. But a broker refuses all that came together for one of it, or because it
+ * is too much together: so what was refused is tried in halves, until a record stands alone. In
+ * transactions that takes others, which leave nothing. Where none is refused alone, less is sent at
+ * a time from then on.
  *
  * Exactly once, all sinks and the dead letters share one producer and its transaction. The first of
  * them that writes begins it; the keeper writes last, adds the offsets of the source and commits.
@@ -65,6 +68,7 @@ struct to_kafka {
 	bool has_key;			      /* else it is the one that the message came with */
 	bool letters;			      /* it writes what was rejected */
 	bool rejected;			      /* the present write has rejected a message */
+	size_t together_max;		      /* bytes sent at a time; 0: any */
 	struct records begun[BEGUN_MAX];      /* of batches that the next write will have */
 	uint32_t n_begun;
 	bool begin_failed;		      /* it will have to be aborted */
@@ -234,15 +238,10 @@ static int add_letters(struct to_kafka *k, struct lade_pipe_batch *b, struct rec
 	return rc;
 }
 
-/* A message that no topic takes. Without dead letters nothing more may be written: the offset would
- * move past it.  Returns 0, or -EBADMSG. */
+/* A message that its topic does not take. Without dead letters nothing more may be written: the
+ * offset would move past it.  Returns 0, or -EBADMSG. */
 static int reject(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i, const char *reason)
 {
-	if (k->letters) {
-		lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble,
-				  "%s does not take one of them: %s", k->topic, reason);
-		return -EIO;
-	}
 	lade_pipe_reject(b, i, "sink", "%s: %s", k->topic, reason);
 	k->rejected = true;
 	return lade_pipe_has_letters(k->outlet->engine) ? 0 : -EBADMSG;
@@ -302,10 +301,13 @@ static int sort_out(struct to_kafka *k, struct records *r, uint32_t *left)
 
 		if (verdict == 0) {
 			k->outlet->written++;
-		} else if (verdict == -EBADMSG) {
-			rc = reject(k, r->batch_of[i], r->index_of[i],
-				    lade_kafka_code_text(r->at[i].code));
-		} else if (verdict == -EAGAIN || verdict == -EACCES) {
+		} else if (verdict == -EBADMSG && !k->letters) {
+			/* In a transaction it is found out first which of them it is. */
+			rc = is_transactional(k->outlet->engine)
+				     ? -ECONNABORTED
+				     : reject(k, r->batch_of[i], r->index_of[i],
+					      lade_kafka_code_text(r->at[i].code));
+		} else if (verdict == -EAGAIN || verdict == -EACCES || verdict == -EBADMSG) {
 			lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble,
 					  "%s: %s", k->topic, lade_kafka_code_text(r->at[i].code));
 			r->batch_of[kept] = r->batch_of[i];
@@ -317,32 +319,6 @@ static int sort_out(struct to_kafka *k, struct records *r, uint32_t *left)
 	}
 	*left = kept;
 	return rc;
-}
-
-/* Sends until all have an answer that stays.  Returns 0; -EBADMSG; the transaction's failure. */
-static int send_all(struct to_kafka *k, struct records *r)
-{
-	struct lade_pipe_engine *e = k->outlet->engine;
-
-	for (uint32_t attempt = 1; r->n; attempt++) {
-		int rc = lade_kafka_send(k->producer, r->at, r->n);
-
-		if (rc == -ECANCELED)
-			return rc;
-		rc = sort_out(k, r, &r->n);
-		if (rc < 0)
-			return rc;
-		if (r->n == 0)
-			break;
-		if (is_transactional(e))
-			return -ECONNABORTED; /* the order would be lost: all of it again */
-		if (!k->outlet->trouble_since_ns)
-			k->outlet->trouble_since_ns = lade_now().mono_ns;
-		rc = lade_pipe_back_off(e, attempt);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
 }
 
 /* The transaction */
@@ -422,6 +398,181 @@ static int begin(struct to_kafka *k)
 	return 0;
 }
 
+/* What is refused */
+
+/* Puts the records of @index that were refused in front.  Returns how many. */
+static uint32_t keep_refused(const struct records *r, uint32_t *index, uint32_t n)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (r->at[index[i]].verdict == -EBADMSG)
+			index[kept++] = index[i];
+	return kept;
+}
+
+/* Sends some of the records; in a transaction only to see, in one that is aborted.
+ *
+ * Returns 0, and they have their verdicts; < 0: as transaction_failed(). */
+static int send_these(struct to_kafka *k, struct records *r, const uint32_t *index, uint32_t n)
+{
+	struct lade_kafka_record *some = lade_arena_alloc(&r->arena, n * sizeof(*some));
+	bool trial = is_transactional(k->outlet->engine);
+	int rc = some ? begin(k) : -ENOMEM;
+
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < n; i++)
+		some[i] = r->at[index[i]];
+	rc = lade_kafka_send(k->producer, some, n);
+	for (uint32_t i = 0; i < n; i++)
+		r->at[index[i]] = some[i];
+	if (rc == -ECANCELED)
+		return rc;
+	rc = trial ? transaction_failed(k, -ECONNABORTED, NULL) : 0;
+	return rc == -ERESTART ? 0 : rc;
+}
+
+/* Sends records that were refused together again: in halves, until one is alone. */
+static int sift(struct to_kafka *k, struct records *r, uint32_t *index, uint32_t n)
+{
+	uint32_t half = n > 1 ? n / 2 : n;
+	int rc = 0;
+
+	for (uint32_t from = 0; rc == 0 && from < n; from += half, half = n - half) {
+		rc = send_these(k, r, index + from, half);
+		if (rc == 0 && half > 1) {
+			uint32_t m = keep_refused(r, index + from, half);
+
+			rc = m ? sift(k, r, index + from, m) : 0;
+		}
+	}
+	return rc;
+}
+
+static size_t bytes_of(const struct lade_kafka_record *r)
+{
+	return r->key_len + r->value_len;
+}
+
+/* None of them is refused alone: less is to be sent at a time. */
+static void send_less(struct to_kafka *k, const struct records *r, uint32_t from, uint32_t n)
+{
+	size_t bytes = 0;
+
+	for (uint32_t i = from; i < from + n; i++)
+		bytes += bytes_of(&r->at[i]);
+	k->together_max = bytes / 2 + 1;
+}
+
+/* Finds out which of some records, of which some were refused, are refused alone: these keep that
+ * verdict. What is left of a transaction is nothing.  Returns 0 or < 0. */
+static int find_refused(struct to_kafka *k, struct records *r, uint32_t from, uint32_t n)
+{
+	uint32_t *index = lade_arena_alloc(&r->arena, n * sizeof(*index)), m;
+	int rc = index ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; rc == 0 && i < n; i++)
+		index[i] = from + i;
+	m = rc == 0 ? keep_refused(r, index, n) : 0;
+	if (m < 2)
+		return rc; /* it was alone, or there is none */
+	rc = sift(k, r, index, m);
+	if (rc == 0 && keep_refused(r, index, m) == 0)
+		send_less(k, r, from, n);
+	return rc;
+}
+
+/* In a transaction: it is given up, and what is refused alone is rejected.  Returns < 0. */
+static int give_up_refused(struct to_kafka *k, struct records *r, uint32_t from, uint32_t n)
+{
+	int rc = transaction_failed(k, -ECONNABORTED, NULL), found;
+
+	if (rc != -ERESTART)
+		return rc;
+	found = find_refused(k, r, from, n);
+	for (uint32_t i = from; found == 0 && i < from + n; i++) {
+		if (r->at[i].verdict != -EBADMSG)
+			continue;
+		if (k->letters)
+			lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble,
+					  "%s: %s", k->topic, lade_kafka_code_text(r->at[i].code));
+		else
+			found = reject(k, r->batch_of[i], r->index_of[i],
+				       lade_kafka_code_text(r->at[i].code));
+	}
+	return found < 0 ? found : -ERESTART;
+}
+
+/* How many records from @from on are sent together. */
+static uint32_t together(const struct to_kafka *k, const struct records *r, uint32_t from)
+{
+	size_t bytes = bytes_of(&r->at[from]);
+	uint32_t n = 1;
+
+	while (from + n < r->n && (!k->together_max || bytes < k->together_max)) {
+		bytes += bytes_of(&r->at[from + n]);
+		if (k->together_max && bytes > k->together_max)
+			break;
+		n++;
+	}
+	return n;
+}
+
+static bool any_refused(const struct records *r, uint32_t from, uint32_t n)
+{
+	for (uint32_t i = from; i < from + n; i++)
+		if (r->at[i].verdict == -EBADMSG)
+			return true;
+	return false;
+}
+
+/* Sends all once.  Returns 0, and each has a verdict; < 0. */
+static int send_once(struct to_kafka *k, struct records *r)
+{
+	int rc = 0;
+
+	for (uint32_t from = 0, n; rc == 0 && from < r->n; from += n) {
+		n = together(k, r, from);
+		rc = lade_kafka_send(k->producer, r->at + from, n);
+		if (rc == -ECANCELED)
+			return rc;
+		rc = 0;
+		if (any_refused(r, from, n))
+			rc = is_transactional(k->outlet->engine)
+				     ? give_up_refused(k, r, from, n)
+				     : find_refused(k, r, from, n);
+	}
+	return rc;
+}
+
+/* Sends until all have an answer that stays.  Returns 0; -EBADMSG; the transaction's failure. */
+static int send_all(struct to_kafka *k, struct records *r)
+{
+	struct lade_pipe_engine *e = k->outlet->engine;
+
+	for (uint32_t attempt = 1; r->n; attempt++) {
+		int rc = send_once(k, r);
+
+		if (rc == 0)
+			rc = sort_out(k, r, &r->n);
+		if (rc < 0)
+			return rc;
+		if (r->n == 0)
+			break;
+		if (is_transactional(e))
+			return -ECONNABORTED; /* the order would be lost: all of it again */
+		if (e->failed)
+			return -EAGAIN;
+		if (!k->outlet->trouble_since_ns)
+			k->outlet->trouble_since_ns = lade_now().mono_ns;
+		rc = lade_pipe_back_off(e, attempt);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
 /* The offsets, and the end.  A lane that was lost meanwhile is not to be spoken for. */
 static int commit(struct to_kafka *k, const struct lade_pipe_move *moves, uint32_t n)
 {
@@ -481,7 +632,7 @@ static int kafka_begin(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *
 	struct records *r = &k->begun[k->n_begun];
 	int rc;
 
-	if (k->begin_failed || k->n_begun == BEGUN_MAX)
+	if (k->begin_failed || k->n_begun == BEGUN_MAX || k->together_max)
 		return 0;
 	k->rejected = false;
 	rc = begin(k);
@@ -550,12 +701,11 @@ static int kafka_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *
 	rc = end_begun(k, batches, n);
 	if (rc == 0 && begun < n)
 		rc = write_records(k, batches + begun, n - begun);
-	/* A dead letter that cannot be written is waited for, and said, as anywhere. */
-	if (rc == -EIO && k->letters && !outlet->engine->failed)
-		rc = is_transactional(outlet->engine) ? -ECONNABORTED : -EIO;
 	/* Its dead letter is to be in the transaction, and was not among those that are. */
 	if (rc == 0 && k->rejected && outlet == outlet->engine->keeper)
 		rc = -ECONNABORTED;
+	if (rc == -ERESTART)
+		return rc; /* it is given up already */
 	if (rc < 0)
 		return is_transactional(outlet->engine) ? transaction_failed(k, rc, NULL) : rc;
 	if (outlet != outlet->engine->keeper)
