@@ -173,6 +173,46 @@ def fenced(k):
                   complaints)
 
 
+class MockBroker:
+    """librdkafka's own broker, which fails as it is told to."""
+
+    def __init__(self):
+        import ctypes
+        self.lib, room = ctypes.CDLL("librdkafka.so.1"), ctypes.create_string_buffer(512)
+        for name in ("conf_new", "new", "mock_cluster_new", "mock_cluster_bootstraps"):
+            getattr(self.lib, f"rd_kafka_{name}").restype = ctypes.c_void_p
+        conf = ctypes.c_void_p(self.lib.rd_kafka_conf_new())
+        self.lib.rd_kafka_conf_set(conf, b"log_level", b"0", room, ctypes.c_size_t(512))
+        self.rk = ctypes.c_void_p(self.lib.rd_kafka_new(0, conf, room, ctypes.c_size_t(512)))
+        self.cluster = ctypes.c_void_p(self.lib.rd_kafka_mock_cluster_new(self.rk, 1))
+        self.servers = ctypes.string_at(
+            self.lib.rd_kafka_mock_cluster_bootstraps(self.cluster)).decode()
+
+    def fail(self, request, error, times=1):
+        import ctypes
+        self.lib.rd_kafka_mock_push_request_errors(self.cluster, ctypes.c_int16(request), times,
+                                                   *[error] * times)
+
+    def create(self, topic):
+        self.lib.rd_kafka_mock_topic_create(self.cluster, topic.encode(), 1, 1)
+
+
+def useless(_):
+    """A producer that no broker takes anything from any more, at least once."""
+    mock = MockBroker()
+    mock.create("y")
+    mock.fail(22, 31)  # a producer's id: may not
+    text = f"""config: 1
+pipeline: useless
+source: {{ file: in.ndjson }}
+sink: {{ kafka: {{ brokers: "{mock.servers}", topic: y }} }}
+"""
+    with Folder(LADE, text) as d:
+        d.write("in.ndjson", "".join('{"k":%d}\n' % n for n in range(100)))
+        tap.point("a producer that has failed for good is made anew",
+                  ended(d.run(), 0, "the producer is made anew", "out        100"))
+
+
 def at_least_once(k):
     k.create("e", PARTITIONS)
     k.send("e", documents(range(2000)))
@@ -603,7 +643,7 @@ def main():
     tap.done()
 
 
-TESTS = [into_sqlite, killed, into_kafka, fenced, at_least_once, letters, letters_again,
+TESTS = [into_sqlite, killed, into_kafka, fenced, useless, at_least_once, letters, letters_again,
          letters_once, refused, poison, idle, large, headers, plain, deleted, gaps, three,
          broker_goes_away, wrong]
 

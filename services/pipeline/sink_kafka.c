@@ -687,6 +687,61 @@ static int kafka_give_up(struct lade_pipe_outlet *outlet)
 	return rc == -ERESTART ? 0 : rc;
 }
 
+/* Producers */
+
+static int open_failed(struct to_kafka *k, const char *what, const char *why)
+{
+	return lade_pipe_fail(k->outlet->engine, LADE_EXIT_FAILED, "%s: %.120s: %s", name_of(k),
+			      what, why);
+}
+
+static const char *brokers_of(const struct to_kafka *k)
+{
+	const struct lade_pipe_sink *c = k->outlet->config;
+
+	return c && c->brokers ? c->brokers : lade_pipe_dead_brokers(k->outlet->engine->config);
+}
+
+static int new_producer(struct to_kafka *k, const char *brokers, const char *transactional,
+			struct lade_kafka_producer **ret)
+{
+	const struct lade_pipe_source *source = &k->outlet->engine->config->source;
+	const struct lade_pipe_sink *c = k->outlet->config;
+	static const char *const codecs[] = { NULL, "gzip", "snappy", "lz4", "zstd" };
+	struct lade_kafka_setting settings[LADE_PIPE_SETTINGS_MAX];
+	struct lade_kafka_error error;
+	struct lade_kafka_producer_config config = {
+		.brokers = brokers,
+		.transactional = transactional,
+		.linger_ns = transactional ? BEGUN_LINGER_NS : LINGER_NS,
+		.compression = c ? codecs[c->compression] : NULL,
+		.record_bytes_max = (size_t)source->message_bytes_max * 2 + (64 << 10),
+		.settings = settings,
+		.n_settings = lade_pipe_kafka_settings(c ? &c->client : &source->client, settings),
+	};
+	int rc = lade_kafka_producer_new(&config, ret, &error);
+
+	return rc < 0 ? open_failed(k, brokers, error.text) : 0;
+}
+
+/* Without transactions: one that the brokers take nothing from any more is made anew, and what it
+ * was given is sent again.  Returns -EAGAIN, or what it was. */
+static int renew_producer(struct to_kafka *k, int rc)
+{
+	const struct lade_kafka_error *why = lade_kafka_producer_error(k->producer);
+
+	if ((rc != -EIO && rc != -ESTALE) ||
+	    (why->fault != LADE_KAFKA_FATAL && why->fault != LADE_KAFKA_FENCED))
+		return rc;
+	lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble,
+			  "%.200s; the producer is made anew", why->text);
+	k->producer = lade_kafka_producer_free(k->producer);
+	rc = new_producer(k, brokers_of(k), NULL, &k->producer);
+	return rc < 0 ? rc : -EAGAIN;
+}
+
+/* Writing */
+
 static int kafka_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
 		       uint32_t n, const struct lade_pipe_move *moves, uint32_t n_moves)
 {
@@ -707,7 +762,8 @@ static int kafka_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *
 	if (rc == -ERESTART)
 		return rc; /* it is given up already */
 	if (rc < 0)
-		return is_transactional(outlet->engine) ? transaction_failed(k, rc, NULL) : rc;
+		return is_transactional(outlet->engine) ? transaction_failed(k, rc, NULL)
+							: renew_producer(k, rc);
 	if (outlet != outlet->engine->keeper)
 		return 0;
 	/* Sending waits: a lane may have gone meanwhile, and even have come back. */
@@ -727,12 +783,6 @@ static int kafka_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *l
 }
 
 /* Opening */
-
-static int open_failed(struct to_kafka *k, const char *what, const char *why)
-{
-	return lade_pipe_fail(k->outlet->engine, LADE_EXIT_FAILED, "%s: %.120s: %s", name_of(k),
-			      what, why);
-}
 
 /* A number for this process among those of this host.  Returns it, and the lock; or -errno. */
 static int take_slot(const char *pipeline, int *ret_lock)
@@ -781,28 +831,6 @@ static int name_transaction(struct to_kafka *k, struct lade_pipe_transaction *t)
 	snprintf(t->id, sizeof(t->id), "%.64s-%.100s-%.64s-%d", config->name, config->source.group,
 		 host, slot);
 	return 0;
-}
-
-static int new_producer(struct to_kafka *k, const char *brokers, const char *transactional,
-			struct lade_kafka_producer **ret)
-{
-	const struct lade_pipe_source *source = &k->outlet->engine->config->source;
-	const struct lade_pipe_sink *c = k->outlet->config;
-	static const char *const codecs[] = { NULL, "gzip", "snappy", "lz4", "zstd" };
-	struct lade_kafka_setting settings[LADE_PIPE_SETTINGS_MAX];
-	struct lade_kafka_error error;
-	struct lade_kafka_producer_config config = {
-		.brokers = brokers,
-		.transactional = transactional,
-		.linger_ns = transactional ? BEGUN_LINGER_NS : LINGER_NS,
-		.compression = c ? codecs[c->compression] : NULL,
-		.record_bytes_max = (size_t)source->message_bytes_max * 2 + (64 << 10),
-		.settings = settings,
-		.n_settings = lade_pipe_kafka_settings(c ? &c->client : &source->client, settings),
-	};
-	int rc = lade_kafka_producer_new(&config, ret, &error);
-
-	return rc < 0 ? open_failed(k, brokers, error.text) : 0;
 }
 
 static int join_transaction(struct to_kafka *k, const char *brokers)
@@ -876,7 +904,7 @@ static int kafka_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *s
 	const struct lade_pipe_config *config = outlet->engine->config;
 	const struct lade_pipe_sink *c = outlet->config;
 	struct to_kafka *k = calloc(1, sizeof(*k));
-	const char *brokers = c && c->brokers ? c->brokers : lade_pipe_dead_brokers(config);
+	const char *brokers;
 	int rc;
 
 	if (!k)
@@ -884,6 +912,7 @@ static int kafka_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *s
 	outlet->self = k;
 	k->outlet = outlet;
 	k->letters = !c;
+	brokers = brokers_of(k);
 	k->topic = c ? c->topic : config->errors.dead_topic;
 	rc = lade_json_reader_new(&k->reader);
 	if (rc == 0 && c && c->message_key)
