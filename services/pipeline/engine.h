@@ -401,6 +401,11 @@ void lade_pipe_recovered(struct lade_pipe_engine *engine, const char *who, char 
 /* lade_pipe_back_off - waits after the @attempt-th failure, from 1; jittered.  Suspends: yes. */
 lade_suspends int lade_pipe_back_off(struct lade_pipe_engine *engine, uint32_t attempt);
 
+/* lade_pipe_back_off_reading - the same for who reads: it ends when reading does.
+ *
+ * Returns 0 or -ECANCELED.  Suspends: yes. */
+lade_suspends int lade_pipe_back_off_reading(struct lade_pipe_engine *engine, uint32_t attempt);
+
 /* lade_pipe_progress - one line on how it goes. */
 void lade_pipe_progress(struct lade_pipe_engine *engine);
 
