@@ -345,6 +345,30 @@ def refused(k):
                       complaints)
 
 
+def letters_left(k):
+    """A letter that is left for later keeps all its headers, however many."""
+    from confluent_kafka import Producer
+    k.create("ll", 1)
+    k.create("ll-dead", 1)
+    p = Producer({"bootstrap.servers": k.servers})
+    p.produce("ll", "no json", key="a", headers=[(f"h{n}", b"x") for n in range(200)])
+    p.produce("ll", '{"k":"seven"}', key="b")
+    p.flush()
+    text = pipeline(k, "left", "ll", INTO_SQLITE, delivery="at_least_once") \
+        .replace("dead_letter: { table: dead }", "dead_letter: { kafka: ll-dead }")
+    with Folder(LADE, text) as d:
+        p, complaints = d.start(), []
+        if not wait_for(lambda: sum(k.committed("left", "ll").values()) >= 2):
+            complaints.append("it does not go on")
+        complaints += stop(p)
+        for arguments in (["replay", "--step", "sink"], ["list"]):
+            r = subprocess.run([LADE, "dlq", *arguments, "p.yaml"], cwd=d.path, text=True,
+                               timeout=60, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               check=False)
+        complaints += ended(r, 0, "2 dead letters")
+    tap.point("a letter of many headers that is left for later is not lost", complaints)
+
+
 # What a message may be that is none, and the reason's words.
 POISON = [
     (b"not json", "at byte"),
@@ -644,7 +668,7 @@ def main():
 
 
 TESTS = [into_sqlite, killed, into_kafka, fenced, useless, at_least_once, letters, letters_again,
-         letters_once, refused, poison, idle, large, headers, plain, deleted, gaps, three,
+         letters_once, letters_left, refused, poison, idle, large, headers, plain, deleted, gaps, three,
          broker_goes_away, wrong]
 
 if __name__ == "__main__":
