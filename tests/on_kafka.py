@@ -367,6 +367,23 @@ def letters_left(k):
                                check=False)
         complaints += ended(r, 0, "2 dead letters")
     tap.point("a letter of many headers that is left for later is not lost", complaints)
+    k.create("lm", 1)
+    k.create("lm-dead", 1)
+    p = Producer({"bootstrap.servers": k.servers})
+    p.produce("lm", '{"k":1}', key="a", headers=[(f"h{n}", b"x") for n in range(300)])
+    p.flush()
+    for delivery in ("at_least_once", "exactly_once"):
+        text = pipeline(k, delivery, "lm", INTO_KAFKA, out="ll", delivery=delivery) + \
+            "errors: { dead_letter: { kafka: lm-dead } }\n"
+        with Folder(LADE, text) as d:
+            p, complaints = d.start(), []
+            if not wait_for(lambda: sum(k.committed(delivery, "lm").values()) >= 1, 15):
+                complaints.append("it does not go on")
+            complaints += stop(p)
+        tap.point(f"more headers than a record may have do not hold it up: {delivery}", complaints)
+    if [len(m.headers()) for m in k.read("lm-dead")] != [255, 255]:
+        complaints.append(str([m.headers()[-3:] for m in k.read("lm-dead")]))
+    tap.point("its letter has those that fit", complaints)
 
 
 # What a message may be that is none, and the reason's words.
@@ -668,8 +685,8 @@ def main():
 
 
 TESTS = [into_sqlite, killed, into_kafka, fenced, useless, at_least_once, letters, letters_again,
-         letters_once, letters_left, refused, poison, idle, large, headers, plain, deleted, gaps, three,
-         broker_goes_away, wrong]
+         letters_once, letters_left, refused, poison, idle, large, headers, plain, deleted, gaps,
+         three, broker_goes_away, wrong]
 
 if __name__ == "__main__":
     main()

@@ -33,6 +33,7 @@
 
 #define SLOTS_MAX 256 /* processes of a pipeline on one host */
 #define LETTER_HEADERS 10
+#define HEADERS_MAX 256 /* of a record; a letter has those of its message that fit */
 #define LINGER_NS 1000000 /* of records of a write, which come all at once */
 #define BEGUN_LINGER_NS 20000000 /* of those that come batch by batch until the transaction ends */
 #define BEGUN_MAX 64 /* batches that are sent before the write that has them; others wait for it */
@@ -86,21 +87,22 @@ static const char *name_of(const struct to_kafka *k)
 
 /* Records */
 
-static int set_headers(struct records *r, const struct lade_pipe_message *m,
+/* The first @n headers of a message, and room for more. */
+static int set_headers(struct records *r, const struct lade_pipe_message *m, uint32_t n,
 		       struct lade_kafka_record *record, uint32_t more)
 {
 	struct lade_kafka_header *all;
 
-	if (m->n_headers + more == 0)
+	if (n + more == 0)
 		return 0;
-	all = lade_arena_alloc(&r->arena, (m->n_headers + more) * sizeof(*all));
+	all = lade_arena_alloc(&r->arena, (n + more) * sizeof(*all));
 	if (!all)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < m->n_headers; i++)
+	for (uint32_t i = 0; i < n; i++)
 		all[i] = (struct lade_kafka_header){ m->headers[i].name, m->headers[i].bytes,
 						     m->headers[i].len };
 	record->headers = all;
-	record->n_headers = m->n_headers;
+	record->n_headers = n;
 	return 0;
 }
 
@@ -144,7 +146,7 @@ static int add_message(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i
 	};
 	rc = find_key(k, b, i, record, error);
 	if (rc == 0)
-		rc = set_headers(r, m, record, 0);
+		rc = set_headers(r, m, m->n_headers, record, 0);
 	r->from[r->n] = SIZE_MAX;
 	if (rc == 0 && m->set && !m->tombstone) {
 		rc = lade_pipe_message_write(m, b->shape, k->reader, &r->values, error);
@@ -191,8 +193,11 @@ static int add_letter(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i,
 {
 	const struct lade_pipe_engine *e = k->outlet->engine;
 	struct lade_kafka_record *record = &r->at[r->n];
+	uint32_t n = m->n_headers;
 	int rc;
 
+	if (n > HEADERS_MAX - LETTER_HEADERS)
+		n = HEADERS_MAX - LETTER_HEADERS;
 	*record = (struct lade_kafka_record){
 		.topic = k->topic,
 		.partition = -1,
@@ -201,7 +206,7 @@ static int add_letter(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i,
 		.timestamp_ms = m->timestamp_us == INT64_MIN ? 0 : m->timestamp_us / 1000,
 	};
 	set_key(record, &m->key);
-	rc = set_headers(r, m, record, LETTER_HEADERS);
+	rc = set_headers(r, m, n, record, LETTER_HEADERS);
 	if (rc == 0)
 		rc = add_header(r, record, "x-dl-pipeline", "%s", e->config->name);
 	if (rc == 0 && m->lane) {
@@ -220,6 +225,8 @@ static int add_letter(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i,
 	if (rc == 0)
 		rc = add_header(r, record, "x-dl-first-failed-at-ms", "%" PRId64,
 				fate->first_us / 1000);
+	if (rc == 0 && n < m->n_headers)
+		rc = add_header(r, record, "x-dl-headers-left-out", "%" PRIu32, m->n_headers - n);
 	r->from[r->n] = SIZE_MAX;
 	r->batch_of[r->n] = b;
 	r->index_of[r->n++] = i;
