@@ -330,12 +330,13 @@ static int take_assigned(struct source *s, const struct lade_kafka_item *item)
 		parts[n] = find_part(s, topic, number);
 		if (!parts[n])
 			parts[n] = new_part(s, topic, number);
-		if (!parts[n])
+		if (!parts[n]) {
 			rc = -ENOMEM;
-		else
+		} else {
 			parts[n]->handle = handle;
-		if (rc == 0)
+			parts[n]->given_up_ns = 0; /* it is claimed now, and not taken back */
 			lade_kafka_partition_set_self(handle, parts[n]);
+		}
 	}
 	if (rc == 0)
 		rc = claim(s, parts, n);
