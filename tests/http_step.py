@@ -92,7 +92,7 @@ class Service:
             return self.send(c, 500, "{}")
         if kind.isdigit():
             return self.send(c, int(kind), "{}")
-        if kind in KINDS:
+        if kind in KINDS or kind == "busy":
             return getattr(self, kind)(c)
         value = self.value(body)
         if kind == "short":
@@ -139,6 +139,14 @@ class Service:
     def more(self, c):
         self.send(c, 200, "[1] and more than was said", 0)
         return False
+
+    def busy(self, c):
+        """Asks for an hour the first time, and notes when it is asked."""
+        self.asked_at.append(time.monotonic())
+        if len(self.asked_at) > 1:
+            return self.send(c, 200, "{}")
+        c.sendall(b"HTTP/1.1 429 So\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n")
+        return True
 
     def close(self, _):
         return False
@@ -463,6 +471,17 @@ def circuit():
               [] if status == 0 and len(service.seen) == len(dead) == 40 else [f"{status}: {said}"])
 
 
+def asked_to_wait():
+    service = Service()
+    service.asked_at = []
+    with Folder(numbered(1), address_of(service, "get", "busy/{.n}"), retries=1) as f:
+        status, said, out, dead = f.run()
+    between = [b - a for a, b in zip(service.asked_at, service.asked_at[1:])]
+    tap.point("a service that asks for an hour is left alone for the longest pause there is",
+              [] if status == 0 and len(out) == 1 and len(between) == 1 and 4.9 < between[0] < 20
+              else [f"status {status}: {said}; {between}; {dead}"])
+
+
 def hedging():
     service = Service()
     service.moods = lambda path, n: ("ok", 5 if path.endswith("7") and n == 1 else 0)
@@ -644,6 +663,7 @@ def main():
     poisoned()
     expecting()
     circuit()
+    asked_to_wait()
     hedging()
     for how in ("get", "post", "batch"):
         misbehaving(how)

@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "house"))
 sys.path.insert(0, os.path.join(HERE, "components"))
 import tap  # noqa: E402
-from component import Unavailable  # noqa: E402
+from component import Unavailable, free_port  # noqa: E402
 from folder import PATIENCE_SECONDS, Folder, ended, stop  # noqa: E402
 from kafka import Kafka  # noqa: E402
 
@@ -173,6 +173,46 @@ def fenced(k):
                   complaints)
 
 
+class MockBroker:
+    """librdkafka's own broker, which fails as it is told to."""
+
+    def __init__(self):
+        import ctypes
+        self.lib, room = ctypes.CDLL("librdkafka.so.1"), ctypes.create_string_buffer(512)
+        for name in ("conf_new", "new", "mock_cluster_new", "mock_cluster_bootstraps"):
+            getattr(self.lib, f"rd_kafka_{name}").restype = ctypes.c_void_p
+        conf = ctypes.c_void_p(self.lib.rd_kafka_conf_new())
+        self.lib.rd_kafka_conf_set(conf, b"log_level", b"0", room, ctypes.c_size_t(512))
+        self.rk = ctypes.c_void_p(self.lib.rd_kafka_new(0, conf, room, ctypes.c_size_t(512)))
+        self.cluster = ctypes.c_void_p(self.lib.rd_kafka_mock_cluster_new(self.rk, 1))
+        self.servers = ctypes.string_at(
+            self.lib.rd_kafka_mock_cluster_bootstraps(self.cluster)).decode()
+
+    def fail(self, request, error, times=1):
+        import ctypes
+        self.lib.rd_kafka_mock_push_request_errors(self.cluster, ctypes.c_int16(request), times,
+                                                   *[error] * times)
+
+    def create(self, topic):
+        self.lib.rd_kafka_mock_topic_create(self.cluster, topic.encode(), 1, 1)
+
+
+def useless(_):
+    """A producer that no broker takes anything from any more, at least once."""
+    mock = MockBroker()
+    mock.create("y")
+    mock.fail(22, 31)  # a producer's id: may not
+    text = f"""config: 1
+pipeline: useless
+source: {{ file: in.ndjson }}
+sink: {{ kafka: {{ brokers: "{mock.servers}", topic: y }} }}
+"""
+    with Folder(LADE, text) as d:
+        d.write("in.ndjson", "".join('{"k":%d}\n' % n for n in range(100)))
+        tap.point("a producer that has failed for good is made anew",
+                  ended(d.run(), 0, "the producer is made anew", "out        100"))
+
+
 def at_least_once(k):
     k.create("e", PARTITIONS)
     k.send("e", documents(range(2000)))
@@ -224,6 +264,126 @@ errors: { dead_letter: { kafka: g-dead } }
                 complaints.append(f"headers: {told}")
         tap.point("what is bad or too large is in the dead letters, and why; a "
                   "tombstone passes", complaints)
+
+
+def letters_again(k):
+    """A dead letter that its topic does not take holds up the transaction, until it does."""
+    k.create("la", 1)
+    k.create("lb", 1)
+    k.create("la-dead", 1, max_message_bytes=1000)
+    good = [(b"k", json.dumps({"k": n})) for n in range(300)]
+    k.send("la", good[:100] + [("bad", "no json" + "x" * 5000)] + good[100:])
+    text = pipeline(k, "again", "la", INTO_KAFKA, out="lb", delivery="exactly_once") + \
+        "errors: { backoff: 100ms..200ms, dead_letter: { kafka: la-dead } }\n"
+    with Folder(LADE, text) as d:
+        p, complaints = d.start(), []
+        time.sleep(3)
+        if sum(max(o, 0) for o in k.committed("again", "la").values()):
+            complaints.append("it went on without its dead letter")
+        k.set("la-dead", max_message_bytes=1000000)
+        if not wait_for(lambda: sum(k.committed("again", "la").values()) >= 301):
+            complaints.append("it does not go on")
+        complaints += stop(p)
+        complaints += differs([(json.loads(m.value())["k"], m.partition(), m.offset())
+                               for m in k.read("lb")], 300)
+        if [m.key() for m in k.read("la-dead")] != [b"bad"]:
+            complaints.append("the dead letter is not there once")
+    tap.point("a transaction that is begun again for a dead letter has all its messages",
+              complaints)
+
+
+def letters_once(k):
+    """At least once, those that the topic takes are not written again for one that it refuses."""
+    k.create("lc", 1)
+    k.create("lc-dead", PARTITIONS, max_message_bytes=1000)
+    k.send("lc", [(f"bad-{n}", "no json") for n in range(20)] + [("huge", "x" * 5000)])
+    text = pipeline(k, "refused", "lc", INTO_SQLITE, delivery="at_least_once") \
+        .replace("dead_letter: { table: dead }",
+                 "backoff: 50ms..100ms, max_reject_rate: 100%, dead_letter: { kafka: lc-dead }")
+    with Folder(LADE, text) as d:
+        p, complaints = d.start(), []
+        time.sleep(3)
+        if sorted(m.key() for m in k.read("lc-dead")) != sorted(b"bad-%d" % n for n in range(20)):
+            complaints.append(f"{len(k.read('lc-dead'))} letters")
+        k.set("lc-dead", max_message_bytes=1000000)
+        if not wait_for(lambda: sum(k.committed("refused", "lc").values()) >= 21):
+            complaints.append("it does not go on")
+        complaints += stop(p)
+        if len(k.read("lc-dead")) != 21:
+            complaints.append(f"{len(k.read('lc-dead'))} letters in the end")
+    tap.point("a dead letter that is refused is tried again alone", complaints)
+
+
+def refused(k):
+    """A broker refuses what came together, for one of it, or for what it is together."""
+    for delivery in ("at_least_once", "exactly_once"):
+        source, out, keyed = (f"{delivery}-{name}" for name in ("in", "out", "keyed"))
+        k.create(source, 1)
+        k.create(out, 1, max_message_bytes=20000)
+        k.create(keyed, 1, cleanup_policy="compact")
+        for topic in (out, keyed):
+            k.create(f"{topic}-dead", 1)
+        good = [(f"k-{n}", json.dumps({"k": n, "pad": "x" * 60})) for n in range(1500)]
+        k.send(source, good[:500] + [("huge", '{"k":-1,"pad":"' + "y" * 30000 + '"}'),
+                                     (None, '{"k":-2}')] + good[500:])
+        for topic, bad in ((out, b"huge"), (keyed, None)):
+            text = pipeline(k, topic, source, INTO_KAFKA, out=topic, delivery=delivery) + \
+                f"errors: {{ backoff: 20ms..50ms, dead_letter: {{ kafka: {topic}-dead }} }}\n"
+            with Folder(LADE, text) as d:
+                p, complaints = d.start(), []
+                if not wait_for(lambda: sum(k.committed(topic, source).values()) >= 1502):
+                    complaints.append("it does not go on")
+                complaints += stop(p)
+                got = [json.loads(m.value())["k"] for m in k.read(topic)]
+                if delivery == "at_least_once":
+                    got.sort()
+                if [n for n in got if n >= 0] != list(range(1500)):
+                    complaints.append(f"{len(got)} messages")
+                if [m.key() for m in k.read(f"{topic}-dead")] != [bad]:
+                    complaints.append(f"{len(k.read(f'{topic}-dead'))} dead letters")
+            tap.point(f"what is refused together is tried apart, and only {bad} is bad: {delivery}",
+                      complaints)
+
+
+def letters_left(k):
+    """A letter that is left for later keeps all its headers, however many."""
+    from confluent_kafka import Producer
+    k.create("ll", 1)
+    k.create("ll-dead", 1)
+    p = Producer({"bootstrap.servers": k.servers})
+    p.produce("ll", "no json", key="a", headers=[(f"h{n}", b"x") for n in range(200)])
+    p.produce("ll", '{"k":"seven"}', key="b")
+    p.flush()
+    text = pipeline(k, "left", "ll", INTO_SQLITE, delivery="at_least_once") \
+        .replace("dead_letter: { table: dead }", "dead_letter: { kafka: ll-dead }")
+    with Folder(LADE, text) as d:
+        p, complaints = d.start(), []
+        if not wait_for(lambda: sum(k.committed("left", "ll").values()) >= 2):
+            complaints.append("it does not go on")
+        complaints += stop(p)
+        for arguments in (["replay", "--step", "sink"], ["list"]):
+            r = subprocess.run([LADE, "dlq", *arguments, "p.yaml"], cwd=d.path, text=True,
+                               timeout=60, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               check=False)
+        complaints += ended(r, 0, "2 dead letters")
+    tap.point("a letter of many headers that is left for later is not lost", complaints)
+    k.create("lm", 1)
+    k.create("lm-dead", 1)
+    p = Producer({"bootstrap.servers": k.servers})
+    p.produce("lm", '{"k":1}', key="a", headers=[(f"h{n}", b"x") for n in range(300)])
+    p.flush()
+    for delivery in ("at_least_once", "exactly_once"):
+        text = pipeline(k, delivery, "lm", INTO_KAFKA, out="ll", delivery=delivery) + \
+            "errors: { dead_letter: { kafka: lm-dead } }\n"
+        with Folder(LADE, text) as d:
+            p, complaints = d.start(), []
+            if not wait_for(lambda: sum(k.committed(delivery, "lm").values()) >= 1, 15):
+                complaints.append("it does not go on")
+            complaints += stop(p)
+        tap.point(f"more headers than a record may have do not hold it up: {delivery}", complaints)
+    if [len(m.headers()) for m in k.read("lm-dead")] != [255, 255]:
+        complaints.append(str([m.headers()[-3:] for m in k.read("lm-dead")]))
+    tap.point("its letter has those that fit", complaints)
 
 
 # What a message may be that is none, and the reason's words.
@@ -297,6 +457,27 @@ def idle(k):
             complaints.append("it was expelled, and has claimed its partitions again")
         complaints += stop(p) + differs(all_rows(d), 200)
     tap.point("a topic that is idle beyond max.poll.interval.ms keeps its reader", complaints)
+
+
+def large(k):
+    """Large messages that nobody finishes: what is read of them is bounded by bytes."""
+    k.create("x", 1)
+    big = json.dumps({"k": 0, "pad": "z" * 900000})
+    k.send("x", [big] * 300)
+    text = pipeline(k, "large", "x", INTO_SQLITE, delivery="exactly_once") + \
+        f"steps: [http: {{ get: \"http://127.0.0.1:{free_port()}/\", into: .h }}]\n"
+    with Folder(LADE, text) as d:
+        p = d.start()
+        time.sleep(6)
+        with open(f"/proc/{p.pid}/status", encoding="ascii") as f:
+            high = int(next(line for line in f if line.startswith("VmHWM")).split()[1])
+        p.kill()
+        said = p.communicate()[0]
+    complaints = [] if high < 128 << 10 else [f"{high} KiB at most"]
+    if "127.0.0.1" not in said:
+        complaints.append(said)
+    tap.point("of messages that are not finished max_memory are held, however many there are",
+              complaints)
 
 
 def headers(k):
@@ -503,8 +684,9 @@ def main():
     tap.done()
 
 
-TESTS = [into_sqlite, killed, into_kafka, fenced, at_least_once, letters, poison, idle, headers,
-         plain, deleted, gaps, three, broker_goes_away, wrong]
+TESTS = [into_sqlite, killed, into_kafka, fenced, useless, at_least_once, letters, letters_again,
+         letters_once, letters_left, refused, poison, idle, large, headers, plain, deleted, gaps,
+         three, broker_goes_away, wrong]
 
 if __name__ == "__main__":
     main()

@@ -318,6 +318,40 @@ errors: {{ dead_letter: {{ table: dead }} }}
                   [] if got == [(1,)] else [f"{got}, status {r.returncode}: {r.stderr}"])
 
 
+ODD = """config: 1
+pipeline: odd
+databases: {{ main: "sqlite:{dir}/odd.db" }}
+source: {{ stdin: {{}} }}
+steps:
+  - sql:
+      db: main
+      keys: {{ k: "integer .k" }}
+      query: "select b.i, case b.k when 1 then {value} else 'x' end as x from batch b"
+      into: .x
+      many: {many}
+sink: [ stdout: {{}} ]
+errors: {{ max_reject_rate: 100%, dead_letter: {{ file: {dir}/dead.ndjson }} }}
+"""
+
+
+def odd_answers():
+    """What a query has for a message, and no message can be given."""
+    for value, many, word in (("cast(x'ff' as text)", "false", "not UTF-8"),
+                              ("cast(x'ff' as text)", "true", "not UTF-8"),
+                              ("hex(zeroblob(9000000))", "true", "more than 16 MiB")):
+        with tempfile.TemporaryDirectory() as d:
+            sqlite3.connect(f"{d}/odd.db").execute("create table t(k)")
+            config = write(f"{d}/p.yaml", ODD.format(dir=d, value=value, many=many))
+            r = lade("run", "--quiet", config, feed='{"k":1}\n{"k":2}\n')
+            dead = ""
+            if os.path.exists(f"{d}/dead.ndjson"):
+                with open(f"{d}/dead.ndjson", encoding="utf-8") as f:
+                    dead = f.read()
+        tap.point(f"an answer that no message can have rejects its message alone: {value}, "
+                  f"many: {many}", [] if r.returncode == 0 and '"k":2' in r.stdout and
+                  word in dead and dead.count("\n") == 1 else [r.stderr, dead])
+
+
 SPLIT = """config: 1
 pipeline: split
 source: {{ stdin: {{}} }}
@@ -1012,6 +1046,7 @@ def main():
     tried()
     bad_lines()
     refused_rows()
+    odd_answers()
     split()
     live_line()
     standard_descriptors()

@@ -669,6 +669,29 @@ def outbox(p):
         tap.point("of a claim that is lost another one's rows are left alone", complaints)
 
 
+def stopped_while_away(p):
+    """A pipeline with nothing under way ends at once, though the database is away."""
+    for name in ("y", "z"):
+        p.sql(f"create table {name} (id bigserial primary key, v text,"
+              " xid xid8 not null default pg_current_xact_id())")
+        p.sql(f"create table {name}_out (k int8, v text, n int8)")
+        p.sql(f"insert into {name} (v) values ('x')")
+    for name, text in (("a table", table_source(p, "y", "true")),
+                       ("an outbox", outbox_pipeline(p, "z", "true"))):
+        with Folder(LADE, text) as d:
+            run = d.start()
+            complaints = wait_for(p, "y_out" if name == "a table" else "z_out", [1])
+            time.sleep(0.5)
+            p.stop()
+            time.sleep(2)
+            began = time.monotonic()
+            complaints += stop(run)
+            if time.monotonic() - began > 5:
+                complaints.append(f"it took {time.monotonic() - began:.1f} s")
+            p.start()
+        tap.point(f"{name} whose server is away does not keep a pipeline from ending", complaints)
+
+
 def at_least_once(p):
     p.sql("create table l (k int8 primary key, v text)")
     text = pipeline(p, "l", "l", delivery="at_least_once", more="key: [k], on_conflict: update, "
@@ -686,7 +709,7 @@ def at_least_once(p):
 
 CASES = [file_into_a_table, killed, enriched, poison, upserts, schema, restarted, cut, fenced,
          six_lanes, lost_commits, from_kafka, deleted, from_table, settled, outbox,
-         at_least_once]
+         stopped_while_away, at_least_once]
 
 
 def main():

@@ -141,7 +141,7 @@ void lade_pipe_recovered(struct lade_pipe_engine *e, const char *who, char troub
 	*trouble = 0;
 }
 
-int lade_pipe_back_off(struct lade_pipe_engine *e, uint32_t attempt)
+static struct lade_duration pause_after(struct lade_pipe_engine *e, uint32_t attempt)
 {
 	const struct lade_pipe_errors *c = &e->config->errors;
 	int64_t pause = c->backoff_min_ns;
@@ -154,7 +154,20 @@ int lade_pipe_back_off(struct lade_pipe_engine *e, uint32_t attempt)
 	e->jitter = e->jitter * UINT64_C(6364136223846793005) + 1;
 	pause = pause / 2 + (int64_t)((e->jitter >> 33) % (uint64_t)(pause / 2 + 1));
 	e->stats.retries++;
-	return lade_sleep(lade_ns(pause));
+	return lade_ns(pause);
+}
+
+int lade_pipe_back_off(struct lade_pipe_engine *e, uint32_t attempt)
+{
+	return lade_sleep(pause_after(e, attempt));
+}
+
+int lade_pipe_back_off_reading(struct lade_pipe_engine *e, uint32_t attempt)
+{
+	int rc = lade_select(lade_after(pause_after(e, attempt)),
+			     lade_event_case(&e->stop_reading));
+
+	return rc < 0 ? rc : 0;
 }
 
 /* Steps */

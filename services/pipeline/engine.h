@@ -64,6 +64,7 @@ struct lade_pipe_batch {
 	const struct lade_pipe_shape *shape;	/* what they can be asked for now */
 	struct lade_json_reader *reader;	/* of the task that has the batch */
 	uint32_t taken;				/* messages of the source that it stands for */
+	int64_t bytes;				/* of these, as they came */
 	struct lade_pipe_part *parts;		/* the lanes that they are of */
 	uint32_t n_parts;
 	struct lade_instant first;		/* when the first one came */
@@ -233,7 +234,8 @@ struct lade_pipe_engine {
 	struct lade_pipe_outlet *letters_in; /* the sink whose database has the dead letters */
 	struct lade_pipe_lane *lanes;	/* those that were begun, the first one first */
 	struct lade_pipe_batch *oldest, *newest; /* ends of the list of those that are under way */
-	struct lade_event lane_moved;	/* messages of a lane were finished */
+	int64_t bytes;			/* of the messages of those */
+	struct lade_event lane_moved;	/* messages of a lane were finished, or a batch has gone */
 	struct lade_event stop_reading;	/* the process is asked to stop */
 	struct lade_sem keeping;	/* the one call at a time that the keeper serves */
 	void *source;			/* the source's */
@@ -398,6 +400,11 @@ void lade_pipe_recovered(struct lade_pipe_engine *engine, const char *who, char 
 
 /* lade_pipe_back_off - waits after the @attempt-th failure, from 1; jittered.  Suspends: yes. */
 lade_suspends int lade_pipe_back_off(struct lade_pipe_engine *engine, uint32_t attempt);
+
+/* lade_pipe_back_off_reading - the same for who reads: it ends when reading does.
+ *
+ * Returns 0 or -ECANCELED.  Suspends: yes. */
+lade_suspends int lade_pipe_back_off_reading(struct lade_pipe_engine *engine, uint32_t attempt);
 
 /* lade_pipe_progress - one line on how it goes. */
 void lade_pipe_progress(struct lade_pipe_engine *engine);

@@ -849,6 +849,21 @@ IN_TASK(no_more_is_in_flight_than_max_in_flight)
 	end_world();
 }
 
+/* A batch of ten has 80 to 110 bytes. */
+IN_TASK(no_more_bytes_are_under_way_than_max_memory_but_always_one_batch)
+{
+	for (int64_t bytes = 250; bytes; bytes = bytes == 250 ? 1 : 0) {
+		begin_world(1000);
+		w.sink_us = 2000000;
+		w.config->transaction_max = 10;
+		w.config->concurrency = 16;
+		w.config->memory_bytes_max = bytes;
+		run_to_the_end();
+		CHECK_EQ(w.in_flight, bytes == 1 ? 10 : 20);
+		end_world();
+	}
+}
+
 IN_TASK(more_rejects_than_max_reject_rate_stop_intake)
 {
 	FILE *log = fopen("/dev/null", "w");
@@ -1139,6 +1154,7 @@ int main(void)
 	TAP(what_a_cache_still_answers_in_an_outage_counts_against_no_message);
 	TAP(a_message_that_was_to_be_tried_again_is_not_lost_when_the_call_then_fails);
 	TAP(no_more_is_in_flight_than_max_in_flight);
+	TAP(no_more_bytes_are_under_way_than_max_memory_but_always_one_batch);
 	TAP(more_rejects_than_max_reject_rate_stop_intake);
 	TAP(a_soft_stop_at_any_moment_finishes_what_was_read_and_reads_no_more);
 	TAP(a_hard_cancel_at_any_moment_leaves_a_finished_prefix_and_writes_nothing_more);

@@ -227,8 +227,9 @@ static int pause_before_retry(const struct lade_http_reply *reply, int64_t attem
 {
 	struct lade_duration d = lade_ms(BACKOFF_FIRST_MS << (attempt < 6 ? attempt : 6));
 
-	if (reply->retry_after_ns > 0 && reply->retry_after_ns < RETRY_AFTER_MAX_NS)
-		d = lade_ns(reply->retry_after_ns);
+	if (reply->retry_after_ns > 0)
+		d = lade_ns(reply->retry_after_ns < RETRY_AFTER_MAX_NS ? reply->retry_after_ns
+								       : RETRY_AFTER_MAX_NS);
 	return lade_sleep(d);
 }
 

@@ -26,7 +26,7 @@
 #define QUIET_NS INT64_C(60000000000)	/* without a message although some must come */
 #define EVENT_NS INT64_C(20000000000)	/* for an event to be answered, whoever cancels it */
 #define SESSION_MS "10000"		/* after which a replay that was killed is no member */
-#define HEADERS_MAX 128			/* of a letter that is written again */
+#define HEADERS_MAX 256			/* of a letter that is written again, as of any record */
 
 enum state { GIVEN, DONE, LEFT };
 

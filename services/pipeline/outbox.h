@@ -26,7 +26,8 @@ const int64_t *lade_pipe_outbox_keys(const struct lade_pipe_engine *engine, int6
 char *lade_pipe_outbox_delete_sql(const struct lade_pipe_config *config);
 
 /* lade_pipe_pg_claim_rows - asks @sql, whose first column is the key, and keeps the rows locked
- * until they are written, by this outlet; waits until the database answers.
+ * until they are written, by this outlet; waits until the database answers, or reading ends: then
+ * there are no rows.
  *
  * Returns 0 and the rows; -ECANCELED, -ENOMEM; < 0 with engine->why.  Suspends: yes. */
 lade_suspends int lade_pipe_pg_claim_rows(struct lade_pipe_outlet *outlet, const char *sql,

@@ -4,7 +4,10 @@
  * DESIGN
  * A write sends all its records at once and waits until all in-sync replicas have them; those that
  * a broker could not take for now are sent again, alone. A record that no broker will ever take is
- * its message's own fault.
+ * its message's own fault. But a broker refuses all that came together for one of it, or because it
+ * is too much together: so what was refused is tried in halves, until a record stands alone. In
+ * transactions that takes others, which leave nothing. Where none is refused alone, less is sent at
+ * a time from then on.
  *
  * Exactly once, all sinks and the dead letters share one producer and its transaction. The first of
  * them that writes begins it; the keeper writes last, adds the offsets of the source and commits.
@@ -30,6 +33,7 @@
 
 #define SLOTS_MAX 256 /* processes of a pipeline on one host */
 #define LETTER_HEADERS 10
+#define HEADERS_MAX 256 /* of a record; a letter has those of its message that fit */
 #define LINGER_NS 1000000 /* of records of a write, which come all at once */
 #define BEGUN_LINGER_NS 20000000 /* of those that come batch by batch until the transaction ends */
 #define BEGUN_MAX 64 /* batches that are sent before the write that has them; others wait for it */
@@ -65,6 +69,7 @@ struct to_kafka {
 	bool has_key;			      /* else it is the one that the message came with */
 	bool letters;			      /* it writes what was rejected */
 	bool rejected;			      /* the present write has rejected a message */
+	size_t together_max;		      /* bytes sent at a time; 0: any */
 	struct records begun[BEGUN_MAX];      /* of batches that the next write will have */
 	uint32_t n_begun;
 	bool begin_failed;		      /* it will have to be aborted */
@@ -82,21 +87,22 @@ static const char *name_of(const struct to_kafka *k)
 
 /* Records */
 
-static int set_headers(struct records *r, const struct lade_pipe_message *m,
+/* The first @n headers of a message, and room for more. */
+static int set_headers(struct records *r, const struct lade_pipe_message *m, uint32_t n,
 		       struct lade_kafka_record *record, uint32_t more)
 {
 	struct lade_kafka_header *all;
 
-	if (m->n_headers + more == 0)
+	if (n + more == 0)
 		return 0;
-	all = lade_arena_alloc(&r->arena, (m->n_headers + more) * sizeof(*all));
+	all = lade_arena_alloc(&r->arena, (n + more) * sizeof(*all));
 	if (!all)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < m->n_headers; i++)
+	for (uint32_t i = 0; i < n; i++)
 		all[i] = (struct lade_kafka_header){ m->headers[i].name, m->headers[i].bytes,
 						     m->headers[i].len };
 	record->headers = all;
-	record->n_headers = m->n_headers;
+	record->n_headers = n;
 	return 0;
 }
 
@@ -140,7 +146,7 @@ static int add_message(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i
 	};
 	rc = find_key(k, b, i, record, error);
 	if (rc == 0)
-		rc = set_headers(r, m, record, 0);
+		rc = set_headers(r, m, m->n_headers, record, 0);
 	r->from[r->n] = SIZE_MAX;
 	if (rc == 0 && m->set && !m->tombstone) {
 		rc = lade_pipe_message_write(m, b->shape, k->reader, &r->values, error);
@@ -187,8 +193,11 @@ static int add_letter(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i,
 {
 	const struct lade_pipe_engine *e = k->outlet->engine;
 	struct lade_kafka_record *record = &r->at[r->n];
+	uint32_t n = m->n_headers;
 	int rc;
 
+	if (n > HEADERS_MAX - LETTER_HEADERS)
+		n = HEADERS_MAX - LETTER_HEADERS;
 	*record = (struct lade_kafka_record){
 		.topic = k->topic,
 		.partition = -1,
@@ -197,7 +206,7 @@ static int add_letter(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i,
 		.timestamp_ms = m->timestamp_us == INT64_MIN ? 0 : m->timestamp_us / 1000,
 	};
 	set_key(record, &m->key);
-	rc = set_headers(r, m, record, LETTER_HEADERS);
+	rc = set_headers(r, m, n, record, LETTER_HEADERS);
 	if (rc == 0)
 		rc = add_header(r, record, "x-dl-pipeline", "%s", e->config->name);
 	if (rc == 0 && m->lane) {
@@ -216,6 +225,8 @@ static int add_letter(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i,
 	if (rc == 0)
 		rc = add_header(r, record, "x-dl-first-failed-at-ms", "%" PRId64,
 				fate->first_us / 1000);
+	if (rc == 0 && n < m->n_headers)
+		rc = add_header(r, record, "x-dl-headers-left-out", "%" PRIu32, m->n_headers - n);
 	r->from[r->n] = SIZE_MAX;
 	r->batch_of[r->n] = b;
 	r->index_of[r->n++] = i;
@@ -234,15 +245,10 @@ static int add_letters(struct to_kafka *k, struct lade_pipe_batch *b, struct rec
 	return rc;
 }
 
-/* A message that no topic takes. Without dead letters nothing more may be written: the offset would
- * move past it.  Returns 0, or -EBADMSG. */
+/* A message that its topic does not take. Without dead letters nothing more may be written: the
+ * offset would move past it.  Returns 0, or -EBADMSG. */
 static int reject(struct to_kafka *k, struct lade_pipe_batch *b, uint32_t i, const char *reason)
 {
-	if (k->letters) {
-		lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble,
-				  "%s does not take one of them: %s", k->topic, reason);
-		return -EIO;
-	}
 	lade_pipe_reject(b, i, "sink", "%s: %s", k->topic, reason);
 	k->rejected = true;
 	return lade_pipe_has_letters(k->outlet->engine) ? 0 : -EBADMSG;
@@ -302,10 +308,13 @@ static int sort_out(struct to_kafka *k, struct records *r, uint32_t *left)
 
 		if (verdict == 0) {
 			k->outlet->written++;
-		} else if (verdict == -EBADMSG) {
-			rc = reject(k, r->batch_of[i], r->index_of[i],
-				    lade_kafka_code_text(r->at[i].code));
-		} else if (verdict == -EAGAIN || verdict == -EACCES) {
+		} else if (verdict == -EBADMSG && !k->letters) {
+			/* In a transaction it is found out first which of them it is. */
+			rc = is_transactional(k->outlet->engine)
+				     ? -ECONNABORTED
+				     : reject(k, r->batch_of[i], r->index_of[i],
+					      lade_kafka_code_text(r->at[i].code));
+		} else if (verdict == -EAGAIN || verdict == -EACCES || verdict == -EBADMSG) {
 			lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble,
 					  "%s: %s", k->topic, lade_kafka_code_text(r->at[i].code));
 			r->batch_of[kept] = r->batch_of[i];
@@ -319,33 +328,23 @@ static int sort_out(struct to_kafka *k, struct records *r, uint32_t *left)
 	return rc;
 }
 
-/* Sends until all have an answer that stays.  Returns 0; -EBADMSG; the transaction's failure. */
-static int send_all(struct to_kafka *k, struct records *r)
+/* The transaction */
+
+static void records_done(struct records *r)
 {
-	struct lade_pipe_engine *e = k->outlet->engine;
-
-	for (uint32_t attempt = 1; r->n; attempt++) {
-		int rc = lade_kafka_send(k->producer, r->at, r->n);
-
-		if (rc == -ECANCELED)
-			return rc;
-		rc = sort_out(k, r, &r->n);
-		if (rc < 0)
-			return rc;
-		if (r->n == 0)
-			break;
-		if (is_transactional(e))
-			return -ECONNABORTED; /* the order would be lost: all of it again */
-		if (!k->outlet->trouble_since_ns)
-			k->outlet->trouble_since_ns = lade_now().mono_ns;
-		rc = lade_pipe_back_off(e, attempt);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
+	lade_kafka_send_forget(r->flight);
+	lade_json_out_done(&r->values);
+	lade_arena_done(&r->arena);
+	*r = (struct records){ 0 };
 }
 
-/* The transaction */
+static void forget_begun(struct to_kafka *k)
+{
+	for (uint32_t i = 0; i < k->n_begun; i++)
+		records_done(&k->begun[i]);
+	k->n_begun = 0;
+	k->begin_failed = false;
+}
 
 /* The producer is of no use any more, or no abort helps. The broker fences it also when a
  * transaction was open for longer than it may, as while the broker was away: what was not committed
@@ -384,6 +383,7 @@ static int transaction_failed(struct to_kafka *k, int rc, const struct lade_kafk
 	if (aborted < 0)
 		return aborted == -ECANCELED ? aborted : producer_failed(e, &error);
 	t->begun = false;
+	forget_begun(e->keeper->self); /* it is gone with the transaction, also what had arrived */
 	e->stats.aborted++;
 	if (rc != -ESTALE && why)
 		lade_pipe_trouble(e, name_of(k), k->outlet->trouble, "%s", why->text);
@@ -402,6 +402,181 @@ static int begin(struct to_kafka *k)
 	if (rc < 0)
 		return transaction_failed(k, rc, &error);
 	t->begun = true;
+	return 0;
+}
+
+/* What is refused */
+
+/* Puts the records of @index that were refused in front.  Returns how many. */
+static uint32_t keep_refused(const struct records *r, uint32_t *index, uint32_t n)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (r->at[index[i]].verdict == -EBADMSG)
+			index[kept++] = index[i];
+	return kept;
+}
+
+/* Sends some of the records; in a transaction only to see, in one that is aborted.
+ *
+ * Returns 0, and they have their verdicts; < 0: as transaction_failed(). */
+static int send_these(struct to_kafka *k, struct records *r, const uint32_t *index, uint32_t n)
+{
+	struct lade_kafka_record *some = lade_arena_alloc(&r->arena, n * sizeof(*some));
+	bool trial = is_transactional(k->outlet->engine);
+	int rc = some ? begin(k) : -ENOMEM;
+
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < n; i++)
+		some[i] = r->at[index[i]];
+	rc = lade_kafka_send(k->producer, some, n);
+	for (uint32_t i = 0; i < n; i++)
+		r->at[index[i]] = some[i];
+	if (rc == -ECANCELED)
+		return rc;
+	rc = trial ? transaction_failed(k, -ECONNABORTED, NULL) : 0;
+	return rc == -ERESTART ? 0 : rc;
+}
+
+/* Sends records that were refused together again: in halves, until one is alone. */
+static int sift(struct to_kafka *k, struct records *r, uint32_t *index, uint32_t n)
+{
+	uint32_t half = n > 1 ? n / 2 : n;
+	int rc = 0;
+
+	for (uint32_t from = 0; rc == 0 && from < n; from += half, half = n - half) {
+		rc = send_these(k, r, index + from, half);
+		if (rc == 0 && half > 1) {
+			uint32_t m = keep_refused(r, index + from, half);
+
+			rc = m ? sift(k, r, index + from, m) : 0;
+		}
+	}
+	return rc;
+}
+
+static size_t bytes_of(const struct lade_kafka_record *r)
+{
+	return r->key_len + r->value_len;
+}
+
+/* None of them is refused alone: less is to be sent at a time. */
+static void send_less(struct to_kafka *k, const struct records *r, uint32_t from, uint32_t n)
+{
+	size_t bytes = 0;
+
+	for (uint32_t i = from; i < from + n; i++)
+		bytes += bytes_of(&r->at[i]);
+	k->together_max = bytes / 2 + 1;
+}
+
+/* Finds out which of some records, of which some were refused, are refused alone: these keep that
+ * verdict. What is left of a transaction is nothing.  Returns 0 or < 0. */
+static int find_refused(struct to_kafka *k, struct records *r, uint32_t from, uint32_t n)
+{
+	uint32_t *index = lade_arena_alloc(&r->arena, n * sizeof(*index)), m;
+	int rc = index ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; rc == 0 && i < n; i++)
+		index[i] = from + i;
+	m = rc == 0 ? keep_refused(r, index, n) : 0;
+	if (m < 2)
+		return rc; /* it was alone, or there is none */
+	rc = sift(k, r, index, m);
+	if (rc == 0 && keep_refused(r, index, m) == 0)
+		send_less(k, r, from, n);
+	return rc;
+}
+
+/* In a transaction: it is given up, and what is refused alone is rejected.  Returns < 0. */
+static int give_up_refused(struct to_kafka *k, struct records *r, uint32_t from, uint32_t n)
+{
+	int rc = transaction_failed(k, -ECONNABORTED, NULL), found;
+
+	if (rc != -ERESTART)
+		return rc;
+	found = find_refused(k, r, from, n);
+	for (uint32_t i = from; found == 0 && i < from + n; i++) {
+		if (r->at[i].verdict != -EBADMSG)
+			continue;
+		if (k->letters)
+			lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble,
+					  "%s: %s", k->topic, lade_kafka_code_text(r->at[i].code));
+		else
+			found = reject(k, r->batch_of[i], r->index_of[i],
+				       lade_kafka_code_text(r->at[i].code));
+	}
+	return found < 0 ? found : -ERESTART;
+}
+
+/* How many records from @from on are sent together. */
+static uint32_t together(const struct to_kafka *k, const struct records *r, uint32_t from)
+{
+	size_t bytes = bytes_of(&r->at[from]);
+	uint32_t n = 1;
+
+	while (from + n < r->n && (!k->together_max || bytes < k->together_max)) {
+		bytes += bytes_of(&r->at[from + n]);
+		if (k->together_max && bytes > k->together_max)
+			break;
+		n++;
+	}
+	return n;
+}
+
+static bool any_refused(const struct records *r, uint32_t from, uint32_t n)
+{
+	for (uint32_t i = from; i < from + n; i++)
+		if (r->at[i].verdict == -EBADMSG)
+			return true;
+	return false;
+}
+
+/* Sends all once.  Returns 0, and each has a verdict; < 0. */
+static int send_once(struct to_kafka *k, struct records *r)
+{
+	int rc = 0;
+
+	for (uint32_t from = 0, n; rc == 0 && from < r->n; from += n) {
+		n = together(k, r, from);
+		rc = lade_kafka_send(k->producer, r->at + from, n);
+		if (rc == -ECANCELED)
+			return rc;
+		rc = 0;
+		if (any_refused(r, from, n))
+			rc = is_transactional(k->outlet->engine)
+				     ? give_up_refused(k, r, from, n)
+				     : find_refused(k, r, from, n);
+	}
+	return rc;
+}
+
+/* Sends until all have an answer that stays.  Returns 0; -EBADMSG; the transaction's failure. */
+static int send_all(struct to_kafka *k, struct records *r)
+{
+	struct lade_pipe_engine *e = k->outlet->engine;
+
+	for (uint32_t attempt = 1; r->n; attempt++) {
+		int rc = send_once(k, r);
+
+		if (rc == 0)
+			rc = sort_out(k, r, &r->n);
+		if (rc < 0)
+			return rc;
+		if (r->n == 0)
+			break;
+		if (is_transactional(e))
+			return -ECONNABORTED; /* the order would be lost: all of it again */
+		if (e->failed)
+			return -EAGAIN;
+		if (!k->outlet->trouble_since_ns)
+			k->outlet->trouble_since_ns = lade_now().mono_ns;
+		rc = lade_pipe_back_off(e, attempt);
+		if (rc < 0)
+			return rc;
+	}
 	return 0;
 }
 
@@ -436,14 +611,6 @@ static int commit(struct to_kafka *k, const struct lade_pipe_move *moves, uint32
 	return 0;
 }
 
-static void records_done(struct records *r)
-{
-	lade_kafka_send_forget(r->flight);
-	lade_json_out_done(&r->values);
-	lade_arena_done(&r->arena);
-	*r = (struct records){ 0 };
-}
-
 static int records_of(struct to_kafka *k, struct lade_pipe_batch *const *batches, uint32_t n,
 		      struct records *ret)
 {
@@ -472,7 +639,7 @@ static int kafka_begin(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *
 	struct records *r = &k->begun[k->n_begun];
 	int rc;
 
-	if (k->begin_failed || k->n_begun == BEGUN_MAX)
+	if (k->begin_failed || k->n_begun == BEGUN_MAX || k->together_max)
 		return 0;
 	k->rejected = false;
 	rc = begin(k);
@@ -486,14 +653,6 @@ static int kafka_begin(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *
 	/* The write tries all of it again, and says what is wrong. */
 	k->begin_failed = rc < 0 || k->rejected;
 	return rc == -ECANCELED || outlet->engine->failed ? rc : 0;
-}
-
-static void forget_begun(struct to_kafka *k)
-{
-	for (uint32_t i = 0; i < k->n_begun; i++)
-		records_done(&k->begun[i]);
-	k->n_begun = 0;
-	k->begin_failed = false;
 }
 
 /* What came of the batches that were begun, which are the first of @batches.
@@ -535,6 +694,61 @@ static int kafka_give_up(struct lade_pipe_outlet *outlet)
 	return rc == -ERESTART ? 0 : rc;
 }
 
+/* Producers */
+
+static int open_failed(struct to_kafka *k, const char *what, const char *why)
+{
+	return lade_pipe_fail(k->outlet->engine, LADE_EXIT_FAILED, "%s: %.120s: %s", name_of(k),
+			      what, why);
+}
+
+static const char *brokers_of(const struct to_kafka *k)
+{
+	const struct lade_pipe_sink *c = k->outlet->config;
+
+	return c && c->brokers ? c->brokers : lade_pipe_dead_brokers(k->outlet->engine->config);
+}
+
+static int new_producer(struct to_kafka *k, const char *brokers, const char *transactional,
+			struct lade_kafka_producer **ret)
+{
+	const struct lade_pipe_source *source = &k->outlet->engine->config->source;
+	const struct lade_pipe_sink *c = k->outlet->config;
+	static const char *const codecs[] = { NULL, "gzip", "snappy", "lz4", "zstd" };
+	struct lade_kafka_setting settings[LADE_PIPE_SETTINGS_MAX];
+	struct lade_kafka_error error;
+	struct lade_kafka_producer_config config = {
+		.brokers = brokers,
+		.transactional = transactional,
+		.linger_ns = transactional ? BEGUN_LINGER_NS : LINGER_NS,
+		.compression = c ? codecs[c->compression] : NULL,
+		.record_bytes_max = (size_t)source->message_bytes_max * 2 + (64 << 10),
+		.settings = settings,
+		.n_settings = lade_pipe_kafka_settings(c ? &c->client : &source->client, settings),
+	};
+	int rc = lade_kafka_producer_new(&config, ret, &error);
+
+	return rc < 0 ? open_failed(k, brokers, error.text) : 0;
+}
+
+/* Without transactions: one that the brokers take nothing from any more is made anew, and what it
+ * was given is sent again.  Returns -EAGAIN, or what it was. */
+static int renew_producer(struct to_kafka *k, int rc)
+{
+	const struct lade_kafka_error *why = lade_kafka_producer_error(k->producer);
+
+	if ((rc != -EIO && rc != -ESTALE) ||
+	    (why->fault != LADE_KAFKA_FATAL && why->fault != LADE_KAFKA_FENCED))
+		return rc;
+	lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble,
+			  "%.200s; the producer is made anew", why->text);
+	k->producer = lade_kafka_producer_free(k->producer);
+	rc = new_producer(k, brokers_of(k), NULL, &k->producer);
+	return rc < 0 ? rc : -EAGAIN;
+}
+
+/* Writing */
+
 static int kafka_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *const *batches,
 		       uint32_t n, const struct lade_pipe_move *moves, uint32_t n_moves)
 {
@@ -549,14 +763,14 @@ static int kafka_write(struct lade_pipe_outlet *outlet, struct lade_pipe_batch *
 	rc = end_begun(k, batches, n);
 	if (rc == 0 && begun < n)
 		rc = write_records(k, batches + begun, n - begun);
-	/* A dead letter that cannot be written is waited for, and said, as anywhere. */
-	if (rc == -EIO && k->letters && !outlet->engine->failed)
-		rc = is_transactional(outlet->engine) ? -ECONNABORTED : -EIO;
 	/* Its dead letter is to be in the transaction, and was not among those that are. */
 	if (rc == 0 && k->rejected && outlet == outlet->engine->keeper)
 		rc = -ECONNABORTED;
+	if (rc == -ERESTART)
+		return rc; /* it is given up already */
 	if (rc < 0)
-		return is_transactional(outlet->engine) ? transaction_failed(k, rc, NULL) : rc;
+		return is_transactional(outlet->engine) ? transaction_failed(k, rc, NULL)
+							: renew_producer(k, rc);
 	if (outlet != outlet->engine->keeper)
 		return 0;
 	/* Sending waits: a lane may have gone meanwhile, and even have come back. */
@@ -576,12 +790,6 @@ static int kafka_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *l
 }
 
 /* Opening */
-
-static int open_failed(struct to_kafka *k, const char *what, const char *why)
-{
-	return lade_pipe_fail(k->outlet->engine, LADE_EXIT_FAILED, "%s: %.120s: %s", name_of(k),
-			      what, why);
-}
 
 /* A number for this process among those of this host.  Returns it, and the lock; or -errno. */
 static int take_slot(const char *pipeline, int *ret_lock)
@@ -630,28 +838,6 @@ static int name_transaction(struct to_kafka *k, struct lade_pipe_transaction *t)
 	snprintf(t->id, sizeof(t->id), "%.64s-%.100s-%.64s-%d", config->name, config->source.group,
 		 host, slot);
 	return 0;
-}
-
-static int new_producer(struct to_kafka *k, const char *brokers, const char *transactional,
-			struct lade_kafka_producer **ret)
-{
-	const struct lade_pipe_source *source = &k->outlet->engine->config->source;
-	const struct lade_pipe_sink *c = k->outlet->config;
-	static const char *const codecs[] = { NULL, "gzip", "snappy", "lz4", "zstd" };
-	struct lade_kafka_setting settings[LADE_PIPE_SETTINGS_MAX];
-	struct lade_kafka_error error;
-	struct lade_kafka_producer_config config = {
-		.brokers = brokers,
-		.transactional = transactional,
-		.linger_ns = transactional ? BEGUN_LINGER_NS : LINGER_NS,
-		.compression = c ? codecs[c->compression] : NULL,
-		.record_bytes_max = (size_t)source->message_bytes_max * 2 + (64 << 10),
-		.settings = settings,
-		.n_settings = lade_pipe_kafka_settings(c ? &c->client : &source->client, settings),
-	};
-	int rc = lade_kafka_producer_new(&config, ret, &error);
-
-	return rc < 0 ? open_failed(k, brokers, error.text) : 0;
 }
 
 static int join_transaction(struct to_kafka *k, const char *brokers)
@@ -725,7 +911,7 @@ static int kafka_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *s
 	const struct lade_pipe_config *config = outlet->engine->config;
 	const struct lade_pipe_sink *c = outlet->config;
 	struct to_kafka *k = calloc(1, sizeof(*k));
-	const char *brokers = c && c->brokers ? c->brokers : lade_pipe_dead_brokers(config);
+	const char *brokers;
 	int rc;
 
 	if (!k)
@@ -733,6 +919,7 @@ static int kafka_open(struct lade_pipe_outlet *outlet, struct lade_pipe_shape *s
 	outlet->self = k;
 	k->outlet = outlet;
 	k->letters = !c;
+	brokers = brokers_of(k);
 	k->topic = c ? c->topic : config->errors.dead_topic;
 	rc = lade_json_reader_new(&k->reader);
 	if (rc == 0 && c && c->message_key)

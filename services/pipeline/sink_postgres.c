@@ -64,14 +64,17 @@ int lade_pipe_pg_call(struct lade_pipe_pg_sink *s, const struct lade_pg_statemen
 	return rc == -EMSGSIZE || rc == -EINVAL ? -EIO : rc;
 }
 
-int lade_pipe_pg_wait_out(struct lade_pipe_pg_sink *s, uint32_t attempt)
+static void say_why(struct lade_pipe_pg_sink *s)
 {
-	struct lade_pipe_engine *e = s->outlet->engine;
-
-	lade_pipe_trouble(e, "sink postgres", s->outlet->trouble, "%s", s->why);
+	lade_pipe_trouble(s->outlet->engine, "sink postgres", s->outlet->trouble, "%s", s->why);
 	if (!s->outlet->trouble_since_ns)
 		s->outlet->trouble_since_ns = lade_now().mono_ns;
-	return lade_pipe_back_off(e, attempt);
+}
+
+int lade_pipe_pg_wait_out(struct lade_pipe_pg_sink *s, uint32_t attempt)
+{
+	say_why(s);
+	return lade_pipe_back_off(s->outlet->engine, attempt);
 }
 
 int lade_pipe_pg_insist(struct lade_pipe_pg_sink *s, const struct lade_pg_statement *statements,
@@ -181,8 +184,9 @@ int lade_pipe_pg_claim_rows(struct lade_pipe_outlet *outlet, const char *sql,
 			return rc;
 		if (rc != -EAGAIN)
 			return lade_pipe_pg_sink_fail(outlet, "the rows to be read", s->why);
-		rc = lade_stopping() ? -ECANCELED : lade_pipe_pg_wait_out(s, attempt);
-		if (rc < 0)
+		say_why(s);
+		rc = lade_pipe_back_off_reading(outlet->engine, attempt);
+		if (rc < 0 || outlet->engine->stop_reading.set)
 			return rc;
 	}
 }

@@ -4,9 +4,12 @@
  * DESIGN
  * raw messages → timed batches → messages, each pulled by the next. A line that is no message gets
  * its verdict here and goes on like any other, so that it is counted, ordered and written to the
- * dead letter in its place. A batch may mix lanes; it waits until each of them has room.
+ * dead letter in its place. A batch may mix lanes; it waits until each of them has room, and there
+ * is memory for it.
  *
- * LIMITS  max_in_flight messages of a lane, batch.ahead batches; then nothing is read. */
+ * LIMITS  max_in_flight messages of a lane, max_memory bytes of all, batch.ahead batches; then
+ * nothing is read. Rows of an outbox, which are claimed and written together, are limited by their
+ * number alone. */
 
 #include "services/pipeline/engine.h"
 
@@ -44,6 +47,7 @@ static void join(struct lade_pipe_engine *e, struct lade_pipe_batch *b)
 	b->older = e->newest;
 	*(b->older ? &b->older->newer : &e->oldest) = b;
 	e->newest = b;
+	e->bytes += b->bytes;
 }
 
 static void leave(struct lade_pipe_batch *b)
@@ -52,6 +56,8 @@ static void leave(struct lade_pipe_batch *b)
 		return;
 	*(b->older ? &b->older->newer : &b->of->oldest) = b->newer;
 	*(b->newer ? &b->newer->older : &b->of->newest) = b->older;
+	b->of->bytes -= b->bytes;
+	lade_event_set(&b->of->lane_moved);
 }
 
 struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch)
@@ -283,6 +289,8 @@ static struct lade_pipe_batch *batch_new(struct messages *m, const struct lade_p
 		return lade_pipe_batch_free(b);
 	memset(b->fates, 0, n * sizeof(*b->fates));
 	b->n = b->taken = (uint32_t)n;
+	for (size_t i = 0; i < n; i++)
+		b->bytes += (int64_t)(raws->items[i].line.len + raws->items[i].message.key_len);
 	b->shape = m->engine->shapes[0];
 	b->first = raws->first;
 	b->reason = raws->reason;
@@ -333,7 +341,27 @@ static bool is_part_too_late(const struct lade_pipe_part *p)
 	return p->segment.epoch && (p->segment.epoch != p->lane->epoch || p->lane->paused);
 }
 
-/* Waits until every lane of a batch has room for what was read of it.
+static bool is_too_late_by_now(const struct lade_pipe_batch *b)
+{
+	for (uint32_t i = 0; i < b->n_parts; i++)
+		if (is_part_too_late(&b->parts[i]))
+			return true;
+	return false;
+}
+
+/* Whether a batch may be begun beside those that are under way; one alone always may. */
+static bool has_room(const struct lade_pipe_engine *e, const struct lade_pipe_batch *b)
+{
+	int64_t bytes_max = e->config->memory_bytes_max;
+
+	for (uint32_t i = 0; i < b->n_parts; i++)
+		if (lade_pipe_lane_room(b->parts[i].lane) < b->parts[i].taken)
+			return false;
+	/* A claim waits until all of it is under way: it cannot wait for what is finished. */
+	return !e->bytes || !bytes_max || e->from->whole || e->bytes + b->bytes <= bytes_max;
+}
+
+/* Waits until there is room for all that was read of a batch.
  *
  * Returns 0; -ESTALE: some of it has become too late meanwhile, and must not be taken for what the
  * lane has when it comes back; -ECANCELED. */
@@ -341,18 +369,13 @@ static int wait_for_room(struct lade_pipe_engine *e, const struct lade_pipe_batc
 {
 	int rc = 0;
 
-	for (uint32_t i = 0; rc == 0 && i < b->n_parts;) {
-		const struct lade_pipe_part *p = &b->parts[i++];
-
-		if (is_part_too_late(p))
-			return -ESTALE;
-		if (lade_pipe_lane_room(p->lane) >= p->taken)
-			continue;
+	while (rc == 0 && !is_too_late_by_now(b)) {
+		if (has_room(e, b))
+			return 0;
 		lade_event_clear(&e->lane_moved);
 		rc = lade_event_wait(&e->lane_moved);
-		i = 0; /* any of them may have moved */
 	}
-	return rc;
+	return rc < 0 ? rc : -ESTALE;
 }
 
 /* A batch of what was read and is not too late, for which there is room.  Returns 1; 0: nothing

@@ -13,7 +13,8 @@
  * is too late. The group's offsets are committed each second and at the end, of a transaction's
  * lanes by the transaction.
  *
- * LIMITS  RING_MAX messages in front of the batches; max_in_flight of a lane. */
+ * LIMITS  RING_MAX messages, and a quarter of max_memory, in front of the batches; max_in_flight of
+ * a lane. */
 
 #include "services/pipeline/source_kafka.h"
 #include "services/pipeline/phase.h"
@@ -62,6 +63,7 @@ struct source {
 	struct tasks *tasks;
 	struct waiting *ring;		    /* RING_MAX of them */
 	uint32_t first, n;		    /* the oldest, and how many */
+	int64_t bytes;			    /* of their keys and values */
 	bool full;			    /* all partitions are held */
 	uint64_t given;			    /* messages, of all */
 	int rc;				    /* < 0: the pump has ended so */
@@ -328,12 +330,13 @@ static int take_assigned(struct source *s, const struct lade_kafka_item *item)
 		parts[n] = find_part(s, topic, number);
 		if (!parts[n])
 			parts[n] = new_part(s, topic, number);
-		if (!parts[n])
+		if (!parts[n]) {
 			rc = -ENOMEM;
-		else
+		} else {
 			parts[n]->handle = handle;
-		if (rc == 0)
+			parts[n]->given_up_ns = 0; /* it is claimed now, and not taken back */
 			lade_kafka_partition_set_self(handle, parts[n]);
+		}
 	}
 	if (rc == 0)
 		rc = claim(s, parts, n);
@@ -522,6 +525,18 @@ static int take_event(struct source *s, const struct lade_kafka_item *item)
 
 /* The ring */
 
+static int64_t bytes_of(const struct lade_kafka_message *message)
+{
+	return (int64_t)(message->key_len + message->value_len);
+}
+
+/* Whether it has more than a part of what it may have. */
+static bool is_full(const struct source *s, uint32_t part)
+{
+	return s->n >= RING_MAX / part ||
+	       s->bytes >= s->engine->config->memory_bytes_max / 4 / part;
+}
+
 static void put_message(struct source *s, struct lade_kafka_message *message)
 {
 	struct part *p = part_of(message->partition);
@@ -535,13 +550,14 @@ static void put_message(struct source *s, struct lade_kafka_message *message)
 	if (p->lane.taken_offset < 0 && p->given == 0)
 		p->lane.commit_offset = p->lane.taken_offset = message->offset;
 	s->ring[(s->first + s->n++) & (RING_MAX - 1)] = (struct waiting){ *message, p->lane.epoch };
+	s->bytes += bytes_of(message);
 	p->given++;
 	lade_event_set(&s->filled);
 	if (under_way(p) >= p->lane.in_flight_max) {
 		p->full = true;
 		hold_as_needed(s, p);
 	}
-	if (s->n == RING_MAX)
+	if (is_full(s, 1))
 		hold_all(s, true);
 }
 
@@ -551,7 +567,7 @@ static int pump_ready(struct source *s)
 	struct lade_kafka_item item;
 	int rc = 0;
 
-	while (rc == 0 && s->n < RING_MAX) {
+	while (rc == 0 && !is_full(s, 1)) {
 		rc = lade_kafka_try_next(s->consumer, &item);
 		if (rc < 0)
 			break;
@@ -623,10 +639,11 @@ static int kafka_try_next(void *self, void *ret_item)
 	};
 	s->first++;
 	s->n--;
+	s->bytes -= bytes_of(m);
 	s->given++;
 	lade_pipe_phase(LADE_PHASE_FORMING);
 	s->engine->stats.bytes_read += (int64_t)m->value_len;
-	if (s->full && s->n < RING_MAX / 2)
+	if (s->full && !is_full(s, 2))
 		hold_all(s, false);
 	return 1;
 }

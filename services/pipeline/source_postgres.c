@@ -220,7 +220,8 @@ static int ask_once(struct source *s, char why[512])
 	return query(s, s->sql, &s->args, why);
 }
 
-/* What fails passes, or is for a person: it is waited out, visibly. */
+/* What fails passes, or is for a person: it is waited out, visibly, as long as anything is read.
+ * Returns 0, perhaps with no rows; < 0. */
 static int ask(struct source *s)
 {
 	struct lade_pipe_engine *e = s->engine;
@@ -236,8 +237,8 @@ static int ask(struct source *s)
 		lade_pipe_trouble(e, "source postgres", s->trouble, "%s", why);
 		if (!s->trouble_since_ns)
 			s->trouble_since_ns = lade_now().mono_ns;
-		rc = lade_pipe_back_off(e, attempt);
-		if (rc < 0)
+		rc = lade_pipe_back_off_reading(e, attempt);
+		if (rc < 0 || e->stop_reading.set)
 			return rc;
 	}
 }

@@ -181,7 +181,10 @@ static int set_rows(struct sql *s, struct lade_pipe_batch *b, uint32_t at,
 	}
 	lade_json_out_raw(&out, "]", 1);
 	rc = out.status;
-	if (rc == 0) {
+	if (rc == -EMSGSIZE) {
+		lade_pipe_reject(b, at, c->name, "its rows have more than 16 MiB");
+		rc = 0;
+	} else if (rc == 0) {
 		char *text = lade_arena_copy(&b->arena, out.data, out.len);
 
 		rc = text ? lade_pipe_message_set(&b->messages[at], b->shape, s->slots[0],

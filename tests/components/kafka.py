@@ -110,6 +110,14 @@ class Kafka(Component):
         while len(admin.list_topics(topic, timeout=10).topics[topic].partitions) != partitions:
             pass
 
+    def set(self, topic, **config):
+        """Changes settings of a topic."""
+        from confluent_kafka.admin import ConfigResource
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, set_config={
+            k.replace("_", "."): str(v) for k, v in config.items()})
+        admin = self.admin()  # what it has begun ends with it
+        admin.alter_configs([resource])[resource].result(30)
+
     def delete(self, topic):
         admin = self.admin()
         admin.delete_topics([topic])[topic].result(30)

@@ -351,6 +351,43 @@ static int grow_rows(struct lade_sqlite_result *result, struct lade_sqlite_error
 	return 0;
 }
 
+/* The length of the UTF-8 character at @c, of which @len bytes are there; 0: it is none. */
+static size_t utf8_len(const unsigned char *c, size_t len)
+{
+	size_t n = *c < 0x80 ? 1 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : 4;
+
+	if ((*c >= 0x80 && *c < 0xc2) || *c > 0xf4 || n > len)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	/* No detours, no surrogates, no end beyond U+10FFFF. */
+	if ((*c == 0xe0 && c[1] < 0xa0) || (*c == 0xed && c[1] >= 0xa0) ||
+	    (*c == 0xf0 && c[1] < 0x90) || (*c == 0xf4 && c[1] >= 0x90))
+		return 0;
+	return n;
+}
+
+/* SQLite checks no text that it is given. */
+static bool is_utf8(const char *text, size_t len)
+{
+	const uint64_t high = UINT64_C(0x8080808080808080);
+	uint64_t eight;
+
+	for (size_t at = 0, n; at < len; at += n) {
+		n = sizeof(eight);
+		if (at + n <= len) {
+			memcpy(&eight, text + at, n);
+			if (!(eight & high))
+				continue;
+		}
+		n = utf8_len((const unsigned char *)text + at, len - at);
+		if (!n)
+			return false;
+	}
+	return true;
+}
+
 static int take_text(struct lade_sqlite_query *query, int column,
 		     struct lade_sqlite_result *result, struct lade_datum *ret,
 		     struct lade_sqlite_error *error)
@@ -366,6 +403,9 @@ static int take_text(struct lade_sqlite_query *query, int column,
 					"the answer is longer than %zu bytes;"
 					" does the join have its condition?",
 					result->arena.max_bytes);
+	if (!is_utf8(copy, (size_t)len))
+		return lade_sqlite_fail(error, LADE_SQLITE_DATA, "the column %.60s is not UTF-8,"
+					" which JSON cannot say", name_at(query, column));
 	*ret = lade_datum_text(copy, (uint32_t)len);
 	return 0;
 }

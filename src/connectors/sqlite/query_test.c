@@ -350,6 +350,9 @@ static void what_json_cannot_say_is_a_data_error(void)
 	CHECK(strstr(enriched("select b.i, o.huge as x from batch b, odd o where b.i = 0"),
 		     "infinite"));
 	CHECK_EQ(error.fault, LADE_SQLITE_DATA);
+	CHECK(strstr(enriched("select b.i, cast(x'61ff' as text) as x from batch b where i = 0"),
+		     "not UTF-8"));
+	CHECK_EQ(error.fault, LADE_SQLITE_DATA);
 	CHECK(strstr(enriched("select b.i + 100 as i, 1 as x from batch b"),
 		     "is not the i of a message"));
 	CHECK_EQ(error.fault, LADE_SQLITE_FATAL);
