@@ -872,6 +872,7 @@ static int start_consumer(struct source *s, struct lade_scope *scope)
 		.group = s->group,
 		.instance = s->engine->show ? NULL : c->instance,
 		.start = c->start == LADE_START_LATEST ? LADE_KAFKA_LATEST : LADE_KAFKA_EARLIEST,
+		.queue_bytes = 512 << 10,
 		.settings = s->settings,
 		.n_settings = (size_t)c->client.n,
 	};

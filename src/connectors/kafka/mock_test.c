@@ -377,6 +377,43 @@ ON_LOOP(a_member_that_the_group_has_forgotten_loses_its_partitions)
 	CHECK_EQ(rc, 0);
 }
 
+/* The broker would take them: a transaction's offsets that name no member are nobody's to check. */
+ON_LOOP(a_member_that_the_group_has_forgotten_and_does_not_know_it_commits_no_offsets)
+{
+	int rc = 0;
+
+	begin();
+	write_numbers(0, 40);
+	lade_scope(s, &rc) {
+		struct lade_kafka_producer *p = producer_with(
+			&(struct lade_kafka_producer_config){ .transactional = "t" });
+		struct lade_kafka_consumer *c = consumer(&s);
+		struct lade_kafka_error error = { .fault = LADE_KAFKA_NONE };
+		struct lade_kafka_position position;
+		struct lade_kafka_item item;
+
+		join_group(c);
+		NEED_EQ(next_of(c, LADE_KAFKA_MESSAGE, &item), 0);
+		position = (struct lade_kafka_position){ item.message.partition, 1 };
+		lade_kafka_message_free(&item.message);
+		CHECK_EQ(lade_kafka_transaction_init(p, NULL), 0);
+		CHECK_EQ(lade_kafka_transaction_begin(p, NULL), 0);
+		CHECK_EQ(lade_kafka_transaction_offsets(p, c, &position, 1, &error), 0);
+		rd_kafka_mock_push_request_errors(mock, HEARTBEAT, 1,
+						  RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID);
+		/* It takes no event, as if it had been stopped and went on in the middle. */
+		while (*lade_kafka_consumer_member(c))
+			NEED_EQ(lade_sleep(lade_ms(5)), 0);
+		CHECK_EQ(lade_kafka_transaction_offsets(p, c, &position, 1, &error), -ESTALE);
+		CHECK_EQ(error.fault, LADE_KAFKA_FENCED);
+		CHECK(strstr(error.text, "no member"));
+		CHECK_EQ(lade_kafka_transaction_abort(p, NULL), 0);
+		lade_kafka_producer_free(p);
+		lade_kafka_consumer_free(c);
+	}
+	CHECK_EQ(rc, 0);
+}
+
 ON_LOOP(an_assignment_that_was_cancelled_can_be_made_later)
 {
 	int rc = 0;
@@ -448,6 +485,7 @@ int main(void)
 	TAP(what_a_promise_rests_on_is_not_to_be_set);
 	TAP(a_commit_is_told_what_the_coordinator_says);
 	TAP(a_member_that_the_group_has_forgotten_loses_its_partitions);
+	TAP(a_member_that_the_group_has_forgotten_and_does_not_know_it_commits_no_offsets);
 	TAP(an_assignment_that_was_cancelled_can_be_made_later);
 	TAP(a_stream_ends_with_an_error_at_a_gap);
 	end_all();

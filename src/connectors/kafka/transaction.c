@@ -106,6 +106,19 @@ int lade_kafka_transaction_begin(struct lade_kafka_producer *producer,
 	return state ? -EINVAL : rc;
 }
 
+/* Whether the consumer is a member of its group, and what it has been given is its own. librdkafka
+ * forgets a name that the group has forgotten at once, and not when somebody takes the event that
+ * says so. Offsets of a transaction that name no member the broker takes from anybody. */
+static bool is_member(struct lade_kafka_consumer *c)
+{
+	char *name = rd_kafka_memberid(c->client.rk);
+	bool is = name && *name && !rd_kafka_assignment_lost(c->client.rk);
+
+	if (name)
+		rd_kafka_mem_free(NULL, name);
+	return is;
+}
+
 int lade_kafka_transaction_offsets_at(struct lade_kafka_producer *producer,
 				      struct lade_kafka_consumer *consumer,
 				      const struct lade_kafka_position *positions, size_t n,
@@ -119,6 +132,15 @@ int lade_kafka_transaction_offsets_at(struct lade_kafka_producer *producer,
 	/* The group as it is now, while the partitions are known to be ours: a later generation,
 	 * in which they may be another's, would be accepted. */
 	c.group = rd_kafka_consumer_group_metadata(consumer->client.rk);
+	if (!c.group || !is_member(consumer)) {
+		if (c.group)
+			rd_kafka_consumer_group_metadata_destroy(c.group);
+		(void)lade_kafka_fail_as(ret_error, LADE_KAFKA_FENCED,
+					 RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
+					 "offsets into a transaction: the consumer is no member of"
+					 " its group any more");
+		return -ESTALE;
+	}
 	c.list = lade_kafka_list_of(positions, n);
 	rc = call(producer, &c, ret_error, site);
 	rd_kafka_topic_partition_list_destroy(c.list);
