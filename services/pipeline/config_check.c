@@ -35,6 +35,7 @@
 #define BREAKER_PAUSE_NS INT64_C(5000000000)
 
 #define SETTLE_NS INT64_C(10000000000)	/* where nothing is said */
+#define TO_KAFKA 10000 /* messages of a transaction of Kafka, if batches are small */
 
 struct checking {
 	struct lade_pipe_config *config;
@@ -1111,9 +1112,11 @@ static void check_limits(struct checking *c)
 
 	if (!config->in_flight_max)
 		config->in_flight_max = ten;
-	/* A commit of Kafka has its price, whatever is in it. */
+	/* A commit of Kafka has its price, whatever is in it; what waits for one is in memory twice. */
+	if (!config->transaction_max && has_kafka_sink(config))
+		config->transaction_max = 2 * ten > TO_KAFKA ? 2 * ten : TO_KAFKA;
 	if (!config->transaction_max)
-		config->transaction_max = has_kafka_sink(config) ? 10 * ten : ten;
+		config->transaction_max = ten;
 	if (config->in_flight_max < config->batch.messages_max)
 		refuse(c, NULL, 0, "max_in_flight",
 		       "max_in_flight is below batch.max_messages, so no"

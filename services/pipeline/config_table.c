@@ -317,7 +317,8 @@ const struct lade_pipe_row lade_pipe_rows[] = {
 { "max_memory", LADE_ROW_BYTES, IN_CONFIG(memory_bytes_max), .unset = "32MiB", .min = MIB,
   .max = 64 * GIB, .help = "Bytes of unfinished messages in all; then reading stops." },
 { "max_transaction", LADE_ROW_COUNT, IN_CONFIG(transaction_max), .min = 1, .max = 10000000,
-  .help = "Messages of a transaction; by default 10 x batch.max_messages." },
+  .help = "Messages of a transaction; by default 10 x batch.max_messages, into Kafka 20 x"
+	  " and 10,000 at least." },
 { "unhealthy_after", LADE_ROW_DURATION, IN_CONFIG(unhealthy_after_ns), .unset = "60s",
   .min = NS_S, .max = NS_D,
   .help = "A message unfinished for longer, or a sink down for longer, fails /health." },

@@ -37,6 +37,7 @@
 #include "services/pipeline/taps.h"
 
 #define TRANSACTION_NS INT64_C(100000000) /* from the end of one to the next: see take_group() */
+#define READY_MAX 16 /* batches that are ready while others are written */
 #define ANEW_NS INT64_C(60000000000) /* in which a run begins anew twice at most */
 #define SAY_AGAIN_NS INT64_C(30000000000)
 
@@ -1046,12 +1047,12 @@ static int give_up_in_time(struct lade_pipe_engine *e, struct lade_scope *work)
 }
 LADE_TASK_VOID(give_up_in_time, (struct lade_pipe_engine *, e), (struct lade_scope *, work))
 
-/* Batches that are ready while others are written: as many as one write takes. */
+/* Batches that are ready while others are written: as many as one write takes, or come meanwhile. */
 static uint32_t ready_max(const struct lade_pipe_engine *e)
 {
 	int64_t n = e->config->transaction_max / e->config->batch.messages_max;
 
-	return n < 1 ? 1 : n > LADE_PIPE_GROUP_MAX ? LADE_PIPE_GROUP_MAX : (uint32_t)n;
+	return n < 1 ? 1 : n > READY_MAX ? READY_MAX : (uint32_t)n;
 }
 
 static int run_source(struct lade_pipe_engine *e)
