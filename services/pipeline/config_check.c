@@ -1112,7 +1112,7 @@ static void check_limits(struct checking *c)
 
 	if (!config->in_flight_max)
 		config->in_flight_max = ten;
-	/* A commit of Kafka has its price, whatever is in it; what waits for one is in memory twice. */
+	/* A commit of Kafka has its price; and what waits for one is in memory twice. */
 	if (!config->transaction_max && has_kafka_sink(config))
 		config->transaction_max = 2 * ten > TO_KAFKA ? 2 * ten : TO_KAFKA;
 	if (!config->transaction_max)

@@ -1047,7 +1047,7 @@ static int give_up_in_time(struct lade_pipe_engine *e, struct lade_scope *work)
 }
 LADE_TASK_VOID(give_up_in_time, (struct lade_pipe_engine *, e), (struct lade_scope *, work))
 
-/* Batches that are ready while others are written: as many as one write takes, or come meanwhile. */
+/* Batches that are ready while others are written: as many as one write takes, or come then. */
 static uint32_t ready_max(const struct lade_pipe_engine *e)
 {
 	int64_t n = e->config->transaction_max / e->config->batch.messages_max;
