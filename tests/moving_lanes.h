@@ -70,6 +70,7 @@ static struct {
 	int64_t rejected;     /* the message of lane 1 that no step takes; -1: none */
 	bool has_plain;	      /* there is a sink that keeps no offsets */
 	unsigned failing;     /* each so many-th write fails, as passing; 0: none does */
+	unsigned stutter;     /* the so many-th message comes twice, which is a fault; 0: none */
 	enum upset (*plan)(uint32_t tick, int lane); /* what happens now */
 	/* what outlives a run */
 	struct kept_lane kept[MOVING_LANES];
@@ -82,7 +83,7 @@ static struct {
 	struct lade_event filled, revoked;
 	enum upset struck;    /* whose deadline has passed */
 	unsigned turn;	      /* the lane that is read next */
-	unsigned writes;
+	unsigned writes, reads;
 	char texts[MOVING_LANES][MOVING_MESSAGES_MAX][24];
 } moving;
 
@@ -424,7 +425,7 @@ static inline void moving_read(struct held_lane *h, struct lade_pipe_raw *ret)
 						 .next_offset = moving_offset(h->at) + 1 },
 				       .lane = &h->lane,
 				       .epoch = h->lane.epoch };
-	h->at++;
+	h->at += !moving.stutter || ++moving.reads != moving.stutter;
 	h->given++;
 }
 

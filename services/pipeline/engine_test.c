@@ -1135,6 +1135,32 @@ IN_TASK(a_run_that_is_cancelled_at_any_moment_acknowledges_nothing_of_a_lane_tha
 	fclose(log);
 }
 
+static enum upset no_upset(uint32_t tick, int lane)
+{
+	(void)tick;
+	(void)lane;
+	return UPSET_NONE;
+}
+
+/* The fence cannot know that rows come again: it is told where they end. */
+IN_TASK(a_write_that_begins_before_what_is_stored_is_given_up_and_said)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *log = open_memstream(&text, &len);
+
+	begin_moving(1, 16);
+	moving.plan = no_upset;
+	moving.stutter = 20;
+	w.config->source.kind = LADE_SOURCE_KAFKA;
+	w.config->transaction_max = 10;
+	CHECK_EQ(run_moving(lade_s(3600), log), 0);
+	end_moving();
+	fclose(log);
+	CHECK(strstr(text, "was to be written, and all before"));
+	free(text);
+}
+
 int main(void)
 {
 	TAP(a_pipeline_without_faults_finishes_every_message_once_and_in_order);
@@ -1165,5 +1191,6 @@ int main(void)
 	TAP(a_lane_that_another_has_claimed_is_claimed_again_and_written_once);
 	TAP(a_lane_that_is_lost_while_a_batch_waits_for_room_in_it_is_written_once);
 	TAP(a_run_that_is_cancelled_at_any_moment_acknowledges_nothing_of_a_lane_that_is_not_kept);
+	TAP(a_write_that_begins_before_what_is_stored_is_given_up_and_said);
 	return tap_done();
 }
