@@ -74,7 +74,7 @@ static const char show_help[] =
 	"\n"
 	"exit status: 0; 2 wrong arguments; 78 the configuration cannot run\n";
 
-int cli_load(const char *path, struct lade_pipe_config **ret)
+static int load(const char *path, bool as_written, struct lade_pipe_config **ret)
 {
 	struct lade_pipe_config *config = lade_pipe_config_new();
 	const char *problems;
@@ -89,6 +89,7 @@ int cli_load(const char *path, struct lade_pipe_config **ret)
 		fprintf(stderr, "lade: the name of the pipeline is empty\n");
 		return CLI_CONFIG;
 	}
+	config->as_written = as_written;
 	rc = lade_pipe_config_load(config, path);
 	if (rc == 0)
 		return 0;
@@ -99,6 +100,11 @@ int cli_load(const char *path, struct lade_pipe_config **ret)
 	else
 		fprintf(stderr, "%s: %s\n", path, strerror(-rc));
 	return CLI_CONFIG;
+}
+
+int cli_load(const char *path, struct lade_pipe_config **ret)
+{
+	return load(path, false, ret);
 }
 
 /* In a simulation nobody outside answers: a table says what services there are. */
@@ -421,7 +427,7 @@ int cli_show(int argc, char **argv)
 	if (!path || !effective)
 		return cli_usage("show", !path ? "which pipeline?"
 					       : "what of it? --effective prints it as it runs");
-	rc = cli_load(path, &config);
+	rc = load(path, true, &config);
 	text = rc == 0 ? lade_pipe_config_show(config) : NULL;
 	if (text)
 		fputs(text, stdout);

@@ -862,6 +862,9 @@ def tried():
         tap.point("show --effective prints what can be read again, and is the same then",
                   [] if r.returncode == again.returncode == 0 and r.stdout == again.stdout
                   and "linger: 50ms" in r.stdout else [r.stdout, r.stderr, again.stderr])
+        tap.point("show --effective keeps paths as they are in the file, and says where that is",
+                  [] if f"it is to be in {d}/" in r.stdout and "path: in\n" in r.stdout
+                  else [r.stdout])
         r = lade("show", f"{d}/p.yaml")
         tap.point("show says what it can show",
                   [] if r.returncode == 2 and "--effective" in r.stderr else [r.stderr])

@@ -567,9 +567,37 @@ static void place(struct lade_pipe_config *config, const char *scheme, const cha
 	*name = placed ? placed : *name;
 }
 
+/* The same file by the same name: ./a//b is a/b. Offsets are kept by it. */
+static void tidy(struct lade_pipe_config *config, const char **name)
+{
+	char *to, *tidied = *name ? lade_arena_copy(&config->arena, *name, strlen(*name)) : NULL;
+
+	if (!tidied) {
+		config->problems.out_of_memory |= *name != NULL;
+		return;
+	}
+	to = tidied;
+	for (const char *from = *name; *from;) {
+		bool begins = to == tidied || to[-1] == '/';
+
+		if (begins && from[0] == '.' && from[1] == '/')
+			from += 2;
+		else if (begins && from[0] == '/' && from > *name)
+			from++;
+		else
+			*to++ = *from++;
+	}
+	*to = 0;
+	if (to > tidied)
+		*name = tidied;
+}
+
 static int place_files(struct lade_pipe_config *config)
 {
+	tidy(config, &config->source.path);
 	config->source.topic = config->source.path;
+	if (config->as_written)
+		return outcome(config);
 	place(config, "", &config->source.path);
 	for (int i = 0; i < config->databases.n; i++)
 		place(config, "sqlite:", &config->databases.at[i].text);

@@ -199,6 +199,7 @@ struct lade_pipe_errors {
 struct lade_pipe_config {
 	const char *file;			/* its name, for messages */
 	const char *folder; /* of the file, with a / behind it: where its paths begin; "": here */
+	bool as_written; /* paths are not put into the folder: for who only shows the file */
 	struct lade_arena arena;		/* all memory of the configuration */
 	struct lade_pipe_problems problems;	/* what is wrong; empty after success */
 	struct lade_pipe_problems notes;	/* what is fine and worth saying */

@@ -410,6 +410,11 @@ const char *lade_pipe_config_show(struct lade_pipe_config *config)
 	const char *ret = NULL;
 
 	lade_json_out_init(&s.out, TEXT_MAX);
+	if (config->as_written && config->folder && *config->folder) {
+		put(&s, "# Its paths begin in the folder of the file: it is to be in ");
+		put(&s, config->folder);
+		put(&s, "\n");
+	}
 	show_section(&s, "", 0);
 	if (s.out.status == 0)
 		ret = lade_arena_copy(&config->arena, s.out.data, s.out.len);

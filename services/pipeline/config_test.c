@@ -187,6 +187,25 @@ static void a_short_file_gets_the_defaults(void)
 	CHECK_EQ(config->sinks[0].kind, LADE_SINK_STDOUT);
 }
 
+/* Offsets are kept by it. */
+static void a_path_that_is_spelled_otherwise_is_the_same(void)
+{
+	static const char *const same[][2] = {
+		{ "./in.ndjson", "in.ndjson" },	    { ".//a/./b", "a/b" },
+		{ "a///b", "a/b" },		    { "/x//./y", "/x/y" },
+		{ "//x", "/x" },		    { "../a/..b/.c", "../a/..b/.c" },
+		{ "a/../b", "a/../b" },		    { "./", "./" },
+	};
+	char text[200];
+
+	for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++) {
+		snprintf(text, sizeof(text), "config: 1\npipeline: p\nsource: { file: \"%s\" }\n"
+			 "sink: { stdout: {} }\n", same[i][0]);
+		check_fine(text);
+		CHECK_STR(config->source.topic, same[i][1]);
+	}
+}
+
 static void an_unknown_key_gets_its_place_and_a_guess(void)
 {
 	static const struct mistake mistakes[] = {
@@ -763,6 +782,7 @@ int main(void)
 {
 	TAP(a_full_file_means_what_it_says);
 	TAP(a_short_file_gets_the_defaults);
+	TAP(a_path_that_is_spelled_otherwise_is_the_same);
 	TAP(an_unknown_key_gets_its_place_and_a_guess);
 	TAP(a_misspelt_choice_is_one_mistake);
 	TAP(a_wrong_value_gets_its_place_and_what_was_expected);

@@ -114,20 +114,23 @@ static void print_batches(const struct lade_pipe_engine *e, FILE *out)
 static void print_stage(const struct lade_pipe_stage *s, FILE *out)
 {
 	bool http = s->config->kind == LADE_STEP_HTTP;
+	uint64_t not_made = s->breaker.refused, saved = s->calls + not_made;
+
+	saved = s->calls && s->asked > saved ? s->asked - saved : 0;
 
 	fprintf(out, "  %-10s %" PRIu64 " %s for %" PRIu64 " messages", s->config->name, s->calls,
 		http ? s->calls == 1 ? "request" : "requests"
 		     : s->calls == 1 ? "query" : "queries", s->asked);
-	if (s->calls && s->asked > s->calls)
-		fprintf(out, ", %" PRIu64 " saved by %s", s->asked - s->calls,
+	if (saved)
+		fprintf(out, ", %" PRIu64 " saved by %s", saved,
 			http		  ? "sharing and caching"
 			: s->config->cache.on ? "batching and caching"
 					      : "batching");
 	if (s->errors)
 		fprintf(out, ", %" PRIu64 " failed", s->errors);
 	if (s->breaker.opened)
-		fprintf(out, ", the circuit opened %" PRIu64 " time%s", s->breaker.opened,
-			s->breaker.opened == 1 ? "" : "s");
+		fprintf(out, ", the circuit opened %" PRIu64 " time%s (%" PRIu64 " not made)",
+			s->breaker.opened, s->breaker.opened == 1 ? "" : "s", not_made);
 	if (s->hedges)
 		fprintf(out, ", %" PRIu64 " asked twice", s->hedges);
 	fprintf(out, "; %.2f s\n", (double)s->busy_ns / 1e9);
