@@ -245,10 +245,11 @@ void lade_pipe_settle(struct lade_pipe_engine *e, int rc)
 	int64_t unfinished = lade_pipe_lanes_in_flight(e);
 
 	e->stats.ended_ns = lade_now().mono_ns;
-	/* Stopped before anything was read, nothing is unfinished. */
-	if (e->failed || (rc == -ECANCELED && !e->stats.started_ns))
+	if (e->failed)
 		return;
-	if (rc == -ECANCELED || (e->timed_out && unfinished))
+	if (rc == -ECANCELED && !e->stats.started_ns)
+		snprintf(e->why, sizeof(e->why), "a signal stopped it before anything was read");
+	else if (rc == -ECANCELED || (e->timed_out && unfinished))
 		say_unfinished(e, unfinished);
 	else if (rc < 0)
 		(void)lade_pipe_fail(e, LADE_EXIT_FAILED, "%s: %s",
