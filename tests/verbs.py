@@ -737,7 +737,20 @@ def logs():
             ("exit", last["status"], 4)) + within(last["message"], "\n", "dead_letter"))
 
 
-ALL = (metrics, odd_requests, a_port_that_is_taken, a_sink_that_is_down, top, several_processes,
+def man_page():
+    said = subprocess.run([LADE, "--help"], stdout=subprocess.PIPE, text=True).stdout
+    verbs = re.findall(r"^  ([a-z]+)  ", said, re.M)
+    path = f"{os.path.dirname(os.path.abspath(__file__))}/../man/lade.1.scd"
+    with open(path, encoding="utf-8") as f:
+        synopsis, described = f.read().split("# DESCRIPTION", 1)
+    tap.point("each verb of --help is in the man page, in the synopsis and with a description",
+              [f"{v}: synopsis" for v in verbs if f"*lade* *{v}*" not in synopsis]
+              + [f"{v}: verbs" for v in verbs
+                 if not re.search(rf"^\*{v}\*", described.split("# EXIT", 1)[0], re.M)]
+              + ([] if len(verbs) > 9 else [said]))
+
+
+ALL = (man_page, metrics, odd_requests, a_port_that_is_taken, a_sink_that_is_down, top, several_processes,
        taps, a_slow_reader, test_verb, dlq, offsets,
        new, logs)
 

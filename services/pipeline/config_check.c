@@ -220,7 +220,8 @@ static void check_db(struct checking *c, const char *list, int i, const char *pa
 		       postgres ? "this needs postgres://…" : "this needs sqlite:FILE");
 	else if (!address)
 		refuse(c, list, i, path, "there is no database \"%.60s\"; add it to databases, as"
-		       " databases: { %.60s: \"sqlite:FILE\" }", name, name);
+		       " databases: { %.60s: \"%s\" }", name, name,
+		       postgres ? "postgres://USER@HOST/DATABASE" : "sqlite:FILE");
 }
 
 /* What a source knows about a message beside its bytes. */
@@ -898,8 +899,9 @@ static void check_dead_letter(struct checking *c)
 		     " the pipeline (exit 4); errors: { dead_letter: { file: rejected.ndjson } }"
 		     " would keep it and go on");
 	if (e->dead_kind == LADE_DEAD_TABLE && !only_database(c))
-		refuse(c, NULL, 0, "errors.dead_letter.table", "dead_letter: a table needs"
-		       " sinks that are tables of exactly one database, to be in the same");
+		refuse(c, NULL, 0, "errors.dead_letter.table", "dead_letter: a table is in the"
+		       " database of the sinks, which are to be tables of exactly one; else use"
+		       " dead_letter: { file: PATH } or { kafka: TOPIC }");
 	for (int i = 0; i < c->config->n_sinks; i++) {
 		const struct lade_pipe_sink *s = &c->config->sinks[i];
 
@@ -1039,7 +1041,7 @@ static void check_one_cluster(struct checking *c)
 		     strcmp(sink_brokers(c, &config->sinks[i]), config->source.brokers) != 0))
 			refuse(c, "sink", i, "", "exactly_once: this sink cannot take part in the"
 			       " transaction of the other ones; all sinks must be topics of the"
-			       " source's cluster, or all tables of one database");
+			       " source's cluster, or there is one, a table");
 	if (config->errors.dead_kind == LADE_DEAD_FILE ||
 	    config->errors.dead_kind == LADE_DEAD_TABLE)
 		refuse(c, NULL, 0, "errors.dead_letter", "exactly_once: dead letters must be in the"
@@ -1054,7 +1056,7 @@ static void check_one_database(struct checking *c)
 	for (int i = 0; i < config->n_sinks; i++)
 		if (!is_table(&config->sinks[i]))
 			refuse(c, "sink", i, "", "exactly_once: this sink cannot take part in a"
-			       " transaction with the offsets; use tables of a database only, or"
+			       " transaction with the offsets; use one table of a database, or"
 			       " at_least_once");
 	if (config->n_sinks > 1)
 		refuse(c, "sink", 1, "", "exactly_once: one transaction holds the offsets and the"

@@ -279,7 +279,7 @@ const struct lade_pipe_row lade_pipe_rows[] = {
 
 { "delivery", LADE_ROW_WORD, IN_CONFIG(delivery), .unset = "at_least_once",
   .words = "at_least_once|exactly_once",
-  .help = "exactly_once: into tables of one database, or topics of the source's own cluster." },
+  .help = "exactly_once: into one table of a database, or topics of the source's own cluster." },
 
 { "errors", LADE_ROW_SECTION, NOWHERE, .help = "What happens when something fails." },
 { "errors.max_attempts", LADE_ROW_COUNT, IN_CONFIG(errors.attempts_max), .unset = "5", .min = 1,

@@ -450,7 +450,7 @@ static void sinks_and_sources_do_not_share_a_file(void)
 	check_complaint(HEAD "errors: { dead_letter: { file: in.ndjson } }\n", "4:24",
 			"the file that is read");
 	check_complaint(HEAD "errors: { dead_letter: { table: t } }\n", "4:33",
-			"needs sinks that are tables");
+			"which are to be tables of exactly one");
 	check_complaint(DB_HEAD LITE "db: out }\nerrors: { dead_letter: { table: T } }\n", "6:24",
 			"is a sink as well");
 }
