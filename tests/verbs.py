@@ -743,10 +743,9 @@ def man_page():
     path = f"{os.path.dirname(os.path.abspath(__file__))}/../man/lade.1.scd"
     with open(path, encoding="utf-8") as f:
         synopsis, described = f.read().split("# DESCRIPTION", 1)
-    tap.point("each verb of --help is in the man page, in the synopsis and with a description",
+    tap.point("each verb of --help is in the man page's synopsis, and described",
               [f"{v}: synopsis" for v in verbs if f"*lade* *{v}*" not in synopsis]
-              + [f"{v}: verbs" for v in verbs
-                 if not re.search(rf"^\*{v}\*", described.split("# EXIT", 1)[0], re.M)]
+              + [f"{v}: verbs" for v in verbs if f"\n*{v}*" not in described]
               + ([] if len(verbs) > 9 else [said]))
 
 
