@@ -29,7 +29,7 @@ static const struct cli_verb verbs[] = {
 };
 
 /* Their names, for a guess at what was meant. */
-#define VERBS "run|check|try|test|show|top|tap|dlq|offsets|new|help"
+#define VERBS "run|check|try|test|show|top|tap|dlq|offsets|new|help|version"
 
 const char *cli_name = "lade";
 
@@ -115,17 +115,21 @@ static void hold_standard_descriptors(void)
 
 int main(int argc, char **argv)
 {
+	static char help[] = "--help"; /* what -h means behind every verb */
 	const char *verb = argc > 1 ? argv[1] : NULL;
 
 	hold_standard_descriptors();
 	if (argc > 0 && strchr(argv[0], '/'))
 		cli_name = argv[0];
-	if (verb && strcmp(verb, "--version") == 0)
+	if (verb && lade_pipe_word_number("--version|-V|version", verb) >= 0)
 		return print_version();
 	if (verb && lade_pipe_word_number("--help|-h|help", verb) >= 0) {
 		usage(stdout);
 		return cli_printed();
 	}
+	for (int i = 2; i < argc; i++)
+		if (strcmp(argv[i], "-h") == 0)
+			argv[i] = help;
 	for (size_t i = 0; verb && i < sizeof(verbs) / sizeof(*verbs); i++)
 		if (strcmp(verb, verbs[i].name) == 0)
 			return verbs[i].run(argc - 1, argv + 1);

@@ -749,7 +749,21 @@ def man_page():
               + ([] if len(verbs) > 9 else [said]))
 
 
-ALL = (man_page, metrics, odd_requests, a_port_that_is_taken, a_sink_that_is_down, top,
+def short_options():
+    def lade(*args):
+        r = subprocess.run([LADE, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return r.returncode, r.stdout, r.stderr
+    verbs = re.findall(r"^  ([a-z]+)  ", lade("--help")[1], re.M)
+    tap.point("-h behind a verb is --help", [
+        f"{v}: {lade(v, '-h')}" for v in verbs
+        if lade(v, "-h") != lade(v, "--help") or lade(v, "-h")[0] != 0]
+        + ([] if len(verbs) > 9 else [verbs]))
+    tap.point("-V and version are --version", expect(
+        ("-V", lade("-V"), lade("--version")), ("version", lade("version"), lade("--version")),
+        ("status", lade("-V")[0], 0)))
+
+
+ALL = (man_page, short_options, metrics, odd_requests, a_port_that_is_taken, a_sink_that_is_down, top,
        several_processes, taps, a_slow_reader, test_verb, dlq, offsets, new, logs)
 
 
