@@ -36,7 +36,7 @@ def load_airports(p):
 
 
 def start(number, env):
-    folder = f"{ROOT}/build/demo/process-{number}"
+    folder = f"{ROOT}/build/demo-kafka/process-{number}"
     os.makedirs(folder, exist_ok=True)
     with open(f"{folder}/log", "ab") as log:
         return subprocess.Popen([LADE, "run", f"{HERE}/kafka.yaml"], stdout=log, stderr=log,
@@ -45,7 +45,7 @@ def start(number, env):
 
 def look(number):
     """What `lade top` shows of one of them."""
-    folder = f"{ROOT}/build/demo/process-{number}"
+    folder = f"{ROOT}/build/demo-kafka/process-{number}"
     subprocess.run([LADE, "top", "--once", "flights"], check=False,
                    env=dict(os.environ, XDG_RUNTIME_DIR=folder))
 
