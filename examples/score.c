@@ -2,7 +2,8 @@
 /* score.c - a step of `lade run` in C: flights get a score, and the very late ones are left out.
  *
  * steps: [ { plugin: { path: build/examples/libscore.so, into: .score, config: "120" } } ]
- * Build: cc -shared -fPIC $(pkg-config --cflags lade) -o libscore.so score.c.
+ * Build: cc -Werror=implicit-function-declaration -shared -fPIC $(pkg-config --cflags lade) \
+ *    -o libscore.so score.c
  * The contract: lade/plugin.h */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* memmem */

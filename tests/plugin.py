@@ -4,6 +4,9 @@ messages, what is said of it when it cannot be had, and who is named when it cra
 
 import json
 import os
+import re
+import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "house"))
@@ -83,7 +86,30 @@ def the_example():
         tap.point("the example scores flights and drops the late ones", complaints)
 
 
+def as_printed():
+    """The line in the example and the one in the header, by plain cc as anybody has it."""
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+    for path in ("examples/score.c", "include/lade/plugin.h"):
+        with open(f"{root}/{path}", encoding="utf-8") as f:
+            found = re.search(r"(cc -Werror=implicit[^/]*?)-o \w+\.so score\.c", f.read())
+        if not found:
+            tap.point(f"the line of {path} builds the example", ["there is no line"])
+            continue
+        words = re.sub(r"\\\n \*|\$\(pkg-config --cflags lade\)", " ", found[1]).split()
+        with Folder(LADE, "") as d:
+            r = subprocess.run([*words, f"-I{root}/include", "-o", f"{d.path}/score.so",
+                                f"{root}/examples/score.c"], text=True, timeout=60,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            complaints = [r.stdout] if r.returncode or r.stdout else []
+            if not complaints and shutil.which("nm"):
+                said = subprocess.run(["nm", "-D", f"{d.path}/score.so"], text=True, timeout=60,
+                                      stdout=subprocess.PIPE).stdout
+                complaints = [] if " T lade_plugin" in said else [said]
+            tap.point(f"the line of {path} builds the example", complaints)
+
+
 what_it_says()
 what_is_said_of_it()
 the_example()
+as_printed()
 tap.done()

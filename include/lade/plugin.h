@@ -11,7 +11,9 @@
  * during the call; it runs on a thread of its own and may block, but no call of an instance begins
  * before the one before has ended. A message may come more than once, as after a crash.
  *
- * Build it with: cc -Wall -shared -fPIC $(pkg-config --cflags lade) -o score.so score.c */
+ * Build it with:
+ * cc -Werror=implicit-function-declaration -shared -fPIC $(pkg-config --cflags lade) \
+ *    -o score.so score.c */
 
 #include <stddef.h>
 #include <stdint.h>
