@@ -155,6 +155,22 @@ static bool is_pair(const char *text)
 	return false;
 }
 
+/* Whether @text is two words of which one is a source or a sink: a pair was meant. */
+static bool is_nearly_pair(const char *text)
+{
+	size_t first = strcspn(text, "-");
+	const char *second = text + first + (text[first] == '-');
+	char name[64];
+
+	if (!first || !*second || strpbrk(second, "-/."))
+		return false;
+	for (int i = 0; lade_pipe_pair_at(i, name, sizeof(name)); i++)
+		if (strncmp(name, text, first + 1) == 0 ||
+		    strcmp(strchr(name, '-') + 1, second) == 0)
+			return true;
+	return false;
+}
+
 /* Writes the file of a pair.  Returns an exit status. */
 static int write_pair(const char *text, const char *path)
 {
@@ -202,6 +218,12 @@ int cli_new(int argc, char **argv)
 		fputs(new_help, stdout);
 		list_pairs(stdout);
 		return cli_printed();
+	}
+	if (dir && is_nearly_pair(dir)) {
+		fprintf(stderr, "lade new: there is no pair '%s'; a folder of that name is ./%s\n",
+			dir, dir);
+		list_pairs(stderr);
+		return CLI_USAGE;
 	}
 	if (!dir || !*dir || *dir == '-' || strlen(dir) > 2000 || strpbrk(dir, "'\n")) {
 		if (argc == 3)

@@ -695,6 +695,17 @@ def new():
     r = subprocess.run([LADE, "new", "file-nowhere", "x.yaml"], text=True, stdout=subprocess.PIPE,
                        stderr=subprocess.PIPE)
     tap.point("a pair that is not there is told", ended(r, 2, "there is no pair 'file-nowhere'"))
+    with folder.Folder(LADE, "") as d:
+        def make(name):
+            return subprocess.run([LADE, "new", name], cwd=d.path, text=True, timeout=60,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        complaints = []
+        for name in ("kafka-mysql", "sqlite-file"):
+            complaints += ended(make(name), 2, f"there is no pair '{name}'", "pairs:", f"./{name}")
+        complaints += ended(make("./kafka-mysql"), 0, "pipeline.yaml")
+        complaints += ended(make("my-orders"), 0, "pipeline.yaml")
+        tap.point("a folder is not taken for a pair that is not there, nor made of one",
+                  complaints)
 
 
 def logs():
