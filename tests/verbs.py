@@ -547,6 +547,9 @@ def dlq():
                 + ended(d.lade("dlq", "show", "p.yaml", "123456"), 1, "no letter 123456")
                 + ended(d.lade("dlq", "show", "p.yaml", "x"), 2, "is no ID"))
             d.sql("insert into gate values (4), (5)")
+            r = d.lade("dlq", "replay", "--step", "nope", "p.yaml")
+            tap.point(f"dlq replay, {dead}: a step that is not there is told with those that are",
+                      ended(r, 2, "no step 'nope'", "there are source, ", "gate"))
             tap.point(f"dlq replay, {dead}: of one step, those that pass are written", ended(
                 d.lade("dlq", "replay", "--step", "gate", "p.yaml"), 0,
                 "3 replayed: 2 written, 0 dropped, 1 rejected again")

@@ -21,6 +21,7 @@
 
 #define LANES_MAX 64	    /* topics and partitions */
 #define HEADER_MAX (1 << 20) /* bytes of a header */
+#define NO_STEP 2 /* the exit status of wrong arguments */
 #define LAST_NS INT64_C(10000000000) /* for what was replayed to be noted in the end */
 
 /* Letters of one topic and partition, in the order in which they are given. */
@@ -405,6 +406,27 @@ static struct lade_pipe_config without_offsets(const struct lade_pipe_config *co
 	return again;
 }
 
+/* Whether no letter was of the step that is wanted, and no step of the pipeline is. One that was
+ * taken out of the pipeline may still have letters. Says so. */
+static bool no_such_step(const struct replay *r, FILE *log)
+{
+	const struct lade_pipe_engine *e = r->engine;
+
+	if (!r->step || r->given || r->left_out || e->exit != LADE_EXIT_DONE)
+		return false;
+	if (strcmp(r->step, "source") == 0 || strcmp(r->step, "sink") == 0)
+		return false;
+	for (int i = 0; i < e->n_stages; i++)
+		if (strcmp(e->stages[i].config->name, r->step) == 0)
+			return false;
+	fprintf(log, "lade dlq: there is no step '%.80s' and no letter of one; there are source",
+		r->step);
+	for (int i = 0; i < e->n_stages; i++)
+		fprintf(log, ", %s", e->stages[i].config->name);
+	fputs(" and sink\n", log);
+	return true;
+}
+
 static void say_how(const struct replay *r, FILE *log)
 {
 	const struct lade_pipe_stats *s = &r->engine->stats;
@@ -427,8 +449,11 @@ static int run(struct replay *r, FILE *log, int *ret_exit)
 
 	lade_shield(lade_ns(LAST_NS))
 		(void)!note_done(r);
-	say_how(r, log);
 	*ret_exit = r->engine->exit;
+	if (rc == 0 && no_such_step(r, log))
+		*ret_exit = NO_STEP;
+	else
+		say_how(r, log);
 	return rc;
 }
 
