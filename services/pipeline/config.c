@@ -378,6 +378,20 @@ static void fill_present(struct filling *f, const struct value *v)
 	}
 }
 
+/* What to write for a section, where a word says more than its keys do; "": nothing. */
+static const char *remedy(const char *key)
+{
+	if (strcmp(key, "source") == 0)
+		return "; write source: { file: PATH }, { stdin: {} }, { kafka: … } or"
+		       " { postgres: … }";
+	if (strncmp(key, "sink", 4) == 0 && !strchr(key, '.'))
+		return "; write sink: { stdout: {} }, { file: PATH }, { sqlite: … },"
+		       " { postgres: … } or { kafka: … }";
+	if (strcmp(key, "errors.dead_letter") == 0)
+		return "; write dead_letter: { file: PATH }, { table: NAME } or { kafka: TOPIC }";
+	return "";
+}
+
 static void fill_absent(struct filling *f, const struct lade_pipe_row *row,
 			const struct lade_yaml_node *around)
 {
@@ -392,7 +406,9 @@ static void fill_absent(struct filling *f, const struct lade_pipe_row *row,
 				  row->help);
 	else if (row->flags & LADE_ROW_REQUIRED)
 		lade_pipe_problem(&f->config->problems, around->line, around->col,
-				  "%s is missing: %s", key_of(row), row->help);
+				  "%s is missing: %.*s%s", key_of(row),
+				  (int)(strlen(row->help) - (*remedy(row->key) != 0)), row->help,
+				  remedy(row->key));
 	else if (row->kind == LADE_ROW_SECTION && row->flags == LADE_ROW_NOWHERE)
 		fill_section(f, row->key, NULL, around);
 	else if (row->unset)
@@ -493,7 +509,8 @@ static void fill_short(struct filling *f, const char *prefix, const struct lade_
 		fill_scalar(f, &v);
 	else
 		lade_pipe_problem(&f->config->problems, node->line, node->col,
-				  "%s: expected keys, found %s", key_of(&here), kind_name(node));
+				  "%s: expected keys, found %s%s", key_of(&here), kind_name(node),
+				  remedy(here.key));
 }
 
 static bool present(const struct lade_yaml_node *node, const struct lade_pipe_row *row,

@@ -189,7 +189,8 @@ static int find_elements(struct exchange *x, const struct lade_http_reply *r, ch
 		return rc;
 	if (!r->body_len || r->body[first] != '[') {
 		snprintf(why, LADE_CALL_WHY_ROOM,
-			 "the reply is not an array of answers for %zu messages", x->n);
+			 "the reply is not an array of answers for %zu message%s", x->n,
+			 x->n == 1 ? "" : "s");
 		return -EAGAIN;
 	}
 	while (r->body[end - 1] != ']')
@@ -200,8 +201,8 @@ static int find_elements(struct exchange *x, const struct lade_http_reply *r, ch
 
 static int wrong_count(const struct exchange *x, char *why, const char *what)
 {
-	snprintf(why, LADE_CALL_WHY_ROOM, "%sthe reply has %zu answers for %zu messages", what,
-		 x->n_elements, x->n);
+	snprintf(why, LADE_CALL_WHY_ROOM, "%sthe reply has %zu answers for %zu message%s", what,
+		 x->n_elements, x->n, x->n == 1 ? "" : "s");
 	return -EAGAIN;
 }
 

@@ -232,10 +232,10 @@ static const char *remedy(int rc)
 static int stdout_failed(struct lade_pipe_outlet *outlet, int rc)
 {
 	return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED,
-			      "stdout: %s, after %" PRIu64 " messages. Half a block may be there,"
+			      "stdout: %s, after %" PRIu64 " message%s. Half a block may be there,"
 			      " so it is not tried again; a `file` sink would wait for room and go"
 			      " on",
-			      strerror(-rc), outlet->written);
+			      strerror(-rc), outlet->written, outlet->written == 1 ? "" : "s");
 }
 
 static int file_failed(struct lade_pipe_outlet *outlet, int rc)
@@ -244,8 +244,8 @@ static int file_failed(struct lade_pipe_outlet *outlet, int rc)
 
 	if (rc == -EPIPE)
 		return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED,
-				      "%s: nobody reads any more, after %" PRIu64 " messages",
-				      f->name, outlet->written);
+				      "%s: nobody reads any more, after %" PRIu64 " message%s",
+				      f->name, outlet->written, outlet->written == 1 ? "" : "s");
 	if (!f->path)
 		return stdout_failed(outlet, rc);
 	lade_pipe_trouble(outlet->engine, f->name, outlet->trouble, "%s%s", strerror(-rc),

@@ -118,9 +118,9 @@ static void print_stage(const struct lade_pipe_stage *s, FILE *out)
 
 	saved = s->calls && s->asked > saved ? s->asked - saved : 0;
 
-	fprintf(out, "  %-10s %" PRIu64 " %s for %" PRIu64 " messages", s->config->name, s->calls,
+	fprintf(out, "  %-10s %" PRIu64 " %s for %" PRIu64 " message%s", s->config->name, s->calls,
 		http ? s->calls == 1 ? "request" : "requests"
-		     : s->calls == 1 ? "query" : "queries", s->asked);
+		     : s->calls == 1 ? "query" : "queries", s->asked, s->asked == 1 ? "" : "s");
 	if (saved)
 		fprintf(out, ", %" PRIu64 " saved by %s", saved,
 			http		  ? "sharing and caching"
