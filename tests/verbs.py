@@ -765,7 +765,8 @@ def man_page():
 
 def short_options():
     def lade(*args):
-        r = subprocess.run([LADE, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        r = subprocess.run([LADE, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           text=True)
         return r.returncode, r.stdout, r.stderr
     verbs = re.findall(r"^  ([a-z]+)  ", lade("--help")[1], re.M)
     tap.point("-h behind a verb is --help", [
@@ -777,8 +778,8 @@ def short_options():
         ("status", lade("-V")[0], 0)))
 
 
-ALL = (man_page, short_options, metrics, odd_requests, a_port_that_is_taken, a_sink_that_is_down, top,
-       several_processes, taps, a_slow_reader, test_verb, dlq, offsets, new, logs)
+ALL = (man_page, short_options, metrics, odd_requests, a_port_that_is_taken, a_sink_that_is_down,
+       top, several_processes, taps, a_slow_reader, test_verb, dlq, offsets, new, logs)
 
 
 for test in ALL:
