@@ -4,6 +4,7 @@
 import importlib.util
 import os
 import pwd
+import re
 import signal
 import subprocess
 import time
@@ -58,16 +59,24 @@ class Postgres(Component):
     def _answers(self):
         import psycopg2
         try:
-            self.connect().close()
+            psycopg2.connect(self.url).close()
             return True
         except psycopg2.OperationalError:
             return False
 
     def connect(self):
+        """A connection, also while the server recovers from the death of one of its processes."""
         import psycopg2
-        db = psycopg2.connect(self.url)
-        db.autocommit = True
-        return db
+        until = time.monotonic() + 30
+        while True:
+            try:
+                db = psycopg2.connect(self.url)
+                db.autocommit = True
+                return db
+            except psycopg2.OperationalError as e:
+                if time.monotonic() > until or not re.search("in recovery|starting up", str(e)):
+                    raise
+            time.sleep(0.05)
 
     def sql(self, query, *args):
         """The rows of a query, or none."""

@@ -23,8 +23,8 @@ CLANG = ("clang-14", "clang++-14")
 MEMCHECK = ("valgrind -q --fair-sched=try --error-exitcode=99 --leak-check=full --num-callers=20 "
             "--errors-for-leak-kinds=definite,indirect,possible --child-silent-after-fork=yes")
 
-# Many tests mostly wait: one more than there are cores keeps these busy.
-AT_ONCE = str((os.cpu_count() or 1) + 1)
+# Many tests mostly wait: two more than there are cores keep these busy.
+AT_ONCE = str((os.cpu_count() or 1) + 2)
 
 ONCE = ["--no-suite", "house", "--no-suite", "once"]
 INSIDE = ["--no-suite", "outside", "--no-suite", "real"]
