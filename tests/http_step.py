@@ -486,15 +486,17 @@ def hedging():
     service = Service()
     service.moods = lambda path, n: ("ok", 5 if path.endswith("7") and n == 1 else 0)
     with Folder(numbered(100), address_of(service, "get", "moods/{.n}") + [
-            "hedge: 50ms", "timeout: 20s"], STEP.replace("      timeout: 300ms\n", "")) as f:
+            "hedge: 300ms", "timeout: 20s"], STEP.replace("      timeout: 300ms\n", "")) as f:
         began = time.monotonic()
         p = subprocess.run([LADE, "run", "p.yaml"], cwd=f.path, text=True, timeout=60, check=False,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         took = time.monotonic() - began
         out = f.lines("out.ndjson")
+    twice = re.search(r"(\d+) asked twice", p.stdout)
+    twice = int(twice[1]) if twice else 0  # on a busy machine others may be late as well
     tap.point("a GET that is late is made again, and the first answer counts",
               [] if p.returncode == 0 and took < 4 and len(out) == 100 and
-              "10 asked twice" in p.stdout and len(service.seen) == 110
+              10 <= twice <= 20 and len(service.seen) == 100 + twice
               else [f"{p.returncode} after {took:.1f} s, {len(service.seen)}: {p.stdout}"])
     service = Service()
     service.moods = lambda _, n: ("503", 0) if n == 1 else ("503", 0.1) if n == 2 else ("ok", 0)
