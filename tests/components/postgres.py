@@ -14,6 +14,7 @@ from component import Component, Unavailable, free_port
 BIN = "/usr/lib/postgresql/15/bin"
 USER = "app"
 PASSWORD = "secret"
+NOT_NOW = "in recovery|starting up|not yet accepting|shutting down"  # SQLSTATE 57P03
 
 
 class Postgres(Component):
@@ -74,7 +75,7 @@ class Postgres(Component):
                 db.autocommit = True
                 return db
             except psycopg2.OperationalError as e:
-                if time.monotonic() > until or not re.search("in recovery|starting up", str(e)):
+                if time.monotonic() > until or not re.search(NOT_NOW, str(e)):
                     raise
             time.sleep(0.05)
 
