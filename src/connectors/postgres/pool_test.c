@@ -427,8 +427,10 @@ IN_LOOP_OF_ITS_OWN(a_deadline_ends_the_query_on_the_server_as_well)
 {
 	struct lade_pg *db = OPEN(.connections_max = 1), *other = OPEN(.idle_ns = 0);
 
-	CHECK_EQ(lade_within(lade_ms(60), lade_pg_query(db, "select pg_sleep(60), 'slow'", NULL,
-							NULL, &error)), -ETIME);
+	/* It is not the connection that the deadline ends. */
+	CHECK_EQ(integer_of(db, "select 3"), 3);
+	CHECK_EQ(lade_within(lade_ms(200), lade_pg_query(db, "select pg_sleep(60), 'slow'", NULL,
+							 NULL, &error)), -ETIME);
 	CHECK_EQ(error.exchange, LADE_PG_SENT);
 	while (busy_with(other, "slow") > 0)
 		;
