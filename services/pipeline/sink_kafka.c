@@ -21,6 +21,7 @@
 
 #include "services/pipeline/source_kafka.h"
 #include "services/pipeline/phase.h"
+#include "services/pipeline/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -791,21 +792,22 @@ static int kafka_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *l
 
 /* Opening */
 
-/* A number for this process among those of this host.  Returns it, and the lock; or -errno. */
+/* A number for this process among those of this user on this host, whose locks lie beside the
+ * sockets.  Returns it, and the lock; or -errno. */
 static int take_slot(const char *pipeline, int *ret_lock)
 {
-	const char *folder = getenv("XDG_RUNTIME_DIR");
-	char path[512];
+	char folder[LADE_SOCKET_ROOM];
+	char path[LADE_SOCKET_ROOM + 128];
+	int rc = lade_pipe_socket_folder(folder);
 
+	if (rc == 0)
+		rc = lade_pipe_socket_make_folder(folder);
+	if (rc < 0)
+		return rc;
 	for (int slot = 1; slot <= SLOTS_MAX; slot++) {
 		int fd;
 
-		if (folder)
-			snprintf(path, sizeof(path), "%.300s/lade-%.100s-%d.lock", folder, pipeline,
-				 slot);
-		else
-			snprintf(path, sizeof(path), "/tmp/lade-%ld-%.100s-%d.lock", (long)getuid(),
-				 pipeline, slot);
+		snprintf(path, sizeof(path), "%s/%.100s-%d.slot", folder, pipeline, slot);
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd < 0)
 			return -errno;

@@ -2,17 +2,25 @@
 """tap.py - what the house's checks share: the tree, and TAP on stdout.
 
 Every check has a self-test: a sample that it must reject. A check that has gone blind fails.
+Every program has a folder of its own for the sockets of what it starts, because several run at
+once and name their pipelines alike.
 """
 
+import atexit
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 _number = 0
 _failed = 0
+
+os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="lade-run-")
+atexit.register(shutil.rmtree, os.environ["XDG_RUNTIME_DIR"], ignore_errors=True)
 
 
 def point(name, complaints, skip=None):
