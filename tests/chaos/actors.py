@@ -13,20 +13,23 @@ import tempfile
 import threading
 import time
 
+import poison
+
 # What a process tells of itself: names of the figures that `lade top` gets.
 FIGURES = ["fenced", "aborted", "lost", "late", "rewound", "retries"]
 
 
 class Producer(threading.Thread):
-    """Sends numbered messages to each partition, until it is stopped or has sent @total."""
+    """Sends numbered messages to each partition, until it is stopped or has sent @total; among them
+    poison of some kinds."""
 
-    def __init__(self, servers, topic, partitions, rate, total=None):
+    def __init__(self, servers, topic, partitions, rate, total=None, kinds=()):
         super().__init__(daemon=True)
         from confluent_kafka import Producer as Client
         self.client = Client({"bootstrap.servers": servers, "enable.idempotence": True,
                               "acks": "all", "linger.ms": 5, "compression.type": "lz4",
                               "log_level": 2, "queue.buffering.max.messages": 1000000})
-        self.topic, self.rate, self.total = topic, rate, total
+        self.topic, self.rate, self.total, self.kinds = topic, rate, total, kinds
         self.sent = {p: 0 for p in range(partitions)}
         self.ending = threading.Event()
         self.failed = []
@@ -43,7 +46,7 @@ class Producer(threading.Thread):
             due = min(due, self.total or due)
             while n < due:
                 p = n % partitions
-                value = '{"p":%d,"s":%d,"pad":"%s"}' % (p, self.sent[p], pad)
+                value = poison.value(p, self.sent[p], self.kinds, pad)
                 try:
                     self.client.produce(self.topic, value, partition=p, callback=self.told)
                 except BufferError:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """chaos.py LADE [--seconds N] [--seed N | --seeds A..B] [--into NAME]... [--processes N]
-         [--rate N | --messages N] [--full] [--upset NAME]... [--json FILE]
+         [--rate N | --messages N] [--poison] [--full] [--upset NAME]... [--json FILE]
 
 `lade run` on a real Kafka while its processes are killed, stopped and paused at random, and at the
 points of a message's life that matter. Afterwards a checker compares what is in the sink with what
@@ -12,8 +12,9 @@ default all of them. LADE is a build with -Dfault_points=true. The last line of 
 doubled or reordered; of least, if more was doubled than was finished and not committed, or in
 flight, when a process was killed.
 
---messages N sends N messages in all, in --seconds. --full demands that what the run was to meet it
-has met: over all seeds each phase of a sink was hit 20 times, and each of its counters is above 0.
+--messages N sends N messages in all, in --seconds. With --poison some must be refused (poison.py),
+and each of these is to be a dead letter, once. --full demands that what the run was to meet it has
+met: over all seeds each phase of a sink was hit 20 times, and each of its counters is above 0.
 
 --upset NAME leaves the processes alone and upsets what they need (upsets.py): the broker, the
 database, the connections to it, its disk, a service. They must go on without being started again,
@@ -94,7 +95,7 @@ class Run:
         began = time.monotonic()
         self.sink.prepare(self.options.processes, SESSION_MS)
         producer = Producer(self.k.servers, self.sink.topic, PARTITIONS, self.options.rate,
-                            self.options.messages)
+                            self.options.messages, self.sink.kinds)
         watcher = Watcher(self.processes)
         producer.start()
         watcher.start()
@@ -280,6 +281,7 @@ def say(into, run, v):
     print(f"# {into}: seed {run.seed}; "
           + (f"{run.upsets} times {run.options.upset}; " if run.options.upset else
              f"kills by phase: {listed(run.kills)}; {run.pauses} pauses, {run.stops} stops; ")
+          + (f"{v.letters} dead letters; " if run.options.poison else "")
           + f"told by the processes: {listed(run.counters())}; {run.peak_mib()} MiB at most; "
           f"{run.took:.0f} s")
     if into == "least":
@@ -291,7 +293,7 @@ def say(into, run, v):
 def record(into, run, v):
     """A run as a line of JSON."""
     return {"date": datetime.date.today().isoformat(), "into": into, "seed": run.seed,
-            "upset": run.options.upset, "seconds": round(run.took),
+            "upset": run.options.upset, "letters": v.letters, "seconds": round(run.took),
             "processes": run.options.processes, "sent": v.sent, "lost": v.lost,
             "doubled": v.doubled, "reordered": v.reordered, "kills": dict(run.kills),
             "pauses": run.pauses, "stops": run.stops, "upsets": run.upsets,
@@ -304,6 +306,7 @@ def one_run(options, into, seed, tally):
     with Kafka(fast=bool(options.messages)) as k, Postgres(**settings) as p, \
             tempfile.TemporaryDirectory(prefix="lade-chaos-") as folder:
         sink = SINKS[into](folder, k, p, PARTITIONS)
+        sink.kinds = sink.can_refuse if options.poison else ()
         run = make_run(options, sink, seed, k, p, tally)
         v = run.run()
     tally.counters.update(run.counters())
@@ -338,6 +341,7 @@ def parse():
     parser.add_argument("--processes", type=int)
     parser.add_argument("--rate", type=int, default=2000, help="messages a second")
     parser.add_argument("--messages", type=int, help="in all, in place of a rate")
+    parser.add_argument("--poison", action="store_true", help="some messages must be refused")
     parser.add_argument("--upset", dest="upsets", action="append",
                         choices=[*sorted(UPSETS), "all"])
     parser.add_argument("--full", action="store_true")

@@ -13,8 +13,12 @@ after each end it reads the group's offset of a partition and the last number of
 Those from the one to the other, a window, may come once more; a message that has come more often
 than windows say is beyond what may be. Who was only paused may also still write what it had in
 flight; its windows are as much longer.
+
+A message that is to be refused belongs into the dead letters, once, and any other into the sink:
+what is in the wrong place is strange.
 """
 
+import itertools
 import sys
 
 
@@ -23,6 +27,7 @@ class Verdict:
         """@sent: how many messages each partition was sent, by partition."""
         self.sent = sum(sent.values())
         self.lost = self.doubled = self.reordered = self.strange = 0
+        self.letters = 0  # of what was to be refused
         self.allowed = 0  # doubles that there may be
         self.beyond = 0   # doubles that may not be
         self.examples = []
@@ -65,19 +70,25 @@ def judge_doubles(v, again, sent, windows):
                 v.note("doubled, which it may not be", partition, number)
 
 
-def check(sent, rows, windows=None):
-    """@rows: (partition, number) in the order in which they were written.
+def check(sent, rows, windows=None, letters=(), is_poison=None):
+    """@rows: (partition, number) in the order in which they were written; @letters: those of the
+    dead letters, in any.
 
-    @windows: by partition, (first, end) of what may come once more."""
+    @windows: by partition, (first, end) of what may come once more. @is_poison(number): whether it
+    is to be refused."""
     v = Verdict(sent)
     again = {p: {} for p in sent}
     seen = {p: bytearray(n) for p, n in sent.items()}
     last = {p: -1 for p in sent}
-    for partition, number in rows:
-        if partition not in seen or not 0 <= number < len(seen[partition]):
+    everything = itertools.chain(((*row, False) for row in rows),
+                                 ((*letter, True) for letter in letters))
+    for partition, number, is_letter in everything:
+        if partition not in seen or not 0 <= number < len(seen[partition]) or \
+                bool(is_poison and is_poison(number)) != is_letter:
             v.strange += 1
-            v.note("strange", partition, number)
+            v.note("strange letter" if is_letter else "strange", partition, number)
             continue
+        v.letters += is_letter
         if seen[partition][number]:
             v.doubled += 1
             if len(v.doubles) < 3 and (partition, number) not in v.doubles:
@@ -87,6 +98,8 @@ def check(sent, rows, windows=None):
                 v.note("doubled", partition, number)
             continue  # where it stands among the others its first row has said
         seen[partition][number] = 1
+        if is_letter:
+            continue
         if number < last[partition]:
             v.reordered += 1
             v.note("reordered", partition, number)

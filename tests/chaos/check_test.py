@@ -27,8 +27,8 @@ def rows(seed):
             del left[p]
 
 
-def expect(name, planted, windows=None, **wanted):
-    v = check(SENT, planted, windows)
+def expect(name, planted, windows=None, letters=(), is_poison=None, **wanted):
+    v = check(SENT, planted, windows, letters, is_poison)
     got = {k: getattr(v, k) for k in ("lost", "doubled", "reordered", "strange")}
     if windows is not None:
         got["beyond"], got["allowed"] = v.beyond, v.allowed
@@ -55,6 +55,16 @@ def main():
            doubled=11, beyond=0, allowed=60)
     expect("nor what was committed before it, nor of another partition", twice,
            {0: [(692, 700)], 1: [(0, 500)]}, doubled=10, beyond=2, allowed=508)
+    healthy = [r for r in good if r[1] % 100 != 7]
+    ill = [r for r in good if r[1] % 100 == 7]
+    poison = {"is_poison": lambda number: number % 100 == 7}
+    expect("a letter for each that is to be refused is right", healthy, None, ill[::-1], **poison)
+    expect("a lost letter is found", healthy, None, ill[1:], **poison, lost=1)
+    expect("a doubled letter is found", healthy, None, ill + ill[:1], **poison, doubled=1)
+    expect("what should have been refused is found in the sink", good, None, ill, **poison,
+           strange=len(ill))
+    expect("a letter of a good message is found", healthy[1:], None, ill + healthy[:1], **poison,
+           strange=1, lost=1)
     with tempfile.TemporaryDirectory() as d:
         for name, lines in (("sent", SENT.items()), ("rows", good[1:])):
             with open(f"{d}/{name}", "w", encoding="ascii") as f:

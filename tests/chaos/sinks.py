@@ -5,6 +5,8 @@ import re
 import sqlite3
 import time
 
+import poison
+
 HEAD = """config: 1
 pipeline: {name}
 {databases}admin: {{ socket: p{number}.sock }}
@@ -17,14 +19,15 @@ source:
 batch: {{ max_messages: 200, linger: 5ms }}
 steps:
 {steps}  - transform:
-      fields: {{ p: "integer .p", s: "integer .s" }}
-      query: select i, json_object('p', p, 's', s) as value from batch
+      fields: {{ p: "integer .p", s: "integer .s", v: "integer .v" }}
+      query: select i, json_object('p', p, 's', s, 'v', v) as value from batch
 delivery: {delivery}
 drain_timeout: 2s
+errors: {{ dead_letter: {letters}, max_reject_rate: 100% }}
 """
 # Of one partition in a process: max_in_flight, ten batches, and what waits before the batches.
 IN_FLIGHT_MAX = 10 * 200 + 2048
-COLUMNS = 'columns: { p: "integer .p", s: "integer .s" }'
+COLUMNS = 'columns: { p: "integer .p", s: "integer .s", v: "integer .v" }'
 RECORD = re.compile(rb'"p":(\d+),"s":(\d+)')
 
 
@@ -54,11 +57,14 @@ class Sink:
     counters = []         # of the processes, which a full run must have raised
     delivery = "exactly_once"
     databases = steps = ""
+    dead_letter = "{ table: dead }"
+    can_refuse = poison.AT_A_DATABASE
 
     def __init__(self, folder, k, p, partitions):
         self.folder, self.k, self.p, self.partitions = folder, k, p, partitions
         self.reader = None    # of the group's offsets
         self.topic = f"{self.name}-in"
+        self.kinds = ()       # of poison
 
     def prepare(self, processes, session_ms):
         for number in range(processes):
@@ -67,7 +73,7 @@ class Sink:
             text = HEAD.format(name=self.name, databases=self.databases, number=number,
                                topic=self.topic, session=session_ms, servers=self.k.servers,
                                instance=instance, delivery=self.delivery,
-                               steps=self.steps) + self.sink()
+                               letters=self.dead_letter, steps=self.steps) + self.sink()
             with open(f"{self.folder}/p{number}.yaml", "w", encoding="utf-8") as f:
                 f.write(text)
         self.k.create(self.topic, self.partitions)
@@ -85,8 +91,12 @@ class Sink:
     def look(self):
         """Time passes."""
 
+    def refused(self):
+        """What check() is to know of dead letters."""
+        return {"letters": self.letters(), "is_poison": poison.is_poison} if self.kinds else {}
+
     def judge(self, sent, check):
-        v = check(sent, self.rows())
+        v = check(sent, self.rows(), **self.refused())
         if v.doubled:
             v.examples += self.evidence(v.doubles)
         return v
@@ -134,7 +144,8 @@ class IntoPostgres(Sink):
         return f"sink:\n  - postgres: {{ db: main, table: t, {COLUMNS} }}\n"
 
     def make(self):
-        self.p.sql("create table t (n bigserial, p int, s int, x xid8 default pg_current_xact_id(),"
+        self.p.sql("create table t (n bigserial, p int, s int, v int,"
+                   " x xid8 default pg_current_xact_id(),"
                    f" at timestamptz default clock_timestamp()){self.tablespace}")
         self.p.sql(MOVES)
 
@@ -152,6 +163,9 @@ class IntoPostgres(Sink):
                                   " from moves where part = %s and next between %s and %s"
                                   " order by m", p, s - 2500, s + 2500):
                 yield f"  transaction, time, from, to, epochs, owner: {row}"
+
+    def letters(self):
+        return self.p.sql('select part, "offset" from dead')
 
     def done(self, total):
         try:
@@ -182,7 +196,8 @@ class IntoSqlite(Sink):
     def make(self):
         with sqlite3.connect(f"{self.folder}/out.db") as db:
             db.execute("pragma journal_mode = wal")
-            db.execute("create table t (p integer not null, s integer not null)")
+            db.execute("create table t (p integer not null, s integer not null,"
+                       f" v integer not null check (v < {poison.TOO_LARGE}))")
 
     def ask(self, query):
         with sqlite3.connect(f"{self.folder}/out.db", timeout=30) as db:
@@ -197,15 +212,21 @@ class IntoSqlite(Sink):
     def rows(self):
         return self.ask("select p, s from t order by rowid")
 
+    def letters(self):
+        return self.ask('select part, "offset" from dead')
+
 
 class IntoKafka(Sink):
     name, own_phase, counters = "kafka", "offsets", ["aborted", "lost", "late"]
+    dead_letter = "{ kafka: kafka-dead }"
+    can_refuse = poison.BEFORE_THE_SINK
 
     def sink(self):
         return "sink: { kafka: { topic: kafka-out, key: .p } }\n"
 
     def make(self):
         self.k.create("kafka-out", self.partitions)
+        self.k.create("kafka-dead", self.partitions)
 
     def done(self, total):
         return sum(self.committed().values()) >= total
@@ -213,6 +234,10 @@ class IntoKafka(Sink):
     def rows(self):
         return [tuple(map(int, RECORD.search(m.value()).groups()))
                 for m in self.k.read("kafka-out")]
+
+    def letters(self):
+        named = (dict(m.headers()) for m in self.k.read("kafka-dead"))
+        return [(int(h["x-dl-partition"]), int(h["x-dl-offset"])) for h in named]
 
 
 class AtLeastOnce(IntoSqlite):
@@ -255,7 +280,7 @@ class AtLeastOnce(IntoSqlite):
         return sum(self.committed().values()) >= total
 
     def judge(self, sent, check):
-        return check(sent, self.rows(), self.windows)
+        return check(sent, self.rows(), self.windows, **self.refused())
 
     def is_good(self, verdict):
         return not (verdict.lost or verdict.strange or verdict.beyond)

@@ -28,6 +28,7 @@
 #include <sys/ioctl.h>
 
 #define DOOMED_NS INT64_C(10000000000)
+#define PQ_READS 8192 /* bytes: PQconsumeInput leaves none where there are fewer */
 
 static void ready(void *arg, unsigned events);
 
@@ -260,7 +261,9 @@ static bool read_some(struct lade_pg_conn *c, bool *ret_alive)
 	*ret_alive = PQconsumeInput(c->pg) == 1;
 	if (!call || !*ret_alive)
 		return true;
-	(void)ioctl(PQsocket(c->pg), FIONREAD, &after);
+	/* The question waits for the socket's lock, which the kernel has while data comes. */
+	if (before >= PQ_READS)
+		(void)ioctl(PQsocket(c->pg), FIONREAD, &after);
 	call->answer_bytes += before > after ? (size_t)(before - after) : 0;
 	return call->answer_bytes <= c->db->config.result_bytes_max;
 }
