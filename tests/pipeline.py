@@ -557,6 +557,47 @@ def shared_failures():
                    if r.returncode != 1 or "only a transform can read m" not in r.stderr])
 
 
+SAME = """config: 1
+pipeline: same
+databases: {{ main: "sqlite::memory:" }}
+source: {{ file: {{ path: {dir}/in }} }}
+batch: {{ max_messages: 1000 }}
+concurrency: 1
+steps:
+  - sql:
+      db: main
+      keys: {{ k: "integer? .k", t: "text? .t", d: "double? .d" }}
+      query: >
+        select i, coalesce(k, 'none') || '/' || coalesce(t, 'none') || '/' || coalesce(d, 'none')
+        as seen, (select count(*) from batch) as n from batch where t is not 'gone'
+      into: .found
+sink: [ file: {{ path: {dir}/out }} ]
+"""
+
+
+def same_keys():
+    rng = random.Random(5)
+    texts = [None, "", "a", "a" * 8, "a" * 9, "a" * 200 + "b", "a" * 200 + "c", "gone"]
+    sent = [{"k": rng.choice([None, 0, 1, -1]), "t": rng.choice(texts),
+             "d": rng.choice([None, 0.5, -2.0])} for _ in range(3000)]
+    with tempfile.TemporaryDirectory() as d:
+        write(f"{d}/in", "".join(json.dumps(m) + "\n" for m in sent))
+        r = lade("run", write(f"{d}/p.yaml", SAME.format(dir=d)))
+        out = [json.loads(line) for line in open(f"{d}/out", encoding="utf-8")]
+
+    def seen(m):
+        return "/".join("none" if m[x] is None else str(m[x]) for x in "ktd")
+    complaints = [f"{m}: {got}" for m, got in zip(sent, out)
+                  if got.get("found", {}).get("seen") != (None if m["t"] == "gone" else seen(m))]
+    tap.point("messages of the same keys get the same row, and others theirs",
+              complaints[:5] if r.returncode == 0 and len(out) == len(sent) else [r.stderr])
+    batches = [out[at:at + 1000] for at in range(0, 3000, 1000)]
+    wanted = [len({seen(m) for m in sent[at:at + 1000]}) for at in range(0, 3000, 1000)]
+    asked = [{m["found"]["n"] for m in b if "found" in m} for b in batches]
+    tap.point("and are asked for once", [] if asked == [{n} for n in wanted]
+              else [f"{asked}, and {wanted} differ"])
+
+
 TURNS = """config: 1
 pipeline: turns
 source: {{ stdin: {{}} }}
@@ -1058,6 +1099,7 @@ def main():
     slow_source()
     service()
     shared_failures()
+    same_keys()
     turns()
     long_key()
     signals()

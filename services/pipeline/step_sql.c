@@ -3,9 +3,10 @@
  *
  * DESIGN
  * A query has a connection of its own and serves one call at a time; the step keeps as many as
- * batches are enriched at once. Without a cache the whole batch is asked for. With one, the rows
- * that are neither stored nor under way are: the cache's load of many keys is the query, its key
- * the whole tuple of what the query sees, its value one answer: the rows of that tuple.
+ * batches are enriched at once. Without a cache the whole batch is asked for, where messages of the
+ * same keys are one row: the query sees nothing else of them. With a cache, the rows that are neither
+ * stored nor under way are: the cache's load of many keys is the query, its key the whole tuple of
+ * what the query sees, its value one answer: the rows of that tuple.
  *
  * The answer's columns are set as members of `into`; with `many`, `into` is an array of rows. */
 
@@ -14,6 +15,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define PROBES_MAX 16 /* places of a table that are looked at for the row of the same keys */
 
 /* One connection. */
 struct asker {
@@ -205,26 +208,27 @@ static int keep_cell(struct lade_pipe_batch *b, struct lade_datum *d)
 	return d->text ? 0 : -ENOMEM;
 }
 
-static int set_from_result(struct sql *s, struct lade_pipe_batch *b, uint32_t at,
-			   const struct lade_sqlite_result *r, uint32_t i)
+/* The rows of a result's row i, in the batch's memory; NULL: there is none left. */
+static const struct lade_datum **keep_rows(struct lade_pipe_batch *b,
+					   const struct lade_sqlite_result *r, uint32_t i)
 {
 	uint32_t first = r->first[i], n = r->first[i + 1] - first;
 	const struct lade_datum **rows = lade_arena_alloc(&b->arena, (n + 1) * sizeof(*rows));
-	int rc = rows ? 0 : -ENOMEM;
 
-	for (uint32_t k = 0; rc == 0 && k < n; k++) {
+	for (uint32_t k = 0; rows && k < n; k++) {
 		struct lade_datum *copy =
 			lade_arena_alloc(&b->arena, (r->columns + 1) * sizeof(*copy));
 
 		if (!copy)
-			return -ENOMEM;
-		for (unsigned c = 0; rc == 0 && c < r->columns; c++) {
+			return NULL;
+		for (unsigned c = 0; c < r->columns; c++) {
 			copy[c] = lade_sqlite_row(r, first + k)[c];
-			rc = keep_cell(b, &copy[c]);
+			if (keep_cell(b, &copy[c]) < 0)
+				return NULL;
 		}
 		rows[k] = copy;
 	}
-	return rc < 0 ? rc : set_rows(s, b, at, rows, n);
+	return rows;
 }
 
 static int set_from_answer(struct sql *s, struct lade_pipe_batch *b, uint32_t at,
@@ -350,16 +354,110 @@ static int gather(struct sql *s, struct lade_pipe_batch *b, const uint32_t *inde
 	return 0;
 }
 
-static int ask_batch(struct sql *s, struct lade_pipe_batch *b, const struct lade_datum *cells,
+static uint64_t hash_of(const struct lade_datum *cells, unsigned n)
+{
+	uint64_t h = 0;
+
+	for (unsigned k = 0; k < n; k++) {
+		bool is_text = cells[k].type == LADE_TEXT || cells[k].type == LADE_JSON;
+		const char *at = is_text ? cells[k].text : (const char *)&cells[k].integer;
+		size_t len = is_text ? cells[k].len : sizeof(cells[k].integer);
+		uint64_t word = 0;
+
+		h = (h ^ len) * UINT64_C(0x9e3779b97f4a7c15);
+		for (; len > sizeof(word); len -= sizeof(word), at += sizeof(word)) {
+			memcpy(&word, at, sizeof(word));
+			h = (h ^ word ^ h >> 32) * UINT64_C(0x9e3779b97f4a7c15);
+		}
+		word = 0;
+		memcpy(&word, at, len);
+		h = (h ^ word ^ h >> 32) * UINT64_C(0x9e3779b97f4a7c15);
+	}
+	return h ^ h >> 32;
+}
+
+static bool equal(const struct lade_datum *a, const struct lade_datum *b, unsigned n)
+{
+	for (unsigned k = 0; k < n; k++) {
+		bool is_text = a[k].type == LADE_TEXT || a[k].type == LADE_JSON;
+
+		if (a[k].type != b[k].type || a[k].len != b[k].len ||
+		    (is_text ? memcmp(a[k].text, b[k].text, a[k].len) != 0
+			     : a[k].integer != b[k].integer))
+			return false;
+	}
+	return true;
+}
+
+/* The row of these cells among the first *rows, or one of its own behind them: which is also for
+ * whoever chose keys that meet in few places. */
+static uint32_t row_of(struct lade_datum *cells, const struct lade_datum *cell, unsigned n_keys,
+		       uint32_t *table, uint32_t mask, uint32_t *rows)
+{
+	uint32_t at = (uint32_t)hash_of(cell, n_keys) & mask;
+
+	for (unsigned probe = 0; table[at] && probe < PROBES_MAX; probe++, at = (at + 1) & mask)
+		if (equal(cells + (size_t)(table[at] - 1) * n_keys, cell, n_keys))
+			return table[at] - 1;
+	memmove(cells + (size_t)*rows * n_keys, cell, n_keys * sizeof(*cell));
+	if (!table[at])
+		table[at] = *rows + 1;
+	return (*rows)++;
+}
+
+/* Brings the rows of cells that differ to the front, in their order; places[j] is the row of message
+ * j.  Returns 0 or -ENOMEM. */
+static int unite(struct lade_pipe_batch *b, struct lade_datum *cells, uint32_t n, unsigned n_keys,
+		 uint32_t *places, uint32_t *ret_rows)
+{
+	uint32_t room = 2, rows = 0, *table;
+
+	while (room < 2 * n)
+		room *= 2;
+	table = lade_arena_alloc(&b->arena, room * sizeof(*table));
+	if (!table)
+		return -ENOMEM;
+	memset(table, 0, room * sizeof(*table));
+	for (uint32_t j = 0; j < n; j++)
+		places[j] = row_of(cells, cells + (size_t)j * n_keys, n_keys, table, room - 1,
+				   &rows);
+	*ret_rows = rows;
+	return 0;
+}
+
+/* Gives each message the rows of its place; what several share is copied once. */
+static int set_answers(struct sql *s, struct lade_pipe_batch *b, const uint32_t *kept, uint32_t n,
+		       const struct lade_sqlite_result *r, const uint32_t *places, uint32_t rows)
+{
+	const struct lade_datum ***answers = lade_arena_alloc(&b->arena, rows * sizeof(*answers));
+	int rc = answers ? 0 : -ENOMEM;
+
+	if (answers)
+		memset(answers, 0, rows * sizeof(*answers));
+	for (uint32_t j = 0; rc == 0 && j < n; j++) {
+		uint32_t i = places[j];
+
+		if (!answers[i])
+			answers[i] = keep_rows(b, r, i);
+		rc = answers[i] ? set_rows(s, b, kept[j], answers[i], r->first[i + 1] - r->first[i])
+				: -ENOMEM;
+	}
+	return rc;
+}
+
+/* Asks for @n messages by the cells of each, which are moved. */
+static int ask_batch(struct sql *s, struct lade_pipe_batch *b, struct lade_datum *cells,
 		     const uint32_t *kept, uint32_t n)
 {
+	uint32_t *places = lade_arena_alloc(&b->arena, n * sizeof(*places)), rows = 0;
 	struct asker *a;
-	int rc = ask(s, cells, n, &a);
+	int rc = places ? unite(b, cells, n, s->n_keys, places, &rows) : -ENOMEM;
 
+	if (rc == 0)
+		rc = ask(s, cells, rows, &a);
 	if (rc < 0)
 		return rc;
-	for (uint32_t j = 0; rc == 0 && j < n; j++)
-		rc = set_from_result(s, b, kept[j], &a->result, j);
+	rc = set_answers(s, b, kept, n, &a->result, places, rows);
 	give_asker(s, a);
 	return rc;
 }
@@ -383,7 +481,7 @@ static int take_cached(struct sql *s, struct lade_pipe_batch *b, uint32_t at,
 	return a->rc;
 }
 
-static int ask_cache(struct sql *s, struct lade_pipe_batch *b, const struct lade_datum *cells,
+static int ask_cache(struct sql *s, struct lade_pipe_batch *b, struct lade_datum *cells,
 		     const uint32_t *kept, uint32_t n)
 {
 	bool others = false;
