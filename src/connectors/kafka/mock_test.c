@@ -185,6 +185,24 @@ ON_LOOP(a_record_has_its_own_verdict)
 	lade_kafka_producer_free(p);
 }
 
+ON_LOOP(records_without_a_key_take_turns_of_64_kib)
+{
+	static char value[1000];
+	struct lade_kafka_record r[66 * (PARTITIONS + 1)];
+	const size_t n = sizeof(r) / sizeof(*r);
+	struct lade_kafka_producer *p;
+
+	begin();
+	p = producer();
+	for (size_t i = 0; i < n; i++)
+		r[i] = (struct lade_kafka_record){ .topic = topic, .partition = -1, .value = value,
+						   .value_len = sizeof(value) };
+	CHECK_EQ(lade_within(lade_s(30), lade_kafka_send(p, r, n)), 0);
+	for (size_t i = 0; i < n; i++)
+		CHECK_EQ(r[i].offset, (int64_t)(i % 66 + i / 66 / PARTITIONS * 66));
+	lade_kafka_producer_free(p);
+}
+
 ON_LOOP(a_send_that_is_cancelled_says_that_it_may_happen)
 {
 	struct lade_kafka_record r = { .topic = topic, .value = "1", .value_len = 1 };
@@ -478,6 +496,7 @@ int main(void)
 	TAP(a_seek_goes_back_and_forth);
 	TAP(a_position_outside_the_log_is_a_gap_until_a_seek);
 	TAP(a_record_has_its_own_verdict);
+	TAP(records_without_a_key_take_turns_of_64_kib);
 	TAP(a_send_that_is_cancelled_says_that_it_may_happen);
 	TAP(records_are_sent_in_two_halves_and_a_flight_may_be_forgotten);
 	TAP(a_full_queue_is_waited_for);

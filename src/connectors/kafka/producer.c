@@ -10,6 +10,10 @@
  * librdkafka copies a record: a task that is cancelled need not wait until no broker could ask for
  * its memory any more.
  *
+ * Records without a key stay on a partition for STICK_BYTES, then it is the next one's turn. Few of
+ * them are one request, and many are spread: of an idempotent producer librdkafka has one request
+ * under way for each partition, and while more than fits into it waits, its thread spins.
+ *
  * LIMITS  TOPICS_MAX names of topics are remembered. */
 
 #include "connectors/kafka/producer_priv.h"
@@ -22,11 +26,13 @@
 #include <string.h>
 
 #define HEADERS_MAX 256 /* of a record */
+#define STICK_BYTES (64 << 10)
 
 /* One record under way. */
 struct slot {
 	struct lade_kafka_flight *flight;
 	int code;
+	uint32_t turn; /* of the partitions, where it has no key */
 	int64_t offset;
 };
 
@@ -153,6 +159,34 @@ static rd_kafka_topic_t *topic_of(struct lade_kafka_producer *p, const char *nam
 	return known->topic;
 }
 
+/* librdkafka's question for a partition, on any of its threads too. */
+static int32_t choose_partition(const rd_kafka_topic_t *topic, const void *key, size_t key_len,
+				int32_t n, void *topic_arg, void *record_arg)
+{
+	const struct slot *slot = record_arg;
+
+	if (key)
+		return rd_kafka_msg_partitioner_murmur2(topic, key, key_len, n, topic_arg,
+							record_arg);
+	for (uint32_t i = 0; i < (uint32_t)n; i++) {
+		int32_t partition = (int32_t)((slot->turn + i) % (uint32_t)n);
+
+		if (rd_kafka_topic_partition_available(topic, partition))
+			return partition;
+	}
+	return (int32_t)(slot->turn % (uint32_t)n);
+}
+
+static uint32_t take_turn(struct lade_kafka_producer *p, const struct lade_kafka_record *r)
+{
+	if (p->turn_bytes > STICK_BYTES) {
+		p->turn++;
+		p->turn_bytes = 0;
+	}
+	p->turn_bytes += r->value_len;
+	return p->turn;
+}
+
 /* Sending */
 
 /* A record with headers or a time of its own. */
@@ -235,6 +269,7 @@ static int send_one(struct lade_kafka_producer *p, const struct lade_kafka_recor
 	int rc;
 
 	slot->flight->users++;
+	slot->turn = r->key ? 0 : take_turn(p, r);
 	while ((slot->code = produce(p, r, slot)) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
 		rc = wait_for_room(p, site);
 		if (rc < 0) {
@@ -314,7 +349,7 @@ int lade_kafka_send_begin_at(struct lade_kafka_producer *producer,
 	f->users = 1;
 	f->waiting = false;
 	for (size_t i = 0; i < n; i++)
-		f->slots[i] = (struct slot){ f, RD_KAFKA_RESP_ERR__IN_PROGRESS, -1 };
+		f->slots[i] = (struct slot){ f, RD_KAFKA_RESP_ERR__IN_PROGRESS, 0, -1 };
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = send_one(producer, &records[i], &f->slots[i], site);
 	if (rc < 0) {
@@ -368,7 +403,7 @@ static void producer_settings(struct lade_kafka_conf *conf,
 		 (int)(linger_us % 1000));
 	lade_kafka_conf_set(conf, "enable.idempotence", "true");
 	lade_kafka_conf_set(conf, "acks", "all");
-	lade_kafka_conf_set(conf, "partitioner", "murmur2_random");
+	lade_kafka_conf_set(conf, "sticky.partitioning.linger.ms", "0"); /* else it chooses */
 	lade_kafka_conf_set(conf, "linger.ms", linger);
 	lade_kafka_conf_set_number(conf, "message.max.bytes", (int64_t)record_bytes);
 	lade_kafka_conf_set_number(conf, "queue.buffering.max.kbytes",
@@ -382,8 +417,12 @@ static void producer_settings(struct lade_kafka_conf *conf,
 	lade_kafka_conf_set_number(conf, "message.timeout.ms",
 				   config->transactional ? transaction_ms : 0);
 	lade_kafka_conf_set_all(conf, false, config->settings, config->n_settings);
-	if (conf->rc == 0)
-		rd_kafka_conf_set_events(conf->conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+	if (conf->rc < 0)
+		return;
+	rd_kafka_conf_set_events(conf->conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+	/* It is there: message.timeout.ms is a topic's. */
+	rd_kafka_topic_conf_set_partitioner_cb(rd_kafka_conf_get_default_topic_conf(conf->conf),
+					       choose_partition);
 }
 
 static void producer_done(struct lade_kafka_producer *p, const char *site)
@@ -410,6 +449,7 @@ int lade_kafka_producer_new_at(const struct lade_kafka_producer_config *config,
 	p->transactional = config->transactional;
 	p->client.serve = serve;
 	p->client.arg = p;
+	p->turn = (uint32_t)(lade_now().mono_ns / 1000); /* others begin elsewhere */
 	lade_list_init(&p->room_waits);
 	lade_kafka_conf_open(&conf, config->brokers, config->client, ret_error);
 	producer_settings(&conf, config);

@@ -19,6 +19,8 @@ struct lade_kafka_producer {
 	struct lade_kafka_known topics[TOPICS_MAX];
 	unsigned last_topic;	       /* the place of the one used last */
 	unsigned next_topic;	       /* the one to replace, counted on */
+	uint32_t turn;		       /* of the partitions, for records without a key */
+	size_t turn_bytes;	       /* that have gone there */
 	struct lade_link room_waits;   /* tasks that wait for room, oldest first */
 	struct lade_kafka_error error; /* the latest trouble */
 	bool transactional;
