@@ -50,8 +50,9 @@ static const char check_help[] =
 	"       lade check --keys\n"
 	"\n"
 	"Says whether a pipeline can run. A mistake in it comes with file, line and column, and\n"
-	"what to do. --connect also opens its databases and files, and prepares its queries; it\n"
-	"makes no file and no table. Names of files are relative to the pipeline's own folder.\n"
+	"what to do. Transforms are prepared, and queries of SQLite whose file is there.\n"
+	"--connect also opens its databases and files, and prepares all its queries; it makes\n"
+	"no file and no table. Names of files are relative to the pipeline's own folder.\n"
 	"--keys prints every key that a configuration may have; it needs no file.\n"
 	"\n"
 	"exit status: 0 it can run; 1 it cannot be opened; 2 wrong arguments; 78 the\n"
@@ -283,6 +284,22 @@ static int connect_pipeline(const struct lade_pipe_config *config, int *ret)
 }
 LADE_TASK(connect_pipeline, int, (const struct lade_pipe_config *, config))
 
+static int prepare_pipeline(const struct lade_pipe_config *config, int *ret)
+{
+	return lade_pipe_prepare(config, stderr, ret);
+}
+LADE_TASK(prepare_pipeline, int, (const struct lade_pipe_config *, config))
+
+static int prepare_loaded(struct lade_pipe_config *config)
+{
+	int how = LADE_EXIT_FAILED, rc;
+	struct prepare_pipeline_task task = prepare_pipeline_task(config);
+
+	task.ret = &how;
+	rc = lade_main(&task);
+	return status_of(rc, how);
+}
+
 static int connect_loaded(struct lade_pipe_config *config)
 {
 	int how = LADE_EXIT_FAILED, rc;
@@ -307,7 +324,7 @@ static int print_keys(void)
 static int check_loaded(struct lade_pipe_config *config, const char *path, bool connect)
 {
 	const char *notes = lade_pipe_config_problems(config, true);
-	int rc = connect ? connect_loaded(config) : 0;
+	int rc = connect ? connect_loaded(config) : prepare_loaded(config);
 
 	if (rc != 0)
 		return rc;

@@ -934,6 +934,69 @@ def mistakes():
         tap.point("mistakes in configuration and arguments say where and what", complaints)
 
 
+def queries():
+    """What a database says about a query is a mistake of the configuration: it has a place."""
+    head = "config: 1\npipeline: q\ndatabases: { db: \"sqlite:p.db\" }\nsource: { stdin: {} }\n"
+    sink = "sink: [ stdout: {} ]\n"
+    transform = """steps:
+  - transform:
+      query: >
+        select i,
+          json_object('ä', 1)
+        frm batch
+"""
+    quoted = "steps:\n  - transform: { query: 'select i, nope as value\n     from batch' }\n"
+    literal = """steps:
+  - name: places
+    sql:
+      db: db
+      keys: { k: "text .k" }
+      query: |
+        select b.i,
+               p.nme
+        from batch b join p on p.k = b.k
+      into: .p
+"""
+    substituted = """steps:
+  - transform:
+      query: "select ${env:LADE_TEST_WORD:-i} nope from batch"
+"""
+    complaints = []
+
+    def expect(status, place, words, text, *args):
+        r = lade(*args, write(f"{d}/q.yaml", text), feed="")
+        line = r.stderr.splitlines()[0] if r.stderr else ""
+        if r.returncode != status or not line.startswith(f"{d}/q.yaml:{place}: ") or \
+                words not in line:
+            complaints.append(f"{args}: {r.returncode} {r.stderr!r}, not {status} at {place}")
+
+    with tempfile.TemporaryDirectory() as d:
+        for args in (("check",), ("check", "--connect"), ("try",), ("run",)):
+            expect(78, "10:13", 'step transform1: the query: near "batch"',
+                   head + transform + sink, *args)
+        expect(78, "6:36", "no such column: nope", head + quoted + sink, "check")
+        expect(78, "7:14", "the query does not return a column named value",
+               head + substituted + sink, "check")
+        tap.point("what SQLite says about a query comes with its place in the configuration",
+                  complaints)
+
+        complaints.clear()
+        r = lade("check", write(f"{d}/q.yaml", head + literal + sink))
+        if r.returncode:
+            complaints.append(f"without the file: {r.returncode}: {r.stderr}")
+        if os.path.exists(f"{d}/p.db"):
+            complaints.append("check has made the database")
+        sqlite3.connect(f"{d}/p.db").execute("create table p (k, name)")
+        for args in (("check",), ("check", "--connect"), ("try",), ("run",)):
+            expect(1, "12:16", "step places: ", head + literal + sink, *args)
+        r = lade("run", "--log", "json", f"{d}/q.yaml")
+        end = json.loads(r.stderr.splitlines()[-1])
+        if not end.get("message", "").startswith(f"{d}/q.yaml:12:16: "):
+            complaints.append(f"as JSON: {r.stderr}")
+        tap.point("check prepares a query whose database is there, and passes others by",
+                  complaints)
+
+
 def five_minutes():
     with tempfile.TemporaryDirectory() as d:
         complaints = []
@@ -1046,6 +1109,7 @@ def main():
         tap.done()
     five_minutes()
     mistakes()
+    queries()
     tried()
     bad_lines()
     refused_rows()

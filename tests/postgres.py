@@ -160,7 +160,8 @@ def enriched(p):
         tap.point("what is sent is shown, and the password is not", complaints)
     for query, word in (("select b.i, i::text::interval as x from batch b", "cast it"),
                         ("select 1 as x from batch b", "must return b.i"),
-                        ("select b.i, k from nowhere b", "SQLSTATE 42P01"),
+                        ("select b.i, k from nowhere b", "p.yaml:10:34: step sql1: main: "
+                         "relation \"nowhere\" does not exist (SQLSTATE 42P01); create the table"),
                         ("insert into c select k from batch returning k as i", "SQLSTATE"),
                         ("select 1; select 2", "SQLSTATE 42601")):
         with Folder(LADE, pipeline(p, "c2", "c", STEP.format(query=query, more=""))) as d:
@@ -258,7 +259,7 @@ def schema(p):
             as d:
         d.write("in.ndjson", "")
         r = check(d, "--connect")
-        complaints = ended(r, 1, "28P01")
+        complaints = ended(r, 1, "28P01", "p.yaml:")
         if "s3cr3t" in r.stdout:
             complaints.append("the password is said")
         tap.point("a wrong password is said, without the password", complaints)

@@ -193,6 +193,7 @@ enum lade_pipe_exit {
 	LADE_EXIT_FAILED = 1,
 	LADE_EXIT_UNFINISHED = 3,
 	LADE_EXIT_BAD_MESSAGE = 4,
+	LADE_EXIT_CONFIG = 78,
 };
 
 struct lade_pipe_tap;
@@ -240,11 +241,13 @@ struct lade_pipe_engine {
 	struct lade_sem keeping;	/* the one call at a time that the keeper serves */
 	void *source;			/* the source's */
 	bool probing; /* `check`: what is opened must not be made or changed */
+	bool offline; /* `check` without --connect: nothing but files is opened */
 	struct lade_pipe_stats stats;
 	uint8_t recent[1000];		/* 1: rejected; the last 1,000 messages */
 	uint32_t recent_at, recent_rejected;
 	enum lade_pipe_exit exit;
-	char why[512];			/* how it ended, if not at the end: what, and what to do */
+	char why[1024];			/* how it ended, if not at the end: what, and what to do */
+	bool placed;			/* why begins with a place in the configuration */
 	char nothing_new[320];		/* what an earlier run had finished, if all */
 	bool failed;			/* intake has stopped because of why */
 	bool anew;			/* it failed, and goes on as a new engine: see engine.c */
@@ -356,6 +359,13 @@ void lade_pipe_show_step(const struct lade_pipe_stage *stage, const struct lade_
 lade_suspends int lade_pipe_connect(const struct lade_pipe_config *config, FILE *log,
 				    int *ret_exit);
 
+/* lade_pipe_prepare - prepares what SQL can be prepared without a connection: transforms, and
+ * queries of SQLite whose file is there.
+ *
+ * Returns 0 and *ret_exit; what is wrong is said to @log.  Suspends: yes. */
+lade_suspends int lade_pipe_prepare(const struct lade_pipe_config *config, FILE *log,
+				    int *ret_exit);
+
 /* lade_pipe_open_all - opens steps and sinks of an engine: what `check` does and `run` begins
  * with. Returns 0, or < 0 with engine->why.  Suspends: yes. */
 lade_suspends int lade_pipe_open_all(struct lade_pipe_engine *engine);
@@ -367,6 +377,24 @@ void lade_pipe_close_all(struct lade_pipe_engine *engine);
 __attribute__((format(printf, 3, 4))) int lade_pipe_fail(struct lade_pipe_engine *engine,
 							 enum lade_pipe_exit how,
 							 const char *format, ...);
+
+/* lade_pipe_fail_at - the same, and where in the configuration: at a value, or at a byte of it,
+ * from 1; 0: at the value. The place comes first, as of every mistake there.  Returns -EIO. */
+__attribute__((format(printf, 5, 6))) int lade_pipe_fail_at(struct lade_pipe_engine *engine,
+							    enum lade_pipe_exit how,
+							    const struct lade_yaml_node *node,
+							    size_t position, const char *format,
+							    ...);
+
+/* lade_pipe_step_node, lade_pipe_sink_node - a value of a step or a sink in the file, as
+ * "sql.query"; NULL: the configuration is of no file. */
+const struct lade_yaml_node *lade_pipe_step_node(const struct lade_pipe_stage *stage,
+						 const char *path);
+const struct lade_yaml_node *lade_pipe_sink_node(const struct lade_pipe_outlet *outlet,
+						 const char *path);
+
+/* lade_pipe_print_why - a line on how a run ended, if there is something to say. */
+void lade_pipe_print_why(const struct lade_pipe_engine *engine, FILE *to);
 
 /* lade_pipe_reject - gives a message the verdict REJECT with a reason. */
 __attribute__((format(printf, 4, 5))) void lade_pipe_reject(struct lade_pipe_batch *batch,

@@ -35,10 +35,11 @@ struct to_sqlite {
 static int config_fail(struct lade_pipe_outlet *outlet, const char *what, const char *reason)
 {
 	/* What SQLite says begins with the database's name where that matters. */
-	if (strncmp(reason, what, strlen(what)) == 0)
-		return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "sink sqlite: %s", reason);
-	return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "sink sqlite: %s: %s", what,
-			      reason);
+	bool said = strncmp(reason, what, strlen(what)) == 0;
+
+	return lade_pipe_fail_at(outlet->engine, LADE_EXIT_FAILED,
+				 lade_pipe_sink_node(outlet, "sqlite"), 0, "sink sqlite: %s%s%s",
+				 said ? "" : what, said ? "" : ": ", reason);
 }
 
 /* Writing */

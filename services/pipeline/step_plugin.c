@@ -220,8 +220,9 @@ static int plugin_process(struct lade_pipe_stage *stage, struct lade_pipe_batch 
 
 static int config_fail(struct plugin *p, const char *reason)
 {
-	return lade_pipe_fail(p->stage->engine, LADE_EXIT_FAILED, "step %s: %s: %s",
-			      p->stage->config->name, p->stage->config->path, reason);
+	return lade_pipe_fail_at(p->stage->engine, LADE_EXIT_FAILED,
+				 lade_pipe_step_node(p->stage, "plugin"), 0, "step %s: %s: %s",
+				 p->stage->config->name, p->stage->config->path, reason);
 }
 
 static int load(struct plugin *p)

@@ -112,7 +112,7 @@ int lade_pipe_try(const struct lade_pipe_config *config, uint32_t n, FILE *out, 
 			" dropped, %" PRIu64 " rejected; nothing was written\n",
 			e->stats.in, e->stats.out, e->stats.dropped, e->stats.rejected);
 	if (e->failed)
-		fprintf(log, "%s: %s\n", config->name, e->why);
+		lade_pipe_print_why(e, log);
 	*ret_exit = e->failed ? e->exit : LADE_EXIT_DONE;
 	lade_pipe_engine_free(e);
 	return rc == -ENOMEM || rc == -ECANCELED ? rc : 0;
