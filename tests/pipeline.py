@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import random
+import re
 import signal
 import sqlite3
 import struct
@@ -997,6 +998,83 @@ def queries():
                   complaints)
 
 
+class Flaky(http.server.BaseHTTPRequestHandler):
+    """Busy for the first few requests."""
+    left = 4
+
+    def do_GET(self):
+        Flaky.left -= 1
+        self.send_response(503 if Flaky.left >= 0 else 200)
+        self.send_header("Content-Length", "1")
+        self.end_headers()
+        self.wfile.write(b"1")
+
+    def log_message(self, *_):
+        pass
+
+
+def summaries():
+    """What a run says at its end: each message once, words in the singular, names of any length."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Flaky)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory() as d:
+        config = write(f"{d}/p.yaml", f"""config: 1
+pipeline: summed
+source: {{ stdin: {{}} }}
+batch: {{ max_messages: 1 }}
+steps:
+  - name: a-service-with-a-name
+    http: {{ get: "http://127.0.0.1:{server.server_port}/{{.k}}", into: .x, retries: 0 }}
+sink: {{ file: {{ path: {d}/out }} }}
+errors: {{ backoff: 1ms..5ms }}
+""")
+        r = lade("run", config, feed='{"k":1}\n')
+        server.shutdown()
+        lines = r.stderr.splitlines()
+        step = next((x for x in lines if "a-service-with-a-name  " in x), "")
+        complaints = [r.stderr] if r.returncode else []
+        if " 5 requests for 1 message, 4 tried again, 4 failed; " not in step:
+            complaints.append(f"the step: {step!r} {r.stderr}")
+        table = [x for x in lines if x.startswith("  ")]
+        if len({re.match("  [a-z-]+ +", x).end() for x in table if "/out" not in x}) != 1:
+            complaints.append(f"figures do not stand below one another: {table}")
+        if not any(x.startswith(f"  file {d}/out") and x.endswith(" 1 written") for x in table):
+            complaints.append(f"the sink has no name: {table}")
+        tap.point("a summary counts each message once, retries apart, and names its sinks",
+                  complaints)
+
+
+def folders():
+    """A file that cannot be made: which folder, why, and what to do."""
+    with tempfile.TemporaryDirectory() as d:
+        os.chmod(d, 0o755)
+        os.mkdir(f"{d}/closed", 0o755)
+        write(f"{d}/closed/there", "")
+        os.chmod(f"{d}/closed/there", 0o444)
+        head = "config: 1\npipeline: f\nsource: { stdin: {} }\nadmin: none\n"
+        nobody = {"user": 65534} if os.geteuid() == 0 else {}
+        if not nobody:
+            os.chmod(f"{d}/closed", 0o555)
+
+        def expect(path, *words):
+            config = write(f"{d}/p.yaml", head + f"sink: {{ file: {{ path: {d}/{path} }} }}\n")
+            for verb in (("run",), ("check", "--connect")):
+                r = subprocess.run([LADE, *verb, config], input="", text=True, timeout=60,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, **nobody)
+                if r.returncode != 1 or not r.stderr.startswith(f"{config}:5:") or \
+                        not all(w in r.stderr for w in words):
+                    complaints.append(f"{verb}, {path}: {r.returncode}: {r.stderr!r}")
+
+        complaints = []
+        expect("closed/new", "Permission denied", f"may make no file in the folder {d}/closed;")
+        expect("closed/there", "Permission denied", "may not write it")
+        expect("no/such/file", "No such file or directory", f"the folder {d}/no/such; make it")
+        expect("p.yaml/file", "Not a directory", f"{d}/p.yaml;")
+        expect("closed", "Is a directory", "name a file in it")
+        os.chmod(f"{d}/closed", 0o755)
+        tap.point("a file that cannot be made says which folder, why, and what to do", complaints)
+
+
 def five_minutes():
     with tempfile.TemporaryDirectory() as d:
         complaints = []
@@ -1110,6 +1188,8 @@ def main():
     five_minutes()
     mistakes()
     queries()
+    summaries()
+    folders()
     tried()
     bad_lines()
     refused_rows()

@@ -267,7 +267,8 @@ def top():
                                 stdout=subprocess.PIPE)
         tap.point("on a terminal it is drawn in place, until q", expect(
             ("status", script.returncode, 0))
-            + within(script.stdout.decode(), "\033[?1049h", "live: process", "\033[?1049l"))
+            + within(script.stdout.decode(), "\033[?1049h", "live: process", "\033[?1049l")
+            + within(script.stdout.decode(), "-/s in, -/s out"))
 
 
 def several_processes():
