@@ -218,6 +218,13 @@ int lade_pipe_back_off_reading(struct lade_pipe_engine *e, uint32_t attempt)
 
 /* Steps */
 
+void lade_pipe_asked(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t i)
+{
+	stage->asked += !b->fates[i].asked;
+	stage->again += b->fates[i].asked;
+	b->fates[i].asked = true;
+}
+
 /* A failure of a message counts when others have passed since its last one: then the step works
  * and the message is odd.  Returns whether it did. */
 static bool count_failure(struct lade_pipe_stage *stage, struct lade_pipe_fate *fate)
@@ -470,6 +477,7 @@ static int run_stage(struct lade_pipe_stage *stage, struct lade_pipe_batch *b)
 	for (uint32_t i = 0; i < b->n; i++) {
 		if (b->fates[i].verdict == LADE_VERDICT_OK) {
 			b->fates[i].attempts = 0;
+			b->fates[i].asked = false;
 			b->fates[i].passes_seen = stage->passes;
 			b->fates[i].reason = NULL;
 			index[n++] = i;

@@ -36,6 +36,7 @@ enum lade_pipe_verdict {
 /* What the engine keeps beside each message of a batch. */
 struct lade_pipe_fate {
 	uint8_t verdict;	/* lade_pipe_verdict */
+	bool asked;		/* it has wanted an answer of the present step */
 	uint32_t attempts;	/* failures that count against it, in the present step */
 	uint64_t passes_seen;	/* passes of the step when it failed last */
 	const char *step;	/* where it was rejected */
@@ -108,7 +109,8 @@ struct lade_pipe_stage {
 	bool remote;			/* a service or database answers; set by open */
 	uint64_t answers;		/* of a remote step: calls that were answered */
 	uint64_t passes;		/* messages that passed because it works */
-	uint64_t asked;			/* messages that wanted an answer */
+	uint64_t asked;			/* messages that wanted an answer, each once */
+	uint64_t again;			/* how often one of them wanted it again */
 	uint64_t calls;			/* queries or requests that this took */
 	uint64_t errors;		/* failures of calls */
 	uint64_t hedges;		/* requests that were made a second time, and */
@@ -395,6 +397,9 @@ const struct lade_yaml_node *lade_pipe_sink_node(const struct lade_pipe_outlet *
 
 /* lade_pipe_print_why - a line on how a run ended, if there is something to say. */
 void lade_pipe_print_why(const struct lade_pipe_engine *engine, FILE *to);
+
+/* lade_pipe_asked - counts a message that wants an answer of a step, or wants it again. */
+void lade_pipe_asked(struct lade_pipe_stage *stage, struct lade_pipe_batch *batch, uint32_t i);
 
 /* lade_pipe_reject - gives a message the verdict REJECT with a reason. */
 __attribute__((format(printf, 4, 5))) void lade_pipe_reject(struct lade_pipe_batch *batch,

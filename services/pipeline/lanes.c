@@ -178,8 +178,8 @@ static void say_stopped(struct lade_pipe_engine *e)
 		return;
 	if (e->config->source.kind == LADE_SOURCE_STDIN) {
 		snprintf(e->why, sizeof(e->why),
-			 "a signal stopped it after %" PRIu64 " messages: what was read of stdin "
-			 "is finished, the rest was not read", s->in);
+			 "a signal stopped it after %" PRIu64 " message%s: what was read of stdin "
+			 "is finished, the rest was not read", s->in, s->in == 1 ? "" : "s");
 		return;
 	}
 	if (!lane || (s->bytes_total >= 0 && s->bytes_read >= s->bytes_total))
@@ -211,8 +211,9 @@ static void say_unfinished(struct lade_pipe_engine *e, int64_t unfinished)
 	const struct lade_pipe_lane *lane = lane_to_name(e);
 
 	(void)lade_pipe_fail(e, LADE_EXIT_UNFINISHED,
-			     "stopped with unfinished work: %" PRId64 " messages of %.200s, from "
+			     "stopped with unfinished work: %" PRId64 " message%s of %.200s, from "
 			     "%s %" PRId64 " on, will be %s", unfinished,
+			     unfinished == 1 ? "" : "s",
 			     lane ? lane->name : "the source",
 			     is_kafka(e) ? "offset" : is_table(e) ? "row" : "byte",
 			     lane ? lane->commit_offset : 0,

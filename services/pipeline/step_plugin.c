@@ -202,7 +202,8 @@ static int plugin_process(struct lade_pipe_stage *stage, struct lade_pipe_batch 
 		else if (rc != -EBADMSG)
 			return rc;
 	}
-	stage->asked += c.n;
+	for (uint32_t j = 0; j < c.n; j++)
+		lade_pipe_asked(stage, b, kept[j]);
 	stage->calls++;
 	rc = lade_sem_acquire(&p->free, 1);
 	if (rc < 0)

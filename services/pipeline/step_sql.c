@@ -424,7 +424,8 @@ static int sql_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
 		rc = gather(s, b, index, n, cells, kept, &m);
 	if (rc < 0 || m == 0)
 		return rc;
-	stage->asked += m;
+	for (uint32_t j = 0; j < m; j++)
+		lade_pipe_asked(stage, b, kept[j]);
 	rc = s->cache ? ask_cache(s, b, cells, kept, m) : ask_batch(s, b, cells, kept, m);
 	return rc == -ESHUTDOWN ? -ECANCELED : rc == -ETIME ? -EAGAIN : rc;
 }

@@ -328,7 +328,8 @@ static int transform_process(struct lade_pipe_stage *stage, struct lade_pipe_bat
 		return rc;
 	a = t->free;
 	t->free = a->next;
-	stage->asked += rows.n;
+	for (uint32_t j = 0; j < rows.n; j++)
+		lade_pipe_asked(stage, b, rows.kept[j]);
 	if (rows.n) {
 		error.text[0] = '\0';
 		rc = ask_all(t, a, b, &rows, &error);
