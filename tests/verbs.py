@@ -722,7 +722,7 @@ def new():
             source, sink = pair.split("-")
             if source in ("file", "stdin") and sink in ("sqlite", "file", "stdout"):
                 r = lade("run", "n.yaml", input=message)
-                complaints += ended(r, 0, "2 messages", "out        1, dropped 1")
+                complaints += ended(r, 0, "2 messages in ", "1, dropped 1, rejected 0")
                 wanted = {"id": 1, "customer": "Ada", "euros": 12.0}
                 if sink == "sqlite":
                     db = sqlite3.connect(f"{d.path}/orders.db")
