@@ -14,6 +14,7 @@
 #include "services/pipeline/config_table.h"
 #include "services/pipeline/engine.h"
 #include "services/pipeline/log.h"
+#include "services/pipeline/units.h"
 
 #define GRACE_MORE_NS INT64_C(5000000000)
 
@@ -59,11 +60,14 @@ static const char check_help[] =
 	"configuration cannot run\n";
 
 static const char try_help[] =
-	"usage: lade try [-n COUNT] PIPELINE.yaml\n"
+	"usage: lade try [-n COUNT] [--timeout DURATION] PIPELINE.yaml\n"
 	"\n"
 	"Reads COUNT messages (10 where it is not said) from the beginning of the source, and\n"
 	"shows on stdout what each step makes of them. Databases and services are asked for real;\n"
 	"nothing is written, neither to sinks and dead letters nor as an offset.\n"
+	"\n"
+	"What is down is waited for, as in a run, but no longer than DURATION in all: 30s where\n"
+	"it is not said. Then it ends with status 1 and says what it waited for.\n"
 	"\n"
 	"exit status: as of lade run\n";
 
@@ -369,17 +373,31 @@ int cli_check(int argc, char **argv)
 
 #define TRY_COUNT 10
 #define TRY_COUNT_MAX 100000
+#define TRY_TIMEOUT_NS INT64_C(30000000000)
+#define TRY_TIMEOUT_MAX_NS (INT64_C(86400) * 1000000000)
 
-static int try_pipeline(const struct lade_pipe_config *config, uint32_t n, int *ret)
+static int try_pipeline(const struct lade_pipe_config *config, uint32_t n, int64_t timeout_ns,
+			int *ret)
 {
-	return lade_pipe_try(config, n, stdout, stderr, ret);
+	return lade_pipe_try(config, n, timeout_ns, stdout, stderr, ret);
 }
-LADE_TASK(try_pipeline, int, (const struct lade_pipe_config *, config), (uint32_t, n))
+LADE_TASK(try_pipeline, int, (const struct lade_pipe_config *, config), (uint32_t, n),
+	  (int64_t, timeout_ns))
 
-static int try_loaded(struct lade_pipe_config *config, uint32_t n)
+/* Returns 0: it is no duration from 1 ms to a day. */
+static int64_t timeout_of(const char *text)
+{
+	int64_t ns = 0;
+
+	if (!text || lade_pipe_unit_parse(LADE_UNIT_DURATION, text, strlen(text), &ns) < 0)
+		return 0;
+	return ns < 1000000 || ns > TRY_TIMEOUT_MAX_NS ? 0 : ns;
+}
+
+static int try_loaded(struct lade_pipe_config *config, uint32_t n, int64_t timeout_ns)
 {
 	int how = LADE_EXIT_FAILED, rc;
-	struct try_pipeline_task task = try_pipeline_task(config, n);
+	struct try_pipeline_task task = try_pipeline_task(config, n, timeout_ns);
 
 	task.ret = &how;
 	rc = lade_main(&task);
@@ -392,6 +410,7 @@ int cli_try(int argc, char **argv)
 {
 	struct lade_pipe_config *config = NULL;
 	const char *path = NULL;
+	int64_t timeout_ns = TRY_TIMEOUT_NS;
 	uint32_t n = TRY_COUNT;
 	int rc;
 
@@ -405,8 +424,13 @@ int cli_try(int argc, char **argv)
 			if (!n)
 				return cli_usage("try", "-n wants a number from 1 to %d",
 						 TRY_COUNT_MAX);
+		} else if (strcmp(argv[i], "--timeout") == 0) {
+			timeout_ns = timeout_of(argv[++i]);
+			if (!timeout_ns)
+				return cli_usage("try", "--timeout wants a duration from 1ms to"
+						 " 24h, as 30s");
 		} else if (argv[i][0] == '-' || path) {
-			return cli_unknown("try", "-n|--help", argv[i]);
+			return cli_unknown("try", "-n|--timeout|--help", argv[i]);
 		} else {
 			path = argv[i];
 		}
@@ -415,7 +439,7 @@ int cli_try(int argc, char **argv)
 		return cli_usage("try", "which pipeline?");
 	rc = cli_load(path, &config);
 	if (rc == 0)
-		rc = try_loaded(config, n);
+		rc = try_loaded(config, n, timeout_ns);
 	lade_pipe_config_free(config);
 	return rc;
 }

@@ -1075,6 +1075,56 @@ def folders():
         tap.point("a file that cannot be made says which folder, why, and what to do", complaints)
 
 
+def tried_in_vain():
+    """A try of what is down ends, in time, with what it waited for."""
+    head = "config: 1\npipeline: v\nadmin: none\n"
+    stdin, sink = "source: { stdin: {} }\n", "sink: { stdout: {} }\n"
+    http = 'steps: [ { name: ask, http: { get: "http://127.0.0.1:9/{.k}", into: .x } } ]\n'
+    sql = """steps:
+  - name: look
+    sql: { db: main, keys: { k: "text .k" }, query: "select b.i, 1 as x from batch b", into: .x }
+"""
+    postgres = 'databases: { main: "postgres://app@127.0.0.1:9/x" }\n'
+    kafka = 'source: { kafka: { brokers: "127.0.0.1:9", topics: [a], group: g } }\n'
+    cases = (("HTTP", stdin + http + sink, ("ask: http://127.0.0.1:9/1", "connect")),
+             ("PostgreSQL", stdin + postgres + sql + sink, ("look: ", "refused")),
+             ("a table", "source: { postgres: { db: main, table: t, key: id, xid: x } }\n"
+              + postgres + sink, ("refused",)),
+             ("Kafka", kafka + sink, ("source kafka: ", "127.0.0.1:9")),
+             ("a source that says nothing", stdin + sink, ("no message has come",)))
+    for name, text, words in cases:
+        with tempfile.TemporaryDirectory() as d:
+            config = write(f"{d}/p.yaml", head + text)
+            began = time.monotonic()
+            p = subprocess.Popen([LADE, "try", "--timeout", "1s", config], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            try:
+                if "nothing" not in name:
+                    p.stdin.write('{"k":1}\n')
+                    p.stdin.flush()
+                p.wait(30)
+            except (subprocess.TimeoutExpired, BrokenPipeError):
+                p.kill()
+            said = p.communicate()[0]
+            last = said.splitlines()[-1] if said else ""
+            complaints = [w for w in words if w not in last]
+            if p.returncode != 1 or "v" != last.partition(":")[0] and "p.yaml:" not in last:
+                complaints.append(f"status {p.returncode}")
+            if "given up after 1 s: " not in last and name != "a table":
+                complaints.append("it does not say that it was given up")
+            tap.point(f"a try that waits for {name} ends and says so",
+                      complaints and complaints + [f"{time.monotonic() - began:.1f} s", said])
+    with tempfile.TemporaryDirectory() as d:
+        config = write(f"{d}/p.yaml", head + stdin + sink)
+        complaints = [f"{w}: {r.returncode} {r.stderr}" for w in ("", "0s", "5", "x", "25h")
+                      for r in [lade("try", "--timeout", w, config, feed="")]
+                      if r.returncode != 2 or "a duration" not in r.stderr]
+        r = lade("try", "--timeout", "500ms", config, feed='{"k":1}\n')
+        complaints += [] if r.returncode == 0 and "1 read" in r.stdout else [r.stderr]
+        tap.point("--timeout wants a duration, and one that is not reached changes nothing",
+                  complaints)
+
+
 def five_minutes():
     with tempfile.TemporaryDirectory() as d:
         complaints = []
@@ -1190,6 +1240,7 @@ def main():
     queries()
     summaries()
     folders()
+    tried_in_vain()
     tried()
     bad_lines()
     refused_rows()

@@ -145,6 +145,8 @@ void lade_pipe_trouble(struct lade_pipe_engine *e, const char *who, char trouble
 	va_start(args, format);
 	vsnprintf(trouble, 256, format, args);
 	va_end(args);
+	if (e->show)
+		snprintf(e->waits, sizeof(e->waits), "%.80s: %s", who, trouble);
 	/* Once per cause is the aim: the same again within half a minute is only counted. */
 	said = cause_of(e, who);
 	said->unsaid++;
@@ -185,6 +187,7 @@ void lade_pipe_recovered(struct lade_pipe_engine *e, const char *who, char troub
 			      trouble);
 	*since_ns = 0;
 	*trouble = 0;
+	*e->waits = 0;
 }
 
 static struct lade_duration pause_after(struct lade_pipe_engine *e, uint32_t attempt)

@@ -250,6 +250,7 @@ struct lade_pipe_engine {
 	enum lade_pipe_exit exit;
 	char why[1024];			/* how it ended, if not at the end: what, and what to do */
 	bool placed;			/* why begins with a place in the configuration */
+	char waits[400];		/* while it is shown: the latest trouble that goes on, or "" */
 	char nothing_new[320];		/* what an earlier run had finished, if all */
 	bool failed;			/* intake has stopped because of why */
 	bool anew;			/* it failed, and goes on as a new engine: see engine.c */
@@ -342,10 +343,11 @@ lade_suspends int lade_pipe_run(const struct lade_pipe_config *config, FILE *log
 
 /* lade_pipe_try - shows @n messages of a pipeline behind each of its steps, and writes nothing.
  *
+ * After @timeout_ns it ends as failed, with what it waits for.
  * @out gets what is shown, @log what goes wrong. Returns as lade_pipe_run() does.
  * Suspends: yes.  Threads: inside a task only. */
-lade_suspends int lade_pipe_try(const struct lade_pipe_config *config, uint32_t n, FILE *out,
-				FILE *log, int *ret_exit);
+lade_suspends int lade_pipe_try(const struct lade_pipe_config *config, uint32_t n,
+				int64_t timeout_ns, FILE *out, FILE *log, int *ret_exit);
 
 /* lade_pipe_show_read, lade_pipe_show_step - show a batch in engine->show, as it was read and
  * behind a step. */
