@@ -1075,6 +1075,29 @@ def folders():
         tap.point("a file that cannot be made says which folder, why, and what to do", complaints)
 
 
+def brokers_away():
+    """Kafka's troubles begin with what to look at; librdkafka's own words stand behind."""
+    with tempfile.TemporaryDirectory() as d:
+        head = "config: 1\npipeline: b\nadmin: none\n"
+        source = 'source: { kafka: { brokers: "127.0.0.1:9", topics: [a], group: g } }\n'
+        sink = 'sink: { kafka: { brokers: "127.0.0.1:9", topic: a } }\n'
+        words = ["127.0.0.1:9: no broker answers: do they run, are the addresses right", "(",
+                 "Local: "]
+        for name, text, place in (("source", source + "sink: { stdout: {} }\n", "4:18"),
+                                  ("sink", "source: { stdin: {} }\n" + sink, "5:16")):
+            config = write(f"{d}/p.yaml", head + text)
+            r = lade("check", "--connect", config)
+            complaints = [w for w in [f"p.yaml:{place}: {name} kafka: ", *words]
+                          if w not in r.stderr.replace("sink kafka a: ", "sink kafka: ")]
+            complaints += [] if r.returncode == 1 else [f"status {r.returncode}"]
+            r = lade("try", "--timeout", "3s", config, feed='{"k":1}\n') if name == "source" else r
+            complaints += [w for w in words if w not in r.stderr]
+            if name == "source" and r.stderr.count("b: source kafka: ") != 1:
+                complaints.append(f"said more than once: {r.stderr}")
+            tap.point(f"a broker that is away from a {name} comes with what to look at",
+                      complaints and complaints + [r.stderr])
+
+
 def tried_in_vain():
     """A try of what is down ends, in time, with what it waited for."""
     head = "config: 1\npipeline: v\nadmin: none\n"
@@ -1241,6 +1264,7 @@ def main():
     summaries()
     folders()
     tried_in_vain()
+    brokers_away()
     tried()
     bad_lines()
     refused_rows()

@@ -250,7 +250,7 @@ struct lade_pipe_engine {
 	enum lade_pipe_exit exit;
 	char why[1024];			/* how it ended, if not at the end: what, and what to do */
 	bool placed;			/* why begins with a place in the configuration */
-	char waits[400];		/* while it is shown: the latest trouble that goes on, or "" */
+	char waits[400];		/* while it is shown: the latest trouble, or "" */
 	char nothing_new[320];		/* what an earlier run had finished, if all */
 	bool failed;			/* intake has stopped because of why */
 	bool anew;			/* it failed, and goes on as a new engine: see engine.c */

@@ -103,8 +103,8 @@ static void say_late(struct lade_pipe_engine *e, int64_t timeout_ns)
 			   : !e->stats.in ? "no message has come from the source"
 			   : done < e->stats.in
 				   ? "a step has not answered"
-				   : "no further message has come from the source; -n COUNT asks for"
-				     " fewer";
+				   : "no further message has come from the source; -n COUNT asks"
+				     " for fewer";
 
 	e->failed = true;
 	e->placed = false;
