@@ -203,6 +203,11 @@ def two_processes():
         wait_for_row(f"{d}/out.db")
         second = lade("run", "--quiet", config)
         said = first.communicate(timeout=60)[1]
+        if f"in.ndjson is taken over from process {first.pid}, which runs" not in second.stderr:
+            complaints.append(f"the second does not say whose it was: {second.stderr}")
+        third = lade("run", "--quiet", config)
+        if "taken over" in third.stderr or "goes on from" in third.stderr:
+            complaints.append(f"of one that has ended it is said: {third.stderr}")
         if second.returncode:
             complaints.append(f"the second: {second.returncode}: {second.stderr}")
         if first.returncode != 1 or "has taken this pipeline over" not in said:

@@ -329,10 +329,17 @@ def fenced(p):
         complaints += wait_for(p, "i", range(200))
         first.send_signal(signal.SIGCONT)
         said = end_of(first)
-        if first.returncode != 1 or "has taken this pipeline over" not in said:
+        if first.returncode != 1 or "has taken this pipeline over" not in said or \
+                f"(process {second.pid} on " not in said:
             complaints.append(f"the first one: {first.returncode}: {said}")
         d.write("in.ndjson", lines(range(200, 250)), "a")
-        complaints += wait_for(p, "i", range(250)) + stop(second) + holds(p, "i", range(250))
+        complaints += wait_for(p, "i", range(250))
+        second.send_signal(signal.SIGTERM)
+        said = end_of(second)
+        complaints += holds(p, "i", range(250))
+        if second.returncode != 0 or \
+                f"in.ndjson is taken over from process {first.pid} on " not in said:
+            complaints.append(f"the second one: {second.returncode}: {said}")
         tap.point("who is fenced writes nothing, and says so", complaints)
         epoch = p.sql("select epoch, next_offset from lade_offsets where pipeline = 'i'")
         if epoch != [(2, os.path.getsize(f"{d.path}/in.ndjson"))]:

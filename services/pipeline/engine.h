@@ -252,6 +252,7 @@ struct lade_pipe_engine {
 	bool placed;			/* why begins with a place in the configuration */
 	char waits[400];		/* while it is shown: the latest trouble, or "" */
 	char nothing_new[320];		/* what an earlier run had finished, if all */
+	bool said_taken;		/* it was said from whom a lane was taken over */
 	bool failed;			/* intake has stopped because of why */
 	bool anew;			/* it failed, and goes on as a new engine: see engine.c */
 	bool stopped;			/* a signal has ended reading */
