@@ -1103,6 +1103,36 @@ def brokers_away():
                       complaints and complaints + [r.stderr])
 
 
+def another_name():
+    """The place in a file is kept by its path as it is written: check says so, and SQL mends it."""
+    with tempfile.TemporaryDirectory() as d:
+        write(f"{d}/in.ndjson", '{"k":1}\n{"k":2}\n')
+        text = """config: 1
+pipeline: p
+admin: none
+source: { file: in.ndjson }
+sink: { sqlite: { path: o.db, table: t, create: true, columns: { k: "integer .k" } } }
+delivery: exactly_once
+"""
+        config = write(f"{d}/p.yaml", text)
+        complaints = [r.stderr for r in (lade("run", config),) if r.returncode]
+        r = lade("check", config)
+        complaints += [r.stdout] if "is kept by this path" in r.stdout else []
+        write(config, text.replace("in.ndjson", f"{d}/in.ndjson"))
+        r = lade("check", config)
+        if f"p.yaml:4:17: the place in {d}/in.ndjson is kept by this path" not in r.stdout:
+            complaints.append(f"check does not say so: {r.stdout}{r.stderr}")
+        with sqlite3.connect(f"{d}/o.db") as db:
+            db.execute(f"update lade_offsets set topic = '{d}/in.ndjson'"
+                       " where pipeline = 'p' and topic = 'in.ndjson'")
+        db.close()
+        r = lade("run", config)
+        got = rows(f"{d}/o.db", "select k from t")
+        if r.returncode or got != [(1,), (2,)]:
+            complaints.append(f"after the update: {r.returncode} {r.stderr} {got}")
+        tap.point("a file that is named otherwise is another one, which check says", complaints)
+
+
 def tried_in_vain():
     """A try of what is down ends, in time, with what it waited for."""
     head = "config: 1\npipeline: v\nadmin: none\n"
@@ -1270,6 +1300,7 @@ def main():
     folders()
     tried_in_vain()
     brokers_away()
+    another_name()
     tried()
     bad_lines()
     refused_rows()

@@ -1229,6 +1229,18 @@ static void check_observed(struct checking *c)
 		       " bytes, with its folder; choose a shorter one, as in /run or /tmp");
 }
 
+/* The offset is kept by the path as it is written. */
+static void note_absolute(struct checking *c)
+{
+	const struct lade_pipe_source *s = &c->config->source;
+
+	if (s->kind == LADE_SOURCE_FILE && s->topic && *s->topic == '/' &&
+	    c->config->delivery == LADE_EXACTLY_ONCE)
+		note(c, NULL, 0, "source.file", "the place in %.200s is kept by this path: written"
+		     " otherwise, as from this folder, it is another file and is read from its"
+		     " beginning (docs/pipeline.md, Delivery)", s->topic);
+}
+
 static void check_all(struct checking *c)
 {
 	struct lade_pipe_config *config = c->config;
@@ -1252,6 +1264,7 @@ static void check_all(struct checking *c)
 	check_dead_letter(c);
 	check_observed(c);
 	check_limits(c);
+	note_absolute(c);
 	if (config->delivery == LADE_EXACTLY_ONCE)
 		check_exactly_once(c);
 	else if (lade_pipe_read_once(config))
