@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* dlq.c - `lade dlq`: dead letters listed, shown and replayed. */
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,36 +22,119 @@ static const char dlq_help[] =
 	"       lade dlq replay [--step STEP] [--changed] PIPELINE.yaml\n"
 	"\n"
 	"Works on the dead letters of a pipeline, in a file, a table or a topic.\n"
-	"list counts them by step and error, with the ID of the first of each; show prints one\n"
-	"whole; replay sends them through the pipeline again. Those that were written, dropped or\n"
-	"rejected again (then they are a new letter) are done: a row is deleted, of a file it is\n"
-	"noted in FILE.replayed, of a topic the group PIPELINE-dlq commits it. None is lost,\n"
-	"whenever a replay ends; what it was about to note is replayed again, so a sink should\n"
-	"have a key. --step replays the letters of one step; of a topic those before the last\n"
-	"that was replayed are written to its end again.\n"
+	"list counts them by step and error, whatever the values in it, with the ID of the\n"
+	"first of each; show prints one whole; replay sends them through the pipeline again.\n"
+	"Those that were written, dropped or rejected again (then they are a new letter) are\n"
+	"done: a row is deleted, of a file it is noted in FILE.replayed, of a topic the group\n"
+	"PIPELINE-dlq commits it. None is lost, whenever a replay ends; what it was about to note\n"
+	"is replayed again, so a sink should have a key. --step replays the letters of one step;\n"
+	"of a topic those before the last that was replayed are written to its end again.\n"
 	"A letter that was rejected behind a transform holds what that made of the message; it\n"
 	"goes through all steps again with --changed alone.\n"
 	"\n"
 	"exit status: 0 done; 1 failed; 2 wrong arguments; 3 stopped by a signal; 78 the\n"
 	"configuration is wrong\n";
 
-/* Letters of one step and error. */
+/* Letters of one step and kind of error. */
 struct group {
-	char step[80], error[320], first[40], id[48];
+	char step[80], first[40], id[48];
+	char error[320]; /* of its first letter */
+	char kind[320];	 /* the same without values */
+	bool varied;	 /* other ones of the kind have other values */
 	uint64_t order; /* of its first letter */
 	uint64_t n;
 };
 
+static bool is_word(char c)
+{
+	return isalnum((unsigned char)c) || c == '_';
+}
+
+/* Behind what is in quotes at @at; @at: nothing is. An apostrophe within a word is no quote. */
+static const char *skip_quoted(const char *error, const char *at)
+{
+	const char *end = at + 1;
+
+	if (*at != '"' && (*at != '\'' || (at > error && is_word(at[-1]))))
+		return at;
+	while (*end && *end != *at)
+		end += *end == '\\' && end[1] ? 2 : 1;
+	return *end && (*at == '"' || !is_word(end[1])) ? end + 1 : at;
+}
+
+/* Behind a value that begins with a digit, as a number, a time, an ID; @at: it is none. What
+ * stands behind SQLSTATE or status is no value. */
+static const char *skip_number(const char *error, const char *at)
+{
+	const char *end = at;
+
+	if (!isdigit((unsigned char)*at) || (at > error && is_word(at[-1])) ||
+	    (at - error >= 9 && memcmp(at - 9, "SQLSTATE ", 9) == 0) ||
+	    (at - error >= 7 && memcmp(at - 7, "status ", 7) == 0))
+		return at;
+	while (is_word(*end) || (*end && strchr(".:-+", *end) && isdigit((unsigned char)end[1])))
+		end++;
+	return end;
+}
+
+/* What of an address is the same for all: up to the path. NULL: @at is none. */
+static const char *skip_host(const char *at)
+{
+	size_t scheme = strncmp(at, "http://", 7) == 0	  ? 7
+			: strncmp(at, "https://", 8) == 0 ? 8
+							  : 0;
+
+	return scheme ? at + scheme + strcspn(at + scheme, "/ ,;") : NULL;
+}
+
+/* Takes the values out of an error, so that what is wrong with many is one kind. */
+static void kind_of(const char *error, char *ret, size_t room)
+{
+	const char *at = error, *next;
+	size_t n = 0;
+
+	while (*at && n + 8 < room) {
+		const char *host = skip_host(at);
+
+		if (host) {
+			n += (size_t)snprintf(ret + n, room - n, "%.*s", (int)(host - at), at);
+			at = host + strcspn(host, " ,;");
+			if (at > host && at[-1] == ':')
+				at--;
+			if (at > host && n + 8 < room)
+				n += (size_t)snprintf(ret + n, room - n, "/…");
+			if (n >= room)
+				break;
+		} else if ((next = skip_quoted(error, at)) > at) {
+			n += (size_t)snprintf(ret + n, room - n, "%c…%c", *at, *at);
+			at = next;
+		} else if ((next = skip_number(error, at)) > at) {
+			ret[n++] = 'N';
+			at = next;
+		} else {
+			ret[n++] = *at++;
+		}
+	}
+	ret[n < room ? n : room - 1] = 0;
+}
+
 static struct group *group_of(const struct lade_letters *letters, struct group *all, int *n,
 			      const struct lade_letter *l)
 {
-	for (int i = 0; i < *n; i++)
-		if (strcmp(all[i].step, l->step) == 0 && strcmp(all[i].error, l->error) == 0)
-			return &all[i];
+	char kind[sizeof(all->kind)];
+
+	kind_of(l->error, kind, sizeof(kind));
+	for (int i = 0; i < *n; i++) {
+		if (strcmp(all[i].step, l->step) != 0 || strcmp(all[i].kind, kind) != 0)
+			continue;
+		all[i].varied |= strcmp(all[i].error, l->error) != 0;
+		return &all[i];
+	}
 	if (*n == GROUPS_MAX)
 		return NULL;
 	memcpy(all[*n].step, l->step, sizeof(l->step));
 	memcpy(all[*n].error, l->error, sizeof(l->error));
+	memcpy(all[*n].kind, kind, sizeof(kind));
 	memcpy(all[*n].first, l->first_failure, sizeof(l->first_failure));
 	(void)lade_letters_id(letters, &l->ref, all[*n].id);
 	all[*n].order = (uint64_t)*n;
@@ -73,9 +157,13 @@ static void print_groups(const struct lade_letters *letters, struct group *all, 
 		printf("%10s  %-20s  %-12s  %-16s  %s\n", "count", "first failure", "id of first",
 		       "step", "error");
 	qsort(all, (size_t)n, sizeof(*all), by_count);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
 		printf("%10" PRIu64 "  %-20.19s  %-12s  %-16s  %s\n", all[i].n,
-		       all[i].first, all[i].id, all[i].step, all[i].error);
+		       all[i].first, all[i].id, all[i].step,
+		       all[i].varied ? all[i].kind : all[i].error);
+		if (all[i].varied)
+			printf("%66s  as: %s\n", "", all[i].error);
+	}
 	if (others)
 		printf("%10" PRIu64 "  of further kinds\n", others);
 }

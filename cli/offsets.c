@@ -65,7 +65,7 @@ static void print_lane(const struct lade_offsets *offsets, const struct lade_off
 		printf("  %s", *o->held ? o->held : "-");
 	else
 		printf(" %7" PRId64 "  %s%s", o->epoch, o->owner,
-		       lade_offsets_holder(o) ? ", which runs" : "");
+		       lade_offsets_holder(o->owner) ? ", which runs" : "");
 	printf("\n");
 }
 

@@ -14,6 +14,7 @@
 #include "services/pipeline/config_table.h"
 #include "services/pipeline/engine.h"
 #include "services/pipeline/log.h"
+#include "services/pipeline/units.h"
 
 #define GRACE_MORE_NS INT64_C(5000000000)
 
@@ -50,19 +51,23 @@ static const char check_help[] =
 	"       lade check --keys\n"
 	"\n"
 	"Says whether a pipeline can run. A mistake in it comes with file, line and column, and\n"
-	"what to do. --connect also opens its databases and files, and prepares its queries; it\n"
-	"makes no file and no table. Names of files are relative to the pipeline's own folder.\n"
+	"what to do. Transforms are prepared, and queries of SQLite whose file is there.\n"
+	"--connect also opens its databases and files, and prepares all its queries; it makes\n"
+	"no file and no table. Names of files are relative to the pipeline's own folder.\n"
 	"--keys prints every key that a configuration may have; it needs no file.\n"
 	"\n"
 	"exit status: 0 it can run; 1 it cannot be opened; 2 wrong arguments; 78 the\n"
 	"configuration cannot run\n";
 
 static const char try_help[] =
-	"usage: lade try [-n COUNT] PIPELINE.yaml\n"
+	"usage: lade try [-n COUNT] [--timeout DURATION] PIPELINE.yaml\n"
 	"\n"
 	"Reads COUNT messages (10 where it is not said) from the beginning of the source, and\n"
 	"shows on stdout what each step makes of them. Databases and services are asked for real;\n"
 	"nothing is written, neither to sinks and dead letters nor as an offset.\n"
+	"\n"
+	"What is down is waited for, as in a run, but no longer than DURATION in all: 30s where\n"
+	"it is not said. Then it ends with status 1 and says what it waited for.\n"
 	"\n"
 	"exit status: as of lade run\n";
 
@@ -283,6 +288,22 @@ static int connect_pipeline(const struct lade_pipe_config *config, int *ret)
 }
 LADE_TASK(connect_pipeline, int, (const struct lade_pipe_config *, config))
 
+static int prepare_pipeline(const struct lade_pipe_config *config, int *ret)
+{
+	return lade_pipe_prepare(config, stderr, ret);
+}
+LADE_TASK(prepare_pipeline, int, (const struct lade_pipe_config *, config))
+
+static int prepare_loaded(struct lade_pipe_config *config)
+{
+	int how = LADE_EXIT_FAILED, rc;
+	struct prepare_pipeline_task task = prepare_pipeline_task(config);
+
+	task.ret = &how;
+	rc = lade_main(&task);
+	return status_of(rc, how);
+}
+
 static int connect_loaded(struct lade_pipe_config *config)
 {
 	int how = LADE_EXIT_FAILED, rc;
@@ -307,7 +328,7 @@ static int print_keys(void)
 static int check_loaded(struct lade_pipe_config *config, const char *path, bool connect)
 {
 	const char *notes = lade_pipe_config_problems(config, true);
-	int rc = connect ? connect_loaded(config) : 0;
+	int rc = connect ? connect_loaded(config) : prepare_loaded(config);
 
 	if (rc != 0)
 		return rc;
@@ -352,17 +373,31 @@ int cli_check(int argc, char **argv)
 
 #define TRY_COUNT 10
 #define TRY_COUNT_MAX 100000
+#define TRY_TIMEOUT_NS INT64_C(30000000000)
+#define TRY_TIMEOUT_MAX_NS (INT64_C(86400) * 1000000000)
 
-static int try_pipeline(const struct lade_pipe_config *config, uint32_t n, int *ret)
+static int try_pipeline(const struct lade_pipe_config *config, uint32_t n, int64_t timeout_ns,
+			int *ret)
 {
-	return lade_pipe_try(config, n, stdout, stderr, ret);
+	return lade_pipe_try(config, n, timeout_ns, stdout, stderr, ret);
 }
-LADE_TASK(try_pipeline, int, (const struct lade_pipe_config *, config), (uint32_t, n))
+LADE_TASK(try_pipeline, int, (const struct lade_pipe_config *, config), (uint32_t, n),
+	  (int64_t, timeout_ns))
 
-static int try_loaded(struct lade_pipe_config *config, uint32_t n)
+/* Returns 0: it is no duration from 1 ms to a day. */
+static int64_t timeout_of(const char *text)
+{
+	int64_t ns = 0;
+
+	if (!text || lade_pipe_unit_parse(LADE_UNIT_DURATION, text, strlen(text), &ns) < 0)
+		return 0;
+	return ns < 1000000 || ns > TRY_TIMEOUT_MAX_NS ? 0 : ns;
+}
+
+static int try_loaded(struct lade_pipe_config *config, uint32_t n, int64_t timeout_ns)
 {
 	int how = LADE_EXIT_FAILED, rc;
-	struct try_pipeline_task task = try_pipeline_task(config, n);
+	struct try_pipeline_task task = try_pipeline_task(config, n, timeout_ns);
 
 	task.ret = &how;
 	rc = lade_main(&task);
@@ -375,6 +410,7 @@ int cli_try(int argc, char **argv)
 {
 	struct lade_pipe_config *config = NULL;
 	const char *path = NULL;
+	int64_t timeout_ns = TRY_TIMEOUT_NS;
 	uint32_t n = TRY_COUNT;
 	int rc;
 
@@ -388,8 +424,13 @@ int cli_try(int argc, char **argv)
 			if (!n)
 				return cli_usage("try", "-n wants a number from 1 to %d",
 						 TRY_COUNT_MAX);
+		} else if (strcmp(argv[i], "--timeout") == 0) {
+			timeout_ns = timeout_of(argv[++i]);
+			if (!timeout_ns)
+				return cli_usage("try", "--timeout wants a duration from 1ms to"
+						 " 24h, as 30s");
 		} else if (argv[i][0] == '-' || path) {
-			return cli_unknown("try", "-n|--help", argv[i]);
+			return cli_unknown("try", "-n|--timeout|--help", argv[i]);
 		} else {
 			path = argv[i];
 		}
@@ -398,7 +439,7 @@ int cli_try(int argc, char **argv)
 		return cli_usage("try", "which pipeline?");
 	rc = cli_load(path, &config);
 	if (rc == 0)
-		rc = try_loaded(config, n);
+		rc = try_loaded(config, n, timeout_ns);
 	lade_pipe_config_free(config);
 	return rc;
 }

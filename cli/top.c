@@ -230,9 +230,12 @@ static const char *shorter(double n, char ret[16])
 	return ret;
 }
 
+/* "-": it is the first look, and nothing is known of a second. */
 static const char *rate(int64_t now, int64_t before, double seconds, char ret[16])
 {
-	return shorter(now > before && seconds > 0 ? (double)(now - before) / seconds : 0, ret);
+	if (seconds <= 0)
+		return strcpy(ret, "-");
+	return shorter(now > before ? (double)(now - before) / seconds : 0, ret);
 }
 
 /* A time that fits: 850 us, 12.5 ms, 3.2 s; "-": there was none.  Returns @ret. */

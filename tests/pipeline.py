@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import random
+import re
 import signal
 import sqlite3
 import struct
@@ -202,6 +203,11 @@ def two_processes():
         wait_for_row(f"{d}/out.db")
         second = lade("run", "--quiet", config)
         said = first.communicate(timeout=60)[1]
+        if f"in.ndjson is taken over from process {first.pid}, which runs" not in second.stderr:
+            complaints.append(f"the second does not say whose it was: {second.stderr}")
+        third = lade("run", "--quiet", config)
+        if "taken over" in third.stderr or "goes on from" in third.stderr:
+            complaints.append(f"of one that has ended it is said: {third.stderr}")
         if second.returncode:
             complaints.append(f"the second: {second.returncode}: {second.stderr}")
         if first.returncode != 1 or "has taken this pipeline over" not in said:
@@ -975,6 +981,249 @@ def mistakes():
         tap.point("mistakes in configuration and arguments say where and what", complaints)
 
 
+def queries():
+    """What a database says about a query is a mistake of the configuration: it has a place."""
+    head = "config: 1\npipeline: q\ndatabases: { db: \"sqlite:p.db\" }\nsource: { stdin: {} }\n"
+    sink = "sink: [ stdout: {} ]\n"
+    transform = """steps:
+  - transform:
+      query: >
+        select i,
+          json_object('ä', 1)
+        frm batch
+"""
+    quoted = "steps:\n  - transform: { query: 'select i, nope as value\n     from batch' }\n"
+    literal = """steps:
+  - name: places
+    sql:
+      db: db
+      keys: { k: "text .k" }
+      query: |
+        select b.i,
+               p.nme
+        from batch b join p on p.k = b.k
+      into: .p
+"""
+    substituted = """steps:
+  - transform:
+      query: "select ${env:LADE_TEST_WORD:-i} nope from batch"
+"""
+    complaints = []
+
+    def expect(status, place, words, text, *args):
+        r = lade(*args, write(f"{d}/q.yaml", text), feed="")
+        line = r.stderr.splitlines()[0] if r.stderr else ""
+        if r.returncode != status or not line.startswith(f"{d}/q.yaml:{place}: ") or \
+                words not in line:
+            complaints.append(f"{args}: {r.returncode} {r.stderr!r}, not {status} at {place}")
+
+    with tempfile.TemporaryDirectory() as d:
+        for args in (("check",), ("check", "--connect"), ("try",), ("run",)):
+            expect(78, "10:13", 'step transform1: the query: near "batch"',
+                   head + transform + sink, *args)
+        expect(78, "6:36", "no such column: nope", head + quoted + sink, "check")
+        expect(78, "7:14", "the query does not return a column named value",
+               head + substituted + sink, "check")
+        tap.point("what SQLite says about a query comes with its place in the configuration",
+                  complaints)
+
+        complaints.clear()
+        r = lade("check", write(f"{d}/q.yaml", head + literal + sink))
+        if r.returncode:
+            complaints.append(f"without the file: {r.returncode}: {r.stderr}")
+        if os.path.exists(f"{d}/p.db"):
+            complaints.append("check has made the database")
+        sqlite3.connect(f"{d}/p.db").execute("create table p (k, name)")
+        for args in (("check",), ("check", "--connect"), ("try",), ("run",)):
+            expect(1, "12:16", "step places: ", head + literal + sink, *args)
+        r = lade("run", "--log", "json", f"{d}/q.yaml")
+        end = json.loads(r.stderr.splitlines()[-1])
+        if not end.get("message", "").startswith(f"{d}/q.yaml:12:16: "):
+            complaints.append(f"as JSON: {r.stderr}")
+        tap.point("check prepares a query whose database is there, and passes others by",
+                  complaints)
+
+
+class Flaky(http.server.BaseHTTPRequestHandler):
+    """Busy for the first few requests."""
+    left = 4
+
+    def do_GET(self):
+        Flaky.left -= 1
+        self.send_response(503 if Flaky.left >= 0 else 200)
+        self.send_header("Content-Length", "1")
+        self.end_headers()
+        self.wfile.write(b"1")
+
+    def log_message(self, *_):
+        pass
+
+
+def summaries():
+    """What a run says at its end: each message once, words in the singular, names of any length."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Flaky)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory() as d:
+        config = write(f"{d}/p.yaml", f"""config: 1
+pipeline: summed
+source: {{ stdin: {{}} }}
+batch: {{ max_messages: 1 }}
+steps:
+  - name: a-service-with-a-name
+    http: {{ get: "http://127.0.0.1:{server.server_port}/{{.k}}", into: .x, retries: 0 }}
+sink: {{ file: {{ path: {d}/out }} }}
+errors: {{ backoff: 1ms..5ms }}
+""")
+        r = lade("run", config, feed='{"k":1}\n')
+        server.shutdown()
+        lines = r.stderr.splitlines()
+        step = next((x for x in lines if "a-service-with-a-name  " in x), "")
+        complaints = [r.stderr] if r.returncode else []
+        if " 5 requests for 1 message, 4 tried again, 4 failed; " not in step:
+            complaints.append(f"the step: {step!r} {r.stderr}")
+        table = [x for x in lines if x.startswith("  ")]
+        if len({re.match("  [a-z-]+ +", x).end() for x in table if "/out" not in x}) != 1:
+            complaints.append(f"figures do not stand below one another: {table}")
+        if not any(x.startswith(f"  file {d}/out") and x.endswith(" 1 written") for x in table):
+            complaints.append(f"the sink has no name: {table}")
+        tap.point("a summary counts each message once, retries apart, and names its sinks",
+                  complaints)
+
+
+def folders():
+    """A file that cannot be made: which folder, why, and what to do."""
+    with tempfile.TemporaryDirectory() as d:
+        os.chmod(d, 0o755)
+        os.mkdir(f"{d}/closed", 0o755)
+        write(f"{d}/closed/there", "")
+        os.chmod(f"{d}/closed/there", 0o444)
+        head = "config: 1\npipeline: f\nsource: { stdin: {} }\nadmin: none\n"
+        nobody = {"user": 65534} if os.geteuid() == 0 else {}
+        if not nobody:
+            os.chmod(f"{d}/closed", 0o555)
+
+        def expect(path, *words):
+            config = write(f"{d}/p.yaml", head + f"sink: {{ file: {{ path: {d}/{path} }} }}\n")
+            for verb in (("run",), ("check", "--connect")):
+                r = subprocess.run([LADE, *verb, config], input="", text=True, timeout=60,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, **nobody)
+                if r.returncode != 1 or not r.stderr.startswith(f"{config}:5:") or \
+                        not all(w in r.stderr for w in words):
+                    complaints.append(f"{verb}, {path}: {r.returncode}: {r.stderr!r}")
+
+        complaints = []
+        expect("closed/new", "Permission denied", f"may make no file in the folder {d}/closed;")
+        expect("closed/there", "Permission denied", "may not write it")
+        expect("no/such/file", "No such file or directory", f"the folder {d}/no/such; make it")
+        expect("p.yaml/file", "Not a directory", f"{d}/p.yaml;")
+        expect("closed", "Is a directory", "name a file in it")
+        os.chmod(f"{d}/closed", 0o755)
+        tap.point("a file that cannot be made says which folder, why, and what to do", complaints)
+
+
+def brokers_away():
+    """Kafka's troubles begin with what to look at; librdkafka's own words stand behind."""
+    with tempfile.TemporaryDirectory() as d:
+        head = "config: 1\npipeline: b\nadmin: none\n"
+        source = 'source: { kafka: { brokers: "127.0.0.1:9", topics: [a], group: g } }\n'
+        sink = 'sink: { kafka: { brokers: "127.0.0.1:9", topic: a } }\n'
+        words = ["127.0.0.1:9: no broker answers: do they run, are the addresses right", "(",
+                 "Local: "]
+        for name, text, place in (("source", source + "sink: { stdout: {} }\n", "4:18"),
+                                  ("sink", "source: { stdin: {} }\n" + sink, "5:16")):
+            config = write(f"{d}/p.yaml", head + text)
+            r = lade("check", "--connect", config)
+            complaints = [w for w in [f"p.yaml:{place}: {name} kafka: ", *words]
+                          if w not in r.stderr.replace("sink kafka a: ", "sink kafka: ")]
+            complaints += [] if r.returncode == 1 else [f"status {r.returncode}"]
+            r = lade("try", "--timeout", "3s", config, feed='{"k":1}\n') if name == "source" else r
+            complaints += [w for w in words if w not in r.stderr]
+            if name == "source" and r.stderr.count("b: source kafka: ") != 1:
+                complaints.append(f"said more than once: {r.stderr}")
+            tap.point(f"a broker that is away from a {name} comes with what to look at",
+                      complaints and complaints + [r.stderr])
+
+
+def another_name():
+    """The place in a file is kept by its path as it is written: check says so, and SQL mends it."""
+    with tempfile.TemporaryDirectory() as d:
+        write(f"{d}/in.ndjson", '{"k":1}\n{"k":2}\n')
+        text = """config: 1
+pipeline: p
+admin: none
+source: { file: in.ndjson }
+sink: { sqlite: { path: o.db, table: t, create: true, columns: { k: "integer .k" } } }
+delivery: exactly_once
+"""
+        config = write(f"{d}/p.yaml", text)
+        complaints = [r.stderr for r in (lade("run", config),) if r.returncode]
+        r = lade("check", config)
+        complaints += [r.stdout] if "is kept by this path" in r.stdout else []
+        write(config, text.replace("in.ndjson", f"{d}/in.ndjson"))
+        r = lade("check", config)
+        if f"p.yaml:4:17: the place in {d}/in.ndjson is kept by this path" not in r.stdout:
+            complaints.append(f"check does not say so: {r.stdout}{r.stderr}")
+        with sqlite3.connect(f"{d}/o.db") as db:
+            db.execute(f"update lade_offsets set topic = '{d}/in.ndjson'"
+                       " where pipeline = 'p' and topic = 'in.ndjson'")
+        db.close()
+        r = lade("run", config)
+        got = rows(f"{d}/o.db", "select k from t")
+        if r.returncode or got != [(1,), (2,)]:
+            complaints.append(f"after the update: {r.returncode} {r.stderr} {got}")
+        tap.point("a file that is named otherwise is another one, which check says", complaints)
+
+
+def tried_in_vain():
+    """A try of what is down ends, in time, with what it waited for."""
+    head = "config: 1\npipeline: v\nadmin: none\n"
+    stdin, sink = "source: { stdin: {} }\n", "sink: { stdout: {} }\n"
+    http = 'steps: [ { name: ask, http: { get: "http://127.0.0.1:9/{.k}", into: .x } } ]\n'
+    sql = """steps:
+  - name: look
+    sql: { db: main, keys: { k: "text .k" }, query: "select b.i, 1 as x from batch b", into: .x }
+"""
+    postgres = 'databases: { main: "postgres://app@127.0.0.1:9/x" }\n'
+    kafka = 'source: { kafka: { brokers: "127.0.0.1:9", topics: [a], group: g } }\n'
+    cases = (("HTTP", stdin + http + sink, ("ask: http://127.0.0.1:9/1", "connect")),
+             ("PostgreSQL", stdin + postgres + sql + sink, ("look: ", "refused")),
+             ("a table", "source: { postgres: { db: main, table: t, key: id, xid: x } }\n"
+              + postgres + sink, ("refused",)),
+             ("Kafka", kafka + sink, ("source kafka: ", "127.0.0.1:9")),
+             ("a source that says nothing", stdin + sink, ("no message has come",)))
+    for name, text, words in cases:
+        with tempfile.TemporaryDirectory() as d:
+            config = write(f"{d}/p.yaml", head + text)
+            began = time.monotonic()
+            p = subprocess.Popen([LADE, "try", "--timeout", "1s", config], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            try:
+                if "nothing" not in name:
+                    p.stdin.write('{"k":1}\n')
+                    p.stdin.flush()
+                p.wait(30)
+            except (subprocess.TimeoutExpired, BrokenPipeError):
+                p.kill()
+            said = p.communicate()[0]
+            last = said.splitlines()[-1] if said else ""
+            complaints = [w for w in words if w not in last]
+            if p.returncode != 1 or "v" != last.partition(":")[0] and "p.yaml:" not in last:
+                complaints.append(f"status {p.returncode}")
+            if "given up after 1 s: " not in last and name != "a table":
+                complaints.append("it does not say that it was given up")
+            tap.point(f"a try that waits for {name} ends and says so",
+                      complaints and complaints + [f"{time.monotonic() - began:.1f} s", said])
+    with tempfile.TemporaryDirectory() as d:
+        config = write(f"{d}/p.yaml", head + stdin + sink)
+        complaints = [f"{w}: {r.returncode} {r.stderr}" for w in ("", "0s", "5", "x", "25h")
+                      for r in [lade("try", "--timeout", w, config, feed="")]
+                      if r.returncode != 2 or "a duration" not in r.stderr]
+        r = lade("try", "--timeout", "500ms", config, feed='{"k":1}\n')
+        complaints += [] if r.returncode == 0 and "1 read" in r.stdout else [r.stderr]
+        tap.point("--timeout wants a duration, and one that is not reached changes nothing",
+                  complaints)
+
+
 def five_minutes():
     with tempfile.TemporaryDirectory() as d:
         complaints = []
@@ -1087,6 +1336,12 @@ def main():
         tap.done()
     five_minutes()
     mistakes()
+    queries()
+    summaries()
+    folders()
+    tried_in_vain()
+    brokers_away()
+    another_name()
     tried()
     bad_lines()
     refused_rows()

@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "house"))
@@ -267,7 +268,8 @@ def top():
                                 stdout=subprocess.PIPE)
         tap.point("on a terminal it is drawn in place, until q", expect(
             ("status", script.returncode, 0))
-            + within(script.stdout.decode(), "\033[?1049h", "live: process", "\033[?1049l"))
+            + within(script.stdout.decode(), "\033[?1049h", "live: process", "\033[?1049l")
+            + within(script.stdout.decode(), "-/s in, -/s out"))
 
 
 def several_processes():
@@ -470,6 +472,25 @@ def test_verb():
         "  - { id: 2, place: [], rate: , k: }"], sql="many: true")
     tap.point("rows that the case gives are in place of the database",
               ended(r, 0, "1 case passed"))
+    with tempfile.TemporaryDirectory() as d:
+        os.mkdir(f"{d}/o")
+        for path, cwd in ((f"{d}/o/p.yaml", "/"), ("p.yaml", f"{d}/o")):
+            with open(f"{d}/o/p.yaml", "w", encoding="utf-8") as f:
+                f.write("config: 1\npipeline: p\nsource: { stdin: {} }\nsink: { stdout: {} }\n")
+            r = subprocess.run([LADE, "test", path], cwd=cwd, text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, timeout=60)
+            written = re.search(r"Write (\S+),\n((?:  .*\n)+)and run lade test (\S+);", r.stdout)
+            complaints = ended(r, 78, f"{path}:1:1: this is a pipeline")
+            if not written:
+                complaints.append(f"it does not show how: {r.stdout}")
+            else:
+                with open(os.path.join(cwd, written[1]), "w", encoding="utf-8") as f:
+                    f.write(written[2])
+                complaints += ended(subprocess.run([LADE, "test", written[3]], cwd=cwd, text=True,
+                                                   stdout=subprocess.PIPE, timeout=60), 0,
+                                    "1 case passed")
+            tap.point(f"given a pipeline, {'away' if cwd == '/' else 'here'}, it shows cases"
+                      " that can be pasted and run", complaints)
     for line, words in (
             ("outputs: []", ("unknown key 'outputs'; did you mean output?", ":10:5:")),
             ("output: [ '{' ]", ("expected JSON:", ":10:15:")),
@@ -581,6 +602,25 @@ def dlq():
                                 [1, 2, 3, 4, 5, *range(1000, 4000)]))
                       # A kill between a letter that is written anew and its end doubles it.
                       + ended(d.lade("dlq", "list", "p.yaml"), 0, " dead letter", "source"))
+    with Letters("file: dead.ndjson", "at_least_once") as d:
+        letter = {"pipeline": "letters", "topic": "in.ndjson", "partition": 0, "offset": 0,
+                  "line": 1, "step": "gate", "error": "", "attempts": 1,
+                  "first_failure": "2026-11-22T20:00:00Z", "value": "x"}
+        errors = ['.at: "x1" is no number', '.at: "y" is no number', ".at: 17 is no \"n\" at 3",
+                  "http://h:80/at/7: status 422", "http://h:80/at/8: status 422",
+                  "http://h:80/at/8: status 413", "the column's type, the row's 'a' at 2026-01-02",
+                  "the column's type, the row's 'b c' at 2025-12-31", "x (SQLSTATE 23505): id=1",
+                  "x (SQLSTATE 23502): id=1", "x (SQLSTATE 23505): id=5f3a"]
+        d.write("dead.ndjson", "".join(json.dumps(dict(letter, offset=n, error=e)) + "\n"
+                                       for n, e in enumerate(errors)))
+        r = d.lade("dlq", "list", "p.yaml")
+        tap.point("dlq list groups errors that differ in their values alone, with an example",
+                  ended(r, 0, "11 dead letters", '.at: "…" is no number\n', 'as: .at: "x1" is no',
+                        "http://h:80/…: status 422\n", "http://h:80/at/8: status 413\n",
+                        "the column's type, the row's '…' at N\n",
+                        "x (SQLSTATE 23505): id=N\n", "x (SQLSTATE 23502): id=1\n",
+                        '.at: 17 is no "n" at 3')
+                  + expect(("kinds", len(re.findall(r" gate ", r.stdout)), 7)))
     text = LETTERS.format(dead="file: dead.ndjson", delivery="at_least_once")
     text = text.replace("in.ndjson }", "in.csv, format: csv }")
     with Letters("file: dead.ndjson", "at_least_once") as d:
@@ -682,7 +722,7 @@ def new():
             source, sink = pair.split("-")
             if source in ("file", "stdin") and sink in ("sqlite", "file", "stdout"):
                 r = lade("run", "n.yaml", input=message)
-                complaints += ended(r, 0, "2 messages", "out        1, dropped 1")
+                complaints += ended(r, 0, "2 messages in ", "1, dropped 1, rejected 0")
                 wanted = {"id": 1, "customer": "Ada", "euros": 12.0}
                 if sink == "sqlite":
                     db = sqlite3.connect(f"{d.path}/orders.db")

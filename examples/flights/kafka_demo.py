@@ -44,10 +44,10 @@ def start(number, env):
 
 
 def look(number):
-    """What `lade top` shows of one of them."""
+    """Has `lade top` look at one of them for a second, in which flights are to go on."""
     folder = f"{ROOT}/build/demo-kafka/process-{number}"
-    subprocess.run([LADE, "top", "--once", "flights"], check=False,
-                   env=dict(os.environ, XDG_RUNTIME_DIR=folder))
+    return subprocess.Popen([LADE, "top", "--once", "flights"], stdout=subprocess.PIPE, text=True,
+                            env=dict(os.environ, XDG_RUNTIME_DIR=folder))
 
 
 def replay(producer, flights, sent, chance, seconds):
@@ -91,8 +91,10 @@ def demo(k, p, env):
             say("and here it is again")
             processes[1] = start(1, env)
         if second % LOOK_EVERY == LOOK_EVERY - 1:
+            top = look(0)
+            replay(producer, flights, sent, chance, 2)
             say(f"{sum(sent.values())} flights sent; lade top, first process:")
-            look(0)
+            print(top.communicate()[0], end="", flush=True)
     producer.flush(30)
     total, until = sum(sent.values()), time.monotonic() + 60
     while p.sql("select count(*) from delays")[0][0] < total and time.monotonic() < until:

@@ -65,6 +65,12 @@ enum lade_kafka_fault lade_kafka_fault_of(int code);
  * Returns a constant string.  Suspends: no.  Threads: any. */
 const char *lade_kafka_code_text(int code);
 
+/* lade_kafka_code_remedy - what is wrong, and what to look at, in words for who runs a program.
+ *
+ * Returns a constant string; NULL: there is nothing to add to the text.
+ * Suspends: no.  Threads: any. */
+const char *lade_kafka_code_remedy(int code);
+
 /* lade_kafka_version - the version of librdkafka, 0xMMmmrrpp.  Suspends: no.  Threads: any. */
 int lade_kafka_version(void);
 

@@ -70,6 +70,7 @@ struct lade_pg_error {
 	enum lade_pg_exchange exchange;
 	int statement;	    /* which one failed, from 0; their number: the commit; -1: none */
 	char sqlstate[6];   /* "" if the server did not say */
+	int position;	    /* the character of it that is to blame, from 1; 0: not known */
 	char text[400];	    /* what happened, in words, without secrets */
 	char detail[200];   /* the server's further words on it, or "" */
 	char constraint[64]; /* the constraint that was violated, or "" */

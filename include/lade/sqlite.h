@@ -41,6 +41,7 @@ struct lade_sqlite_error {
 	int code;		/* SQLite's extended code, 0 if it was not SQLite's */
 	int part;		/* writing: the part of the transaction, -1 if none is to blame */
 	int64_t row;		/* writing: the row of that part, -1 if none is to blame */
+	int position;		/* a query: the byte of it that is to blame, from 1; 0: not known */
 	bool unsure;		/* the commit may have happened: read the offsets to know */
 	char text[400];		/* what happened, and what to do about it */
 };

@@ -347,6 +347,29 @@ static void read_cases(struct lade_pipe_cases *c)
 		read_case(c, list->pairs[i].value, &c->cases[c->n++]);
 }
 
+static bool is_pipeline(const struct lade_yaml_node *root)
+{
+	return !lade_yaml_get(root, "cases", 5) &&
+	       (lade_yaml_get(root, "config", 6) || lade_yaml_get(root, "source", 6));
+}
+
+/* A pipeline was given where its cases were meant. */
+static int say_how(struct lade_pipe_cases *c)
+{
+	const char *slash = strrchr(c->file, '/'), *name = slash ? slash + 1 : c->file;
+	const int folder = (int)(name - c->file);
+
+	return WRONG(c, c->root, "this is a pipeline; lade test runs a file of cases, which names "
+		     "it. Write %.*scases.yaml,\n"
+		     "  pipeline: %s\n"
+		     "  cases:\n"
+		     "    - name: what is to be shown\n"
+		     "      input: [ { k: 1 } ]\n"
+		     "      output: [ { k: 1 } ]\n"
+		     "and run lade test %.*scases.yaml; lade test --help shows what else a case"
+		     " may have", folder, c->file, name, folder, c->file);
+}
+
 /* The pipeline, whose file's name is relative to the file of cases. */
 static int load_pipeline(struct lade_pipe_cases *c, FILE *log)
 {
@@ -356,6 +379,8 @@ static int load_pipeline(struct lade_pipe_cases *c, FILE *log)
 	char *path;
 	int rc;
 
+	if (is_pipeline(c->root))
+		return say_how(c);
 	if (!name)
 		return WRONG(c, c->root, "a file of cases names its pipeline: pipeline: FILE.yaml");
 	path = get_memory(c, folder + strlen(name));

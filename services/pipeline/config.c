@@ -635,7 +635,8 @@ int lade_pipe_config_parse(struct lade_pipe_config *config, const char *file, co
 	int rc;
 
 	config->file = lade_arena_copy(&config->arena, file, strlen(file));
-	if (!config->file)
+	config->text = lade_arena_copy(&config->arena, text, len);
+	if (!config->file || !config->text)
 		return -ENOMEM;
 	rc = lade_yaml_parse(text, len, &config->problems, &config->root);
 	if (rc < 0)

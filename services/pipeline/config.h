@@ -204,6 +204,7 @@ struct lade_pipe_config {
 	struct lade_pipe_problems problems;	/* what is wrong; empty after success */
 	struct lade_pipe_problems notes;	/* what is fine and worth saying */
 	struct lade_yaml_node *root;		/* the file, for places and for what may be shown */
+	const char *text;			/* the file as it was written */
 	int64_t config;				/* the version of the format */
 	const char *name;			/* the pipeline's */
 	struct lade_pipe_map databases;		/* name and address */
@@ -287,6 +288,12 @@ int lade_pipe_config_check(struct lade_pipe_config *config);
  * @list is "steps", "sink" or NULL, @i the element; @path its keys with dots between. */
 const struct lade_yaml_node *lade_pipe_config_node(const struct lade_pipe_config *config,
 						   const char *list, int i, const char *path);
+
+/* lade_pipe_config_place - where the @position-th byte of a value was written in the file: line
+ * and column, from 1. For 0, and where that cannot be told, the value's own place. */
+void lade_pipe_config_place(const struct lade_pipe_config *config,
+			    const struct lade_yaml_node *node, size_t position, int *ret_line,
+			    int *ret_col);
 
 /* lade_pipe_step_type - "sql", "http", "transform" or "plugin". */
 const char *lade_pipe_step_type(int kind);

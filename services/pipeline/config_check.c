@@ -77,6 +77,64 @@ const struct lade_yaml_node *lade_pipe_config_node(const struct lade_pipe_config
 	return node;
 }
 
+/* Where a node begins in the file's text; of a block, the line behind its | or >. */
+static const char *begins_at(const struct lade_pipe_config *config,
+			     const struct lade_yaml_node *node, int *line, int *col)
+{
+	const char *at = config->text;
+
+	for (*line = 1; *line < node->line && *at; at++)
+		*line += *at == '\n';
+	for (*col = 1; *col < node->col && *at && *at != '\n'; at++)
+		*col += ((unsigned char)at[1] & 0xc0) != 0x80;
+	if (node->plain || !*at)
+		return at;
+	if (*at == '|' || *at == '>') {
+		at += strcspn(at, "\n");
+		*line += *at == '\n';
+		*col = 1;
+		return at + (*at == '\n');
+	}
+	++*col;
+	return at + 1;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+/* Lines may be folded and are indented: what is not blank is the same in both. */
+void lade_pipe_config_place(const struct lade_pipe_config *config,
+			    const struct lade_yaml_node *node, size_t position, int *ret_line,
+			    int *ret_col)
+{
+	const char *value = node->text, *end, *at;
+	int line, col;
+
+	*ret_line = node->line;
+	*ret_col = node->col;
+	if (!config->text || node->kind != LADE_YAML_SCALAR || !position)
+		return;
+	end = value + (position <= node->len ? position - 1 : node->len);
+	at = begins_at(config, node, &line, &col);
+	for (;;) {
+		while (is_blank(*at)) {
+			line += *at == '\n';
+			col = *at++ == '\n' ? 1 : col + 1;
+		}
+		while (value < end && is_blank(*value))
+			value++;
+		if (value >= end)
+			break;
+		if (*at++ != *value++)
+			return;
+		col += ((unsigned char)*at & 0xc0) != 0x80;
+	}
+	*ret_line = line;
+	*ret_col = col;
+}
+
 /* A problem at a place of the file. */
 __attribute__((format(printf, 5, 6)))
 static void refuse(struct checking *c, const char *list, int i, const char *path,
@@ -1171,6 +1229,18 @@ static void check_observed(struct checking *c)
 		       " bytes, with its folder; choose a shorter one, as in /run or /tmp");
 }
 
+/* The offset is kept by the path as it is written. */
+static void note_absolute(struct checking *c)
+{
+	const struct lade_pipe_source *s = &c->config->source;
+
+	if (s->kind == LADE_SOURCE_FILE && s->topic && *s->topic == '/' &&
+	    c->config->delivery == LADE_EXACTLY_ONCE)
+		note(c, NULL, 0, "source.file", "the place in %.200s is kept by this path: written"
+		     " otherwise, as from this folder, it is another file and is read from its"
+		     " beginning (docs/pipeline.md, Delivery)", s->topic);
+}
+
 static void check_all(struct checking *c)
 {
 	struct lade_pipe_config *config = c->config;
@@ -1194,6 +1264,7 @@ static void check_all(struct checking *c)
 	check_dead_letter(c);
 	check_observed(c);
 	check_limits(c);
+	note_absolute(c);
 	if (config->delivery == LADE_EXACTLY_ONCE)
 		check_exactly_once(c);
 	else if (lade_pipe_read_once(config))

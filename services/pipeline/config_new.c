@@ -245,20 +245,52 @@ static void put_section(struct writing *w, const char *prefix, int depth, bool r
 	}
 }
 
+/* The SQL of the tables at PostgreSQL, to be pasted. */
+static void put_tables(struct writing *w)
+{
+	if (strcmp(w->source, "postgres") == 0)
+		put(w, "# The table that is read, and a row to try it with:\n"
+		       "#   create table incoming (\n"
+		       "#     id bigint generated always as identity primary key,\n"
+		       "#     customer text not null,\n"
+		       "#     cents bigint not null,\n"
+		       "#     xid xid8 not null default pg_current_xact_id()\n"
+		       "#   );\n"
+		       "#   create index on incoming (xid, id);\n"
+		       "#   insert into incoming (customer, cents) values ('Ada', 1200);\n");
+	if (strcmp(w->sink, "postgres") == 0)
+		put(w, "# The table that is written; create: true makes it, where the user may:\n"
+		       "#   create table orders (\n"
+		       "#     id bigint primary key,\n"
+		       "#     customer text,\n"
+		       "#     euros double precision\n"
+		       "#   );\n");
+}
+
+/* What to send, and how. */
+static void put_message(struct writing *w)
+{
+	static const char message[] = "{\"id\":1,\"customer\":\"Ada\",\"cents\":1200}";
+
+	put(w, "# A message to try it with:\n#   ");
+	put(w, strcmp(w->source, "kafka") == 0 ? "" : "echo '");
+	put(w, message);
+	put(w, strcmp(w->source, "file") == 0	 ? "' > orders.ndjson && lade run THIS"
+	       : strcmp(w->source, "stdin") == 0 ? "' | lade run THIS"
+						 : "");
+	put(w, "\n");
+}
+
 static void put_head(struct writing *w)
 {
-	const bool file = strcmp(w->source, "file") == 0, in = strcmp(w->source, "stdin") == 0;
-
 	put(w, "# A pipeline from ");
 	put(w, w->source);
 	put(w, " to ");
 	put(w, w->sink);
-	put(w, ". A key behind # has that value unless it is set.\n"
-	       "# A message to try it with:\n#   ");
-	put(w, in ? "echo '" : file ? "echo '" : "");
-	put(w, "{\"id\":1,\"customer\":\"Ada\",\"cents\":1200}");
-	put(w, in ? "' | lade run THIS" : file ? "' > orders.ndjson && lade run THIS" : "");
-	put(w, "\n");
+	put(w, ". A key behind # has that value unless it is set.\n");
+	put_tables(w);
+	if (strcmp(w->source, "postgres") != 0)
+		put_message(w);
 }
 
 /* Whether the file could run, as far as nothing is opened. */

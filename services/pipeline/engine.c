@@ -55,6 +55,51 @@ int lade_pipe_fail(struct lade_pipe_engine *e, enum lade_pipe_exit how, const ch
 	return -EIO;
 }
 
+int lade_pipe_fail_at(struct lade_pipe_engine *e, enum lade_pipe_exit how,
+		      const struct lade_yaml_node *node, size_t position, const char *format, ...)
+{
+	int line, col, n = 0;
+	va_list args;
+
+	if (e->failed)
+		return -EIO;
+	e->failed = true;
+	e->exit = how;
+	e->placed = node && e->config->file;
+	if (e->placed) {
+		lade_pipe_config_place(e->config, node, position, &line, &col);
+		n = snprintf(e->why, sizeof(e->why), "%.400s:%d:%d: ", e->config->file, line, col);
+	}
+	va_start(args, format);
+	vsnprintf(e->why + n, sizeof(e->why) - (size_t)n, format, args);
+	va_end(args);
+	return -EIO;
+}
+
+const struct lade_yaml_node *lade_pipe_step_node(const struct lade_pipe_stage *stage,
+						 const char *path)
+{
+	const struct lade_pipe_config *config = stage->engine->config;
+
+	return lade_pipe_config_node(config, "steps", (int)(stage->config - config->steps), path);
+}
+
+const struct lade_yaml_node *lade_pipe_sink_node(const struct lade_pipe_outlet *outlet,
+						 const char *path)
+{
+	const struct lade_pipe_config *config = outlet->engine->config;
+
+	return lade_pipe_config_node(config, "sink", (int)(outlet->config - config->sinks), path);
+}
+
+void lade_pipe_print_why(const struct lade_pipe_engine *e, FILE *to)
+{
+	if (*e->why && e->placed)
+		fprintf(to, "%s\n", e->why);
+	else if (*e->why)
+		fprintf(to, "%s: %s\n", e->config->name, e->why);
+}
+
 /* Troubles */
 
 static void clear_live(struct lade_pipe_engine *e)
@@ -100,6 +145,8 @@ void lade_pipe_trouble(struct lade_pipe_engine *e, const char *who, char trouble
 	va_start(args, format);
 	vsnprintf(trouble, 256, format, args);
 	va_end(args);
+	if (e->show)
+		snprintf(e->waits, sizeof(e->waits), "%.80s: %s", who, trouble);
 	/* Once per cause is the aim: the same again within half a minute is only counted. */
 	said = cause_of(e, who);
 	said->unsaid++;
@@ -140,6 +187,7 @@ void lade_pipe_recovered(struct lade_pipe_engine *e, const char *who, char troub
 			      trouble);
 	*since_ns = 0;
 	*trouble = 0;
+	*e->waits = 0;
 }
 
 static struct lade_duration pause_after(struct lade_pipe_engine *e, uint32_t attempt)
@@ -172,6 +220,13 @@ int lade_pipe_back_off_reading(struct lade_pipe_engine *e, uint32_t attempt)
 }
 
 /* Steps */
+
+void lade_pipe_asked(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t i)
+{
+	stage->asked += !b->fates[i].asked;
+	stage->again += b->fates[i].asked;
+	b->fates[i].asked = true;
+}
 
 /* A failure of a message counts when others have passed since its last one: then the step works
  * and the message is odd.  Returns whether it did. */
@@ -425,6 +480,7 @@ static int run_stage(struct lade_pipe_stage *stage, struct lade_pipe_batch *b)
 	for (uint32_t i = 0; i < b->n; i++) {
 		if (b->fates[i].verdict == LADE_VERDICT_OK) {
 			b->fates[i].attempts = 0;
+			b->fates[i].asked = false;
 			b->fates[i].passes_seen = stage->passes;
 			b->fates[i].reason = NULL;
 			index[n++] = i;
@@ -906,6 +962,17 @@ static int write_all(struct lade_pipe_engine *e, struct lade_pipe_batches_stream
 
 /* Opening */
 
+/* Whether a step needs nothing but what is here. */
+static bool prepares_offline(const struct lade_pipe_stage *stage)
+{
+	const struct lade_pipe_step *step = stage->config;
+	const char *file = step->kind == LADE_STEP_SQL
+				   ? lade_pipe_database_file(stage->engine->config, step->db)
+				   : NULL;
+
+	return step->kind == LADE_STEP_TRANSFORM || (file && access(file, F_OK) == 0);
+}
+
 static int open_stages(struct lade_pipe_engine *e)
 {
 	struct lade_pipe_shape *shape = lade_pipe_shape_new();
@@ -924,6 +991,8 @@ static int open_stages(struct lade_pipe_engine *e)
 		stage->ops = e->parts->steps[stage->config->kind];
 		stage->engine = e;
 		stage->in = shape;
+		if (e->offline && !prepares_offline(stage))
+			continue;
 		rc = stage->ops->open(stage, shape);
 		if (rc < 0)
 			return rc;
@@ -1223,8 +1292,8 @@ int lade_pipe_run(const struct lade_pipe_config *config, FILE *log, bool live, b
 		fprintf(log, "%s: %s\n", config->name, e->nothing_new);
 	else if (!quiet && e->stats.started_ns)
 		lade_pipe_summary(e, log);
-	if (*e->why && !config->log_json)
-		fprintf(log, "%s: %s\n", config->name, e->why);
+	if (!config->log_json)
+		lade_pipe_print_why(e, log);
 	*ret_exit = e->exit;
 	lade_pipe_engine_free(e);
 	return rc == -ENOMEM || rc == -ECANCELED ? rc : 0;
@@ -1246,9 +1315,27 @@ int lade_pipe_connect(const struct lade_pipe_config *config, FILE *log, int *ret
 		lade_pipe_close_all(e);
 		e->from->close(e);
 	}
-	if (*e->why)
-		fprintf(log, "%s: %s\n", config->name, e->why);
-	*ret_exit = rc < 0 ? LADE_EXIT_FAILED : LADE_EXIT_DONE;
+	lade_pipe_print_why(e, log);
+	*ret_exit = rc == 0 ? LADE_EXIT_DONE : e->failed ? e->exit : LADE_EXIT_FAILED;
+	lade_pipe_engine_free(e);
+	return 0;
+}
+
+int lade_pipe_prepare(const struct lade_pipe_config *config, FILE *log, int *ret_exit)
+{
+	struct lade_pipe_engine *e = lade_pipe_engine_new(config, NULL, log);
+	int rc = 0;
+
+	if (!e)
+		return -ENOMEM;
+	e->probing = e->offline = true;
+	lade_scope(s, &rc, .policy = LADE_ALL) {
+		e->scope = &s;
+		rc = open_stages(e);
+		lade_pipe_close_all(e);
+	}
+	lade_pipe_print_why(e, log);
+	*ret_exit = rc == 0 ? LADE_EXIT_DONE : e->failed ? e->exit : LADE_EXIT_FAILED;
 	lade_pipe_engine_free(e);
 	return 0;
 }

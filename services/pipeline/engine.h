@@ -36,6 +36,7 @@ enum lade_pipe_verdict {
 /* What the engine keeps beside each message of a batch. */
 struct lade_pipe_fate {
 	uint8_t verdict;	/* lade_pipe_verdict */
+	bool asked;		/* it has wanted an answer of the present step */
 	uint32_t attempts;	/* failures that count against it, in the present step */
 	uint64_t passes_seen;	/* passes of the step when it failed last */
 	const char *step;	/* where it was rejected */
@@ -108,7 +109,8 @@ struct lade_pipe_stage {
 	bool remote;			/* a service or database answers; set by open */
 	uint64_t answers;		/* of a remote step: calls that were answered */
 	uint64_t passes;		/* messages that passed because it works */
-	uint64_t asked;			/* messages that wanted an answer */
+	uint64_t asked;			/* messages that wanted an answer, each once */
+	uint64_t again;			/* how often one of them wanted it again */
 	uint64_t calls;			/* queries or requests that this took */
 	uint64_t errors;		/* failures of calls */
 	uint64_t hedges;		/* requests that were made a second time, and */
@@ -193,6 +195,7 @@ enum lade_pipe_exit {
 	LADE_EXIT_FAILED = 1,
 	LADE_EXIT_UNFINISHED = 3,
 	LADE_EXIT_BAD_MESSAGE = 4,
+	LADE_EXIT_CONFIG = 78,
 };
 
 struct lade_pipe_tap;
@@ -240,12 +243,16 @@ struct lade_pipe_engine {
 	struct lade_sem keeping;	/* the one call at a time that the keeper serves */
 	void *source;			/* the source's */
 	bool probing; /* `check`: what is opened must not be made or changed */
+	bool offline; /* `check` without --connect: nothing but files is opened */
 	struct lade_pipe_stats stats;
 	uint8_t recent[1000];		/* 1: rejected; the last 1,000 messages */
 	uint32_t recent_at, recent_rejected;
 	enum lade_pipe_exit exit;
-	char why[512];			/* how it ended, if not at the end: what, and what to do */
+	char why[1024];			/* how it ended, if not at the end: what, and what to do */
+	bool placed;			/* why begins with a place in the configuration */
+	char waits[400];		/* while it is shown: the latest trouble, or "" */
 	char nothing_new[320];		/* what an earlier run had finished, if all */
+	bool said_taken;		/* it was said from whom a lane was taken over */
 	bool failed;			/* intake has stopped because of why */
 	bool anew;			/* it failed, and goes on as a new engine: see engine.c */
 	bool stopped;			/* a signal has ended reading */
@@ -337,10 +344,11 @@ lade_suspends int lade_pipe_run(const struct lade_pipe_config *config, FILE *log
 
 /* lade_pipe_try - shows @n messages of a pipeline behind each of its steps, and writes nothing.
  *
+ * After @timeout_ns it ends as failed, with what it waits for.
  * @out gets what is shown, @log what goes wrong. Returns as lade_pipe_run() does.
  * Suspends: yes.  Threads: inside a task only. */
-lade_suspends int lade_pipe_try(const struct lade_pipe_config *config, uint32_t n, FILE *out,
-				FILE *log, int *ret_exit);
+lade_suspends int lade_pipe_try(const struct lade_pipe_config *config, uint32_t n,
+				int64_t timeout_ns, FILE *out, FILE *log, int *ret_exit);
 
 /* lade_pipe_show_read, lade_pipe_show_step - show a batch in engine->show, as it was read and
  * behind a step. */
@@ -356,6 +364,13 @@ void lade_pipe_show_step(const struct lade_pipe_stage *stage, const struct lade_
 lade_suspends int lade_pipe_connect(const struct lade_pipe_config *config, FILE *log,
 				    int *ret_exit);
 
+/* lade_pipe_prepare - prepares what SQL can be prepared without a connection: transforms, and
+ * queries of SQLite whose file is there.
+ *
+ * Returns 0 and *ret_exit; what is wrong is said to @log.  Suspends: yes. */
+lade_suspends int lade_pipe_prepare(const struct lade_pipe_config *config, FILE *log,
+				    int *ret_exit);
+
 /* lade_pipe_open_all - opens steps and sinks of an engine: what `check` does and `run` begins
  * with. Returns 0, or < 0 with engine->why.  Suspends: yes. */
 lade_suspends int lade_pipe_open_all(struct lade_pipe_engine *engine);
@@ -367,6 +382,27 @@ void lade_pipe_close_all(struct lade_pipe_engine *engine);
 __attribute__((format(printf, 3, 4))) int lade_pipe_fail(struct lade_pipe_engine *engine,
 							 enum lade_pipe_exit how,
 							 const char *format, ...);
+
+/* lade_pipe_fail_at - the same, and where in the configuration: at a value, or at a byte of it,
+ * from 1; 0: at the value. The place comes first, as of every mistake there.  Returns -EIO. */
+__attribute__((format(printf, 5, 6))) int lade_pipe_fail_at(struct lade_pipe_engine *engine,
+							    enum lade_pipe_exit how,
+							    const struct lade_yaml_node *node,
+							    size_t position, const char *format,
+							    ...);
+
+/* lade_pipe_step_node, lade_pipe_sink_node - a value of a step or a sink in the file, as
+ * "sql.query"; NULL: the configuration is of no file. */
+const struct lade_yaml_node *lade_pipe_step_node(const struct lade_pipe_stage *stage,
+						 const char *path);
+const struct lade_yaml_node *lade_pipe_sink_node(const struct lade_pipe_outlet *outlet,
+						 const char *path);
+
+/* lade_pipe_print_why - a line on how a run ended, if there is something to say. */
+void lade_pipe_print_why(const struct lade_pipe_engine *engine, FILE *to);
+
+/* lade_pipe_asked - counts a message that wants an answer of a step, or wants it again. */
+void lade_pipe_asked(struct lade_pipe_stage *stage, struct lade_pipe_batch *batch, uint32_t i);
 
 /* lade_pipe_reject - gives a message the verdict REJECT with a reason. */
 __attribute__((format(printf, 4, 5))) void lade_pipe_reject(struct lade_pipe_batch *batch,

@@ -27,6 +27,7 @@ void lade_pipe_times_add(struct lade_pipe_times *times, int64_t took_ns, uint64_
 
 double lade_pipe_times_ms(const uint64_t n[LADE_TIME_BUCKETS], double part)
 {
+	double wanted, from_us;
 	uint64_t all = 0, seen = 0;
 	int i = 0;
 
@@ -34,12 +35,15 @@ double lade_pipe_times_ms(const uint64_t n[LADE_TIME_BUCKETS], double part)
 		all += n[k];
 	if (all == 0)
 		return 0;
-	for (; i < LADE_TIME_BUCKETS - 1; i++) {
-		seen += n[i];
-		if ((double)seen >= part * (double)all)
-			break;
-	}
-	return lade_pipe_times_bound_us(i) / 1000.0;
+	wanted = part * (double)all;
+	while (i < LADE_TIME_BUCKETS - 1 && (n[i] == 0 || (double)(seen + n[i]) < wanted))
+		seen += n[i++];
+	/* Within a bucket they are taken to lie evenly; above the last bound nothing is known. */
+	from_us = i ? lade_pipe_times_bound_us(i - 1) : 0;
+	if (n[i] == 0 || i == LADE_TIME_BUCKETS - 1)
+		return from_us / 1000.0;
+	return (from_us + (lade_pipe_times_bound_us(i) - from_us) * (wanted - (double)seen) /
+				  (double)n[i]) / 1000.0;
 }
 
 int lade_pipe_size_bucket(uint64_t size)

@@ -27,7 +27,8 @@ double lade_pipe_times_bound_us(int i);
 
 /* lade_pipe_times_ms - the time, in milliseconds, that @part of them took at most: 0.99 for p99.
  *
- * It is the bound of a bucket, so up to 41 % too high; 0 where there are none. */
+ * It is estimated: those of a bucket are taken to lie evenly in it. So it is off by less than a
+ * bucket's width, 41 %, and as a rule by few percent; 0 where there are none. */
 double lade_pipe_times_ms(const uint64_t n[LADE_TIME_BUCKETS], double part);
 
 /* lade_pipe_size_bucket - the bucket of a size: i holds those up to 2^i, the last one all. */

@@ -30,6 +30,7 @@ struct lade_pipe_stored {
 	int64_t next_offset;	/* everything before it is done */
 	int64_t epoch;		/* the sink's, under which it moves: who claimed it last */
 	char cluster[LADE_POSITION_ROOM]; /* what the offset counts in: which file */
+	char owner[128];	/* who had claimed it before; "": nobody, or not known */
 };
 
 struct lade_pipe_lane {

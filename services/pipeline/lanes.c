@@ -16,6 +16,30 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "services/pipeline/offsets.h"
+
+/* Where lanes do not come and go by themselves, two processes run one pipeline. */
+static void say_taken_over(struct lade_pipe_engine *e, const struct lade_pipe_lane *lane)
+{
+	const char *owner = lane->stored.owner;
+	long pid;
+
+	if (e->from->rewind || e->said_taken || !*owner)
+		return;
+	pid = lade_offsets_holder(owner);
+	e->said_taken = (pid && pid != (long)getpid()) || lade_offsets_elsewhere(owner);
+	if (!e->said_taken)
+		return;
+	if (pid)
+		lade_pipe_say(e, "%s is taken over from %s, which runs: that one writes nothing "
+			      "more, and ends at its next write. Let one run at a time",
+			      lane->name, owner);
+	else
+		lade_pipe_say(e, "%s goes on from where %s has left it; should that one run, it "
+			      "writes nothing more", lane->name, owner);
+}
 
 int lade_pipe_lane_claim(struct lade_pipe_engine *e, struct lade_pipe_lane *lane)
 {
@@ -32,6 +56,8 @@ int lade_pipe_lane_claim(struct lade_pipe_engine *e, struct lade_pipe_lane *lane
 		rc = e->keeper->ops->claim(e->keeper, lane);
 		if (rc == 0)
 			lane->fenced = false;
+		if (rc == 0 && !lade_simulated())
+			say_taken_over(e, lane);
 		lade_sem_release(&e->keeping, 1);
 	}
 	return rc;
@@ -178,8 +204,8 @@ static void say_stopped(struct lade_pipe_engine *e)
 		return;
 	if (e->config->source.kind == LADE_SOURCE_STDIN) {
 		snprintf(e->why, sizeof(e->why),
-			 "a signal stopped it after %" PRIu64 " messages: what was read of stdin "
-			 "is finished, the rest was not read", s->in);
+			 "a signal stopped it after %" PRIu64 " message%s: what was read of stdin "
+			 "is finished, the rest was not read", s->in, s->in == 1 ? "" : "s");
 		return;
 	}
 	if (!lane || (s->bytes_total >= 0 && s->bytes_read >= s->bytes_total))
@@ -211,8 +237,9 @@ static void say_unfinished(struct lade_pipe_engine *e, int64_t unfinished)
 	const struct lade_pipe_lane *lane = lane_to_name(e);
 
 	(void)lade_pipe_fail(e, LADE_EXIT_UNFINISHED,
-			     "stopped with unfinished work: %" PRId64 " messages of %.200s, from "
+			     "stopped with unfinished work: %" PRId64 " message%s of %.200s, from "
 			     "%s %" PRId64 " on, will be %s", unfinished,
+			     unfinished == 1 ? "" : "s",
 			     lane ? lane->name : "the source",
 			     is_kafka(e) ? "offset" : is_table(e) ? "row" : "byte",
 			     lane ? lane->commit_offset : 0,

@@ -83,22 +83,22 @@ int lade_offsets_next(struct lade_offsets *o, struct lade_offset *ret)
 /* Who has a lane */
 
 /* Whether it was a process of another host. */
-static bool is_elsewhere(const struct lade_offset *offset)
+bool lade_offsets_elsewhere(const char *owner)
 {
-	const char *on = strstr(offset->owner, " on ");
+	const char *on = strstr(owner, " on ");
 	char host[64] = "";
 
 	gethostname(host, sizeof(host) - 1);
-	return strncmp(offset->owner, "process ", 8) == 0 && on && strcmp(on + 4, host) != 0;
+	return strncmp(owner, "process ", 8) == 0 && on && strcmp(on + 4, host) != 0;
 }
 
-long lade_offsets_holder(const struct lade_offset *offset)
+long lade_offsets_holder(const char *owner)
 {
 	char path[64], name[32] = "";
 	FILE *file;
 	long pid = 0;
 
-	if (is_elsewhere(offset) || sscanf(offset->owner, "process %ld", &pid) != 1 || pid <= 1 ||
+	if (lade_offsets_elsewhere(owner) || sscanf(owner, "process %ld", &pid) != 1 || pid <= 1 ||
 	    (kill((pid_t)pid, 0) < 0 && errno != EPERM))
 		return 0;
 	/* The number may be another program's by now. */
@@ -117,7 +117,7 @@ static int refuse_held(struct lade_offsets *o, const struct lade_offset *lane, b
 {
 	const char *one = "";
 	size_t members = lade_offsets_log_members(o, &one);
-	long holder = o->log ? 0 : lade_offsets_holder(lane);
+	long holder = o->log ? 0 : lade_offsets_holder(lane->owner);
 
 	if (lade_offsets_in_group(o) ? !members : force)
 		return 0;
@@ -130,7 +130,7 @@ static int refuse_held(struct lade_offsets *o, const struct lade_offset *lane, b
 	else if (holder)
 		snprintf(o->why, sizeof(o->why), "process %ld runs the pipeline and has this lane;"
 			 " stop it first, or take the lane away from it with --force", holder);
-	else if (!o->log && is_elsewhere(lane))
+	else if (!o->log && lade_offsets_elsewhere(lane->owner))
 		snprintf(o->why, sizeof(o->why), "%.100s had this lane last, and whether it runs"
 			 " cannot be seen from here; --force takes the lane away from it",
 			 lane->owner);

@@ -73,8 +73,12 @@ lade_suspends int lade_offsets_open(struct lade_offsets *offsets,
  * Returns 1; 0: the end; < 0 with why.  Suspends: yes. */
 lade_suspends int lade_offsets_next(struct lade_offsets *offsets, struct lade_offset *ret);
 
-/* lade_offsets_holder - the process that has the lane and is alive on this host; 0: nobody. */
-long lade_offsets_holder(const struct lade_offset *offset);
+/* lade_offsets_holder - the process that has a lane, by what is kept of its owner, and is alive on
+ * this host; 0: nobody. */
+long lade_offsets_holder(const char *owner);
+
+/* lade_offsets_elsewhere - whether the owner of a lane is, or was, a process of another host. */
+bool lade_offsets_elsewhere(const char *owner);
 
 /* lade_offsets_in_group - whether they are those of the consumer group. */
 bool lade_offsets_in_group(const struct lade_offsets *offsets);

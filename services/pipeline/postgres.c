@@ -187,6 +187,55 @@ void lade_pipe_pg_step_sql(struct lade_json_out *out, const struct lade_pipe_ste
 	lade_json_paths_free(paths);
 }
 
+/* What is sent ends as the query does: places are the same from the end. */
+size_t lade_pipe_pg_position(const char *sent, const char *query, int position)
+{
+	size_t at = 0, sent_len = strlen(sent), len = length_of(query);
+
+	if (position < 1)
+		return 0;
+	while (sent[at] && ((unsigned char)sent[at] & 0xc0) == 0x80)
+		at++;
+	for (int i = 1; i < position && sent[at]; i++)
+		for (at++; ((unsigned char)sent[at] & 0xc0) == 0x80; at++)
+			;
+	return at + len < sent_len ? 0 : at + len - sent_len + 1;
+}
+
+static bool of_class(const struct lade_pg_error *error, const char *class)
+{
+	return strncmp(error->sqlstate, class, strlen(class)) == 0;
+}
+
+bool lade_pipe_pg_of_address(const struct lade_pg_error *error)
+{
+	return error->fault == LADE_PG_PASSING || of_class(error, "28") || of_class(error, "3D");
+}
+
+const char *lade_pipe_pg_remedy(const struct lade_pg_error *error)
+{
+	static const struct {
+		const char *state, *remedy;
+	} remedies[] = {
+		{ "28", "; check user and password of the address, and the server's pg_hba.conf" },
+		{ "3D", "; create the database, or name another one in the address" },
+		{ "42P01", "; create the table, or name it with its schema, as SCHEMA.TABLE" },
+		{ "42703", "; columns are those of the tables that the query names, and of batch,"
+			   " which has i and the step's keys" },
+		{ "42501", "; grant the right to the user of the address" },
+		{ "42601", "; mend the query: lade show --effective prints what is sent" },
+		{ "42883", "; cast its arguments to the types that it is for" },
+		{ "25006", "; a step only reads: SELECT is what is allowed here" },
+	};
+
+	if (error->fault == LADE_PG_PASSING && (!*error->sqlstate || of_class(error, "08")))
+		return "; is the server running, and the address right?";
+	for (size_t i = 0; i < sizeof(remedies) / sizeof(*remedies); i++)
+		if (of_class(error, remedies[i].state))
+			return remedies[i].remedy;
+	return "";
+}
+
 const char *lade_pipe_pg_say(const struct lade_pg_error *error, char ret[512])
 {
 	bool state = *error->sqlstate != 0, detail = *error->detail != 0;

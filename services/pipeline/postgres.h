@@ -45,6 +45,16 @@ void lade_pipe_pg_batch_sql(struct lade_json_out *out, const char *query,
 /* lade_pipe_pg_step_sql - the same of a step as it is configured. */
 void lade_pipe_pg_step_sql(struct lade_json_out *out, const struct lade_pipe_step *step);
 
+/* lade_pipe_pg_position - the byte of a step's query, from 1, that is the @position-th character of
+ * what is sent, see lade_pipe_pg_batch_sql(); 0: it is none of the query's. */
+size_t lade_pipe_pg_position(const char *sent, const char *query, int position);
+
+/* lade_pipe_pg_remedy - what to do about a failure, with "; " before it; "": it says so itself. */
+const char *lade_pipe_pg_remedy(const struct lade_pg_error *error);
+
+/* lade_pipe_pg_of_address - whether a failure is of the address: server, user, database. */
+bool lade_pipe_pg_of_address(const struct lade_pg_error *error);
+
 /* lade_pipe_pg_say - a failure in a line: what, SQLSTATE, detail.  Returns @ret. */
 const char *lade_pipe_pg_say(const struct lade_pg_error *error, char ret[512]);
 

@@ -24,7 +24,8 @@ static const char CLAIM_SQL[] =
 	"insert into lade_offsets as o (pipeline, topic, part, next_offset, epoch, owner, cluster)"
 	" values ($1, $2, $3, 0, 1, $4, $5) on conflict (pipeline, topic, part) do update"
 	" set epoch = o.epoch + 1, owner = excluded.owner, updated_at = now()"
-	" returning next_offset, epoch, cluster";
+	" returning next_offset, epoch, cluster, (select before.owner from lade_offsets before"
+	" where before.pipeline = $1 and before.topic = $2 and before.part = $3)";
 
 static const char READ_SQL[] =
 	"select m.nth - 1, o.next_offset, o.epoch, o.owner"
@@ -201,6 +202,7 @@ int lade_pipe_pg_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *l
 	lane->stored.next_offset = lade_pipe_pg_integer(&r, 0, 0);
 	lane->stored.epoch = lade_pipe_pg_integer(&r, 0, 1);
 	lade_pipe_pg_copy_text(&r, 0, 2, lane->stored.cluster, sizeof(lane->stored.cluster));
+	lade_pipe_pg_copy_text(&r, 0, 3, lane->stored.owner, sizeof(lane->stored.owner));
 	lade_pg_result_done(&r);
 	return 0;
 }

@@ -24,7 +24,9 @@ struct lade_pipe_query_ops {
 
 extern const struct lade_pipe_query_ops lade_pipe_query_sqlite, lade_pipe_query_postgres;
 
-/* lade_pipe_query_fail - says that a step cannot be opened.  Returns -EIO. */
-int lade_pipe_query_fail(struct lade_pipe_stage *stage, const char *what, const char *reason);
+/* lade_pipe_query_fail - says that a step cannot be opened: @position is the byte of its query that
+ * is to blame, from 1; 0: the query as a whole.  Returns -EIO. */
+int lade_pipe_query_fail(struct lade_pipe_stage *stage, size_t position, const char *what,
+			 const char *reason);
 
 #endif

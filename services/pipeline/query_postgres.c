@@ -29,6 +29,7 @@ struct at_postgres {
 	char *columns[LADE_SQLITE_COLUMNS_MAX]; /* owned */
 	unsigned n_columns;
 	unsigned i_at; /* the place of i among the answer's columns */
+	struct lade_pg_error error; /* of the latest question, if the server has said one */
 };
 
 static int bad(char why[512], int rc, const char *format, const char *name)
@@ -42,20 +43,20 @@ static int bad(char why[512], int rc, const char *format, const char *name)
 static int ask_server(struct at_postgres *q, const struct lade_sqlite_batch *batch,
 		      int64_t limit_ns, char why[512])
 {
-	struct lade_pg_error error;
 	int rc;
 
+	q->error = (struct lade_pg_error){ .fault = LADE_PG_OWN };
 	lade_pg_result_done(&q->answer);
 	lade_pg_args_reset(&q->args);
 	for (unsigned k = 0; k < q->n_keys; k++)
 		lade_pg_array_of(&q->args, lade_pg_type_of(q->keys[k].want.type),
 				 batch->cells ? batch->cells + k : NULL, q->n_keys, batch->rows);
 	rc = lade_within(lade_ns(limit_ns),
-			 lade_pg_query(q->db, q->sql, &q->args, &q->answer, &error));
+			 lade_pg_query(q->db, q->sql, &q->args, &q->answer, &q->error));
 	if (rc == -ETIME)
 		return bad(why, -EAGAIN, "the query took longer than its timeout%s", "");
 	if (rc < 0 && rc != -ECANCELED)
-		lade_pipe_pg_say(&error, why);
+		lade_pipe_pg_say(&q->error, why);
 	return rc == -EMSGSIZE ? -EBADMSG : rc == -EINVAL ? -EIO : rc;
 }
 
@@ -151,7 +152,7 @@ static int open_columns(struct at_postgres *q)
 	bool found = false;
 
 	if (q->answer.columns > LADE_SQLITE_COLUMNS_MAX)
-		return lade_pipe_query_fail(q->stage, "the query", "returns too many columns");
+		return lade_pipe_query_fail(q->stage, 0, "the query", "returns too many columns");
 	for (unsigned c = 0; c < q->answer.columns; c++) {
 		const char *name = lade_pg_column_name(&q->answer, c);
 
@@ -161,7 +162,7 @@ static int open_columns(struct at_postgres *q)
 			continue;
 		}
 		if (!lade_pg_type_known(lade_pg_column_type(&q->answer, c)))
-			return lade_pipe_query_fail(q->stage, name,
+			return lade_pipe_query_fail(q->stage, 0, name,
 						    "a value of this column's type cannot be taken"
 						    " over; cast it in the query, as x::text");
 		q->columns[q->n_columns] = strdup(name);
@@ -169,8 +170,27 @@ static int open_columns(struct at_postgres *q)
 			return -ENOMEM;
 	}
 	return found ? 0
-		     : lade_pipe_query_fail(q->stage, "the query",
+		     : lade_pipe_query_fail(q->stage, 0, "the query",
 					    "must return b.i, which says whose a row is");
+}
+
+/* Says why the server does not take the query, or why there is no server. */
+static int refused(struct at_postgres *q, const char *why)
+{
+	struct lade_pipe_stage *stage = q->stage;
+	const char *remedy = lade_pipe_pg_remedy(&q->error);
+	char place[96], text[800];
+
+	snprintf(text, sizeof(text), "%s%s", why, remedy);
+	if (!lade_pipe_pg_of_address(&q->error))
+		return lade_pipe_query_fail(stage,
+					    lade_pipe_pg_position(q->sql, stage->config->query,
+								  q->error.position),
+					    stage->config->db, text);
+	snprintf(place, sizeof(place), "databases.%.80s", stage->config->db);
+	return lade_pipe_fail_at(stage->engine, LADE_EXIT_FAILED,
+				 lade_pipe_config_node(stage->engine->config, NULL, 0, place), 0,
+				 "step %s: %s: %s", stage->config->name, stage->config->db, text);
 }
 
 /* A database that is not there yet is waited for, visibly; `check` does not wait. */
@@ -196,7 +216,7 @@ static int ask_for_columns(struct at_postgres *q)
 		lade_pipe_recovered(stage->engine, stage->config->name, stage->trouble,
 				    &stage->trouble_since_ns);
 	if (rc < 0 && rc != -ECANCELED)
-		return lade_pipe_query_fail(stage, stage->config->db, why);
+		return refused(q, why);
 	return rc;
 }
 
@@ -214,7 +234,7 @@ static int build_sql(struct at_postgres *q)
 		lade_json_out_done(&out);
 		return out.status == -ENOMEM
 			       ? -ENOMEM
-			       : lade_pipe_query_fail(q->stage, "the query", "is too long");
+			       : lade_pipe_query_fail(q->stage, 0, "the query", "is too long");
 	}
 	q->sql = out.data;
 	return 0;
@@ -258,7 +278,7 @@ static int pg_open(struct lade_pipe_stage *stage, const struct lade_sqlite_query
 		rc = lade_pipe_pg_open(stage->engine->config, stage->config->db, settings, &q->db,
 				       &error);
 		if (rc < 0 && rc != -ENOMEM)
-			rc = lade_pipe_query_fail(stage, stage->config->db, error.text);
+			rc = lade_pipe_query_fail(stage, 0, stage->config->db, error.text);
 	}
 	if (rc == 0)
 		rc = ask_for_columns(q);

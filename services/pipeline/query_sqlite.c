@@ -15,10 +15,11 @@ static int sqlite_open(struct lade_pipe_stage *stage,
 
 	if (rc < 0)
 		return rc == -ECANCELED ? rc
-					: lade_pipe_query_fail(stage, config->db.path, error.text);
+					: lade_pipe_query_fail(stage, (size_t)error.position,
+							       config->db.path, error.text);
 	if (lade_sqlite_query_uses_message(query)) {
 		lade_sqlite_query_free(query);
-		return lade_pipe_query_fail(stage, "the query",
+		return lade_pipe_query_fail(stage, 0, "the query",
 					    "only a transform can read m, the message; name what"
 					    " this query reads in keys");
 	}

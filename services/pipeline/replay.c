@@ -438,8 +438,7 @@ static void say_how(const struct replay *r, FILE *log)
 		fprintf(log, "%s: %" PRIu64 " left where they are: they hold what a transform made,"
 			" and would be transformed again; --changed replays them too\n",
 			r->engine->config->name, r->left_out);
-	if (*r->engine->why)
-		fprintf(log, "%s: %s\n", r->engine->config->name, r->engine->why);
+	lade_pipe_print_why(r->engine, log);
 }
 
 /* Through the pipeline, and noted. */

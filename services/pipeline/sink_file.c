@@ -28,10 +28,41 @@ struct to_file {
 	struct lade_json_out out;
 };
 
+/* Why a file cannot be written, and what to do; where its folder is to blame, the folder. */
+static void why_not(const char *path, int error, char *ret, size_t room)
+{
+	const char *slash = strrchr(path, '/');
+	const char *folder = slash ? path : ".";
+	int len = !slash ? 1 : slash == path ? 1 : (int)(slash - path);
+	bool there = access(path, F_OK) == 0;
+
+	if (error == ENOENT || error == ENOTDIR)
+		snprintf(ret, room, "%s: the folder %.*s; make it, as mkdir -p does, or name "
+			 "another one", strerror(error), len, folder);
+	else if ((error == EACCES || error == EPERM || error == EROFS) && !there)
+		snprintf(ret, room, "%s: the user %u may make no file in the folder %.*s; give it "
+			 "the right to, or name another folder", strerror(error),
+			 (unsigned)geteuid(), len, folder);
+	else if (error == EACCES || error == EPERM || error == EROFS)
+		snprintf(ret, room, "%s: the user %u may not write it; give it the right to, or "
+			 "name another file", strerror(error), (unsigned)geteuid());
+	else if (error == EISDIR)
+		snprintf(ret, room, "%s; name a file in it", strerror(error));
+	else
+		snprintf(ret, room, "%s", strerror(error));
+}
+
 static int config_fail(struct lade_pipe_outlet *outlet, const char *what, int error)
 {
-	return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "%s: %s%s", what, strerror(error),
-			      error == ENOENT ? ": the folder that it is to be in" : "");
+	char why[400];
+
+	why_not(what, error, why, sizeof(why));
+	return lade_pipe_fail_at(outlet->engine, LADE_EXIT_FAILED,
+				 outlet->config ? lade_pipe_sink_node(outlet, "file")
+						: lade_pipe_config_node(outlet->engine->config,
+									NULL, 0,
+									"errors.dead_letter"),
+				 0, "%s: %s", what, why);
 }
 
 /* Cuts a torn last line off.  Runs on the pool: it may read a lot. */
@@ -90,7 +121,8 @@ static int open_path(struct lade_pipe_outlet *outlet, struct to_file *f)
 		return rc < 0 ? config_fail(outlet, f->path, -rc) : 0;
 	}
 	rc = lade_open(f->path, O_RDWR | O_CREAT | O_APPEND, 0644, &f->fd);
-	if (rc == -EACCES || rc == -EINVAL) /* a device or FIFO that is only written */
+	/* A device or FIFO that is only written; what is not there cannot be made either. */
+	if ((rc == -EACCES || rc == -EINVAL) && lade_pipe_probe_file(f->path) > 0)
 		rc = lade_open(f->path, O_WRONLY | O_APPEND, 0644, &f->fd);
 	else if (rc == 0)
 		rc = lade_blocking(cut_torn_line, &f->fd);

@@ -302,6 +302,7 @@ static int gather(struct to_kafka *k, struct lade_pipe_batch *const *batches, ui
 static int sort_out(struct to_kafka *k, struct records *r, uint32_t *left)
 {
 	uint32_t kept = 0;
+	char said[256];
 	int rc = 0;
 
 	for (uint32_t i = 0; rc == 0 && i < r->n; i++) {
@@ -316,8 +317,8 @@ static int sort_out(struct to_kafka *k, struct records *r, uint32_t *left)
 				     : reject(k, r->batch_of[i], r->index_of[i],
 					      lade_kafka_code_text(r->at[i].code));
 		} else if (verdict == -EAGAIN || verdict == -EACCES || verdict == -EBADMSG) {
-			lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble,
-					  "%s: %s", k->topic, lade_kafka_code_text(r->at[i].code));
+			lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble, "%s",
+					  lade_pipe_kafka_say(k->topic, r->at[i].code, NULL, said));
 			r->batch_of[kept] = r->batch_of[i];
 			r->index_of[kept] = r->index_of[i];
 			r->at[kept++] = r->at[i];
@@ -495,6 +496,7 @@ static int find_refused(struct to_kafka *k, struct records *r, uint32_t from, ui
 static int give_up_refused(struct to_kafka *k, struct records *r, uint32_t from, uint32_t n)
 {
 	int rc = transaction_failed(k, -ECONNABORTED, NULL), found;
+	char said[256];
 
 	if (rc != -ERESTART)
 		return rc;
@@ -503,8 +505,8 @@ static int give_up_refused(struct to_kafka *k, struct records *r, uint32_t from,
 		if (r->at[i].verdict != -EBADMSG)
 			continue;
 		if (k->letters)
-			lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble,
-					  "%s: %s", k->topic, lade_kafka_code_text(r->at[i].code));
+			lade_pipe_trouble(k->outlet->engine, name_of(k), k->outlet->trouble, "%s",
+					  lade_pipe_kafka_say(k->topic, r->at[i].code, NULL, said));
 		else
 			found = reject(k, r->batch_of[i], r->index_of[i],
 				       lade_kafka_code_text(r->at[i].code));
@@ -699,8 +701,13 @@ static int kafka_give_up(struct lade_pipe_outlet *outlet)
 
 static int open_failed(struct to_kafka *k, const char *what, const char *why)
 {
-	return lade_pipe_fail(k->outlet->engine, LADE_EXIT_FAILED, "%s: %.120s: %s", name_of(k),
-			      what, why);
+	const struct lade_pipe_config *config = k->outlet->engine->config;
+	const struct lade_yaml_node *node =
+		k->outlet->config ? lade_pipe_sink_node(k->outlet, "kafka")
+				  : lade_pipe_config_node(config, NULL, 0, "errors.dead_letter");
+
+	return lade_pipe_fail_at(k->outlet->engine, LADE_EXIT_FAILED, node, 0, "%s: %.120s%s%s",
+				 name_of(k), what, *what ? ": " : "", why);
 }
 
 static const char *brokers_of(const struct to_kafka *k)
@@ -878,6 +885,7 @@ static int look_at_topic(struct to_kafka *k, const char *brokers)
 	struct lade_kafka_error error;
 	const struct lade_pipe_map *map = c ? &c->client : &e->config->source.client;
 	size_t n = lade_pipe_kafka_settings(map, settings);
+	char said[256];
 	int rc = lade_kafka_admin_new(brokers, settings, n, &admin, &error);
 
 	if (rc < 0)
@@ -886,8 +894,8 @@ static int look_at_topic(struct to_kafka *k, const char *brokers)
 		rc = lade_kafka_topic_get(admin, k->topic, &topic, &error);
 		if (rc != -EAGAIN || e->probing)
 			break;
-		lade_pipe_trouble(e, name_of(k), k->outlet->trouble, "%.100s: %.120s; it waits",
-				  brokers, error.text);
+		lade_pipe_trouble(e, name_of(k), k->outlet->trouble, "%s",
+				  lade_pipe_kafka_say(brokers, error.code, error.text, said));
 		rc = lade_stopping() ? -ECANCELED : lade_pipe_back_off(e, attempt);
 		if (rc < 0)
 			break;
@@ -895,7 +903,10 @@ static int look_at_topic(struct to_kafka *k, const char *brokers)
 	lade_kafka_admin_free(admin);
 	if (rc == -ENOENT)
 		return open_failed(k, k->topic, "there is no such topic; create it first");
-	return rc < 0 && rc != -ECANCELED ? open_failed(k, brokers, error.text) : rc;
+	return rc < 0 && rc != -ECANCELED
+		       ? open_failed(k, "",
+				     lade_pipe_kafka_say(brokers, error.code, error.text, said))
+		       : rc;
 }
 
 static int open_key(struct to_kafka *k, struct lade_pipe_shape *shape)

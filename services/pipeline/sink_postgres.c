@@ -33,8 +33,9 @@
 
 int lade_pipe_pg_sink_fail(struct lade_pipe_outlet *outlet, const char *what, const char *reason)
 {
-	return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "sink postgres: %s: %s", what,
-			      reason);
+	return lade_pipe_fail_at(outlet->engine, LADE_EXIT_FAILED,
+				 lade_pipe_sink_node(outlet, "postgres"), 0,
+				 "sink postgres: %s: %s", what, reason);
 }
 
 void lade_pipe_pg_text(struct lade_pg_args *args, const char *value)

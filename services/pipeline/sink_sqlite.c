@@ -35,10 +35,11 @@ struct to_sqlite {
 static int config_fail(struct lade_pipe_outlet *outlet, const char *what, const char *reason)
 {
 	/* What SQLite says begins with the database's name where that matters. */
-	if (strncmp(reason, what, strlen(what)) == 0)
-		return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "sink sqlite: %s", reason);
-	return lade_pipe_fail(outlet->engine, LADE_EXIT_FAILED, "sink sqlite: %s: %s", what,
-			      reason);
+	bool said = strncmp(reason, what, strlen(what)) == 0;
+
+	return lade_pipe_fail_at(outlet->engine, LADE_EXIT_FAILED,
+				 lade_pipe_sink_node(outlet, "sqlite"), 0, "sink sqlite: %s%s%s",
+				 said ? "" : what, said ? "" : ": ", reason);
 }
 
 /* Writing */
@@ -364,6 +365,24 @@ static int wait_out(struct lade_pipe_outlet *outlet, uint32_t attempt,
 	return lade_pipe_back_off(outlet->engine, attempt);
 }
 
+/* Who has a lane, as far as that can be known at once; "": nobody. */
+static void ask_owner(struct to_sqlite *s, const struct lade_pipe_lane *lane, char ret[128])
+{
+	const struct lade_sqlite_offset offset = {
+		.pipeline = s->outlet->engine->config->name,
+		.topic = lane->topic,
+		.part = lane->part,
+	};
+	struct lade_sqlite_stored stored;
+	struct lade_sqlite_error error;
+
+	*ret = 0;
+	if (lade_simulated())
+		return;
+	if (lade_sqlite_writer_read(s->writer, &offset, WRITE_LIMIT_NS, &stored, &error) == 0)
+		memcpy(ret, stored.owner, sizeof(stored.owner));
+}
+
 /* Asks for a lane's row, and claims it if it has an owner's name to claim it for. */
 static int ask_lane(struct lade_pipe_outlet *outlet, const struct lade_pipe_lane *lane,
 		    const char *owner, struct lade_sqlite_stored *ret)
@@ -407,6 +426,7 @@ static int sqlite_claim(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *
 
 	/* A simulation is the same in every process. */
 	snprintf(owner, sizeof(owner), "process %ld", lade_simulated() ? 1 : (long)getpid());
+	ask_owner(outlet->self, lane, lane->stored.owner);
 	rc = ask_lane(outlet, lane, owner, &stored);
 	if (rc < 0)
 		return rc;

@@ -497,6 +497,8 @@ static int take_failed(struct source *s, const struct lade_kafka_error *error)
 
 static int take_event(struct source *s, const struct lade_kafka_item *item)
 {
+	char why[256];
+
 	switch (item->kind) {
 	case LADE_KAFKA_ASSIGNED:
 		return take_assigned(s, item);
@@ -511,7 +513,9 @@ static int take_event(struct source *s, const struct lade_kafka_item *item)
 	case LADE_KAFKA_TROUBLE:
 		if (!s->trouble_since_ns)
 			s->trouble_since_ns = lade_now().mono_ns;
-		lade_pipe_trouble(s->engine, "source kafka", s->trouble, "%s", item->error->text);
+		lade_pipe_kafka_say(s->engine->config->source.brokers, item->error->code,
+				    item->error->text, why);
+		lade_pipe_trouble(s->engine, "source kafka", s->trouble, "%s", why);
 		return 0;
 	case LADE_KAFKA_RECOVERED:
 		lade_pipe_recovered(s->engine, "source kafka", s->trouble, &s->trouble_since_ns);
@@ -780,11 +784,32 @@ size_t lade_pipe_kafka_settings(const struct lade_pipe_map *map, struct lade_kaf
 	return (size_t)map->n;
 }
 
+/* At the source's place in the configuration. */
+static int open_failed(struct lade_pipe_engine *e, const char *why)
+{
+	return lade_pipe_fail_at(e, LADE_EXIT_FAILED,
+				 lade_pipe_config_node(e->config, NULL, 0, "source.kafka"), 0,
+				 "source kafka: %s", why);
+}
+
+const char *lade_pipe_kafka_say(const char *where, int code, const char *text, char ret[256])
+{
+	const char *remedy = lade_kafka_code_remedy(code);
+
+	text = text ? text : lade_kafka_code_text(code);
+	if (remedy)
+		snprintf(ret, 256, "%.80s: %s (%.*s)", where, remedy, 50, text);
+	else
+		snprintf(ret, 256, "%.80s: %.160s", where, text);
+	return ret;
+}
+
 /* A topic that must be there; its cluster is noted. */
 static int look_at_topic(struct source *s, struct lade_kafka_admin *admin, const char *name)
 {
 	struct lade_pipe_engine *e = s->engine;
 	struct lade_kafka_topic topic;
+	char why[256];
 
 	for (uint32_t attempt = 1;; attempt++) {
 		int rc = lade_kafka_topic_get(admin, name, &topic, &s->error);
@@ -799,16 +824,12 @@ static int look_at_topic(struct source *s, struct lade_kafka_admin *admin, const
 					      "source kafka: there is no topic \"%.100s\" at "
 					      "%.100s; create it first", name,
 					      e->config->source.brokers);
+		lade_pipe_kafka_say(e->config->source.brokers, s->error.code, s->error.text, why);
 		if (rc != -EAGAIN || e->probing)
-			return rc == -ECANCELED ? rc
-						: lade_pipe_fail(e, LADE_EXIT_FAILED,
-								 "source kafka: %.100s: %s",
-								 e->config->source.brokers,
-								 s->error.text);
+			return rc == -ECANCELED ? rc : open_failed(e, why);
 		if (!s->trouble_since_ns)
 			s->trouble_since_ns = lade_now().mono_ns;
-		lade_pipe_trouble(e, "source kafka", s->trouble, "%.100s: %.120s; it waits",
-				  e->config->source.brokers, s->error.text);
+		lade_pipe_trouble(e, "source kafka", s->trouble, "%s", why);
 		if (lade_stopping())
 			return -ECANCELED;
 		rc = lade_pipe_back_off(e, attempt);

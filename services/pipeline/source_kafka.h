@@ -19,4 +19,8 @@ struct lade_kafka_partition *lade_pipe_kafka_partition(const struct lade_pipe_la
  * many as the table allows.  Returns their number. */
 size_t lade_pipe_kafka_settings(const struct lade_pipe_map *map, struct lade_kafka_setting *ret);
 
+/* lade_pipe_kafka_say - a failure in a line: at which brokers or topic, what to look at, and behind
+ * that librdkafka's own words, @text or those of the code.  Returns @ret. */
+const char *lade_pipe_kafka_say(const char *where, int code, const char *text, char ret[256]);
+
 #endif

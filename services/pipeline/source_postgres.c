@@ -374,8 +374,10 @@ static int try_sql(struct source *s)
 	if (rc == 0 && s->n_notes)
 		s->at_first = s->notes[0].key;
 	return rc < 0 && rc != -ECANCELED && rc != -ENOMEM
-		       ? lade_pipe_fail(s->engine, LADE_EXIT_FAILED, "source postgres: %s: %s",
-					config_of(s)->table, why)
+		       ? lade_pipe_fail_at(s->engine, LADE_EXIT_FAILED,
+					   lade_pipe_config_node(s->engine->config, NULL, 0,
+								 "source.postgres"), 0,
+					   "source postgres: %s: %s", config_of(s)->table, why)
 		       : rc;
 }
 

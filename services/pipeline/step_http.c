@@ -336,7 +336,8 @@ static int http_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b
 
 	if (rc < 0 || m == 0)
 		return rc;
-	stage->asked += m;
+	for (uint32_t j = 0; j < m; j++)
+		lade_pipe_asked(stage, b, wants[j].at);
 	if (!stage->config->batch)
 		rc = ask_each(h, b, wants, m);
 	else

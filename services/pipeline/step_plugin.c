@@ -202,7 +202,8 @@ static int plugin_process(struct lade_pipe_stage *stage, struct lade_pipe_batch 
 		else if (rc != -EBADMSG)
 			return rc;
 	}
-	stage->asked += c.n;
+	for (uint32_t j = 0; j < c.n; j++)
+		lade_pipe_asked(stage, b, kept[j]);
 	stage->calls++;
 	rc = lade_sem_acquire(&p->free, 1);
 	if (rc < 0)
@@ -220,8 +221,9 @@ static int plugin_process(struct lade_pipe_stage *stage, struct lade_pipe_batch 
 
 static int config_fail(struct plugin *p, const char *reason)
 {
-	return lade_pipe_fail(p->stage->engine, LADE_EXIT_FAILED, "step %s: %s: %s",
-			      p->stage->config->name, p->stage->config->path, reason);
+	return lade_pipe_fail_at(p->stage->engine, LADE_EXIT_FAILED,
+				 lade_pipe_step_node(p->stage, "plugin"), 0, "step %s: %s: %s",
+				 p->stage->config->name, p->stage->config->path, reason);
 }
 
 static int load(struct plugin *p)

@@ -522,21 +522,24 @@ static int sql_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
 		rc = gather(s, b, index, n, cells, kept, &m);
 	if (rc < 0 || m == 0)
 		return rc;
-	stage->asked += m;
+	for (uint32_t j = 0; j < m; j++)
+		lade_pipe_asked(stage, b, kept[j]);
 	rc = s->cache ? ask_cache(s, b, cells, kept, m) : ask_batch(s, b, cells, kept, m);
 	return rc == -ESHUTDOWN ? -ECANCELED : rc == -ETIME ? -EAGAIN : rc;
 }
 
 /* Opening */
 
-int lade_pipe_query_fail(struct lade_pipe_stage *stage, const char *what, const char *reason)
+int lade_pipe_query_fail(struct lade_pipe_stage *stage, size_t position, const char *what,
+			 const char *reason)
 {
 	/* What SQLite says begins with the database's name where that matters. */
-	if (strncmp(reason, what, strlen(what)) == 0)
-		return lade_pipe_fail(stage->engine, LADE_EXIT_FAILED, "step %s: %s",
-				      stage->config->name, reason);
-	return lade_pipe_fail(stage->engine, LADE_EXIT_FAILED, "step %s: %s: %s",
-			      stage->config->name, what, reason);
+	bool said = strncmp(reason, what, strlen(what)) == 0;
+
+	return lade_pipe_fail_at(stage->engine, LADE_EXIT_FAILED,
+				 lade_pipe_step_node(stage, "sql.query"), position,
+				 "step %s: %s%s%s", stage->config->name, said ? "" : what,
+				 said ? "" : ": ", reason);
 }
 
 static int open_keys(struct sql *s, struct lade_pipe_shape *in)
@@ -549,7 +552,7 @@ static int open_keys(struct sql *s, struct lade_pipe_shape *in)
 		int rc = lade_pipe_shape_ask(in, text, strlen(text), &s->refs[i], &error);
 
 		if (rc < 0)
-			return lade_pipe_query_fail(s->stage, keys->at[i].name, error.reason);
+			return lade_pipe_query_fail(s->stage, 0, keys->at[i].name, error.reason);
 		s->columns[i] = (struct lade_sqlite_column){ keys->at[i].name, s->refs[i].want };
 	}
 	s->n_keys = (unsigned)keys->n;
@@ -591,7 +594,7 @@ static int open_columns(struct sql *s, struct lade_pipe_shape *in)
 						 s->ops->column(s->askers[0].query, i),
 						 &s->slots[i], &error);
 	}
-	return rc < 0 ? lade_pipe_query_fail(s->stage, c->into, error.reason) : 0;
+	return rc < 0 ? lade_pipe_query_fail(s->stage, 0, c->into, error.reason) : 0;
 }
 
 static int open_cache(struct sql *s)

@@ -328,7 +328,8 @@ static int transform_process(struct lade_pipe_stage *stage, struct lade_pipe_bat
 		return rc;
 	a = t->free;
 	t->free = a->next;
-	stage->asked += rows.n;
+	for (uint32_t j = 0; j < rows.n; j++)
+		lade_pipe_asked(stage, b, rows.kept[j]);
 	if (rows.n) {
 		error.text[0] = '\0';
 		rc = ask_all(t, a, b, &rows, &error);
@@ -348,10 +349,12 @@ static int transform_process(struct lade_pipe_stage *stage, struct lade_pipe_bat
 	return rc;
 }
 
-static int config_fail(struct lade_pipe_stage *stage, const char *what, const char *reason)
+/* All of it stands in the configuration. */
+static int config_fail(struct lade_pipe_stage *stage, const char *path, int position,
+		       const char *reason)
 {
-	return lade_pipe_fail(stage->engine, LADE_EXIT_FAILED, "step %s: %s: %s",
-			      stage->config->name, what, reason);
+	return lade_pipe_fail_at(stage->engine, LADE_EXIT_CONFIG, lade_pipe_step_node(stage, path),
+				 (size_t)position, "step %s: %s", stage->config->name, reason);
 }
 
 static int open_fields(struct transform *t, struct lade_pipe_shape *in)
@@ -364,7 +367,7 @@ static int open_fields(struct transform *t, struct lade_pipe_shape *in)
 		int rc = lade_pipe_shape_ask(in, text, strlen(text), &t->refs[i], &error);
 
 		if (rc < 0)
-			return config_fail(t->stage, fields->at[i].name, error.reason);
+			return config_fail(t->stage, "transform.fields", 0, error.reason);
 		t->columns[i] = (struct lade_sqlite_column){ fields->at[i].name, t->refs[i].want };
 	}
 	t->n_fields = (unsigned)fields->n;
@@ -385,7 +388,7 @@ static int open_askers(struct transform *t)
 		if (rc == -ECANCELED)
 			return rc;
 		if (rc < 0)
-			return config_fail(t->stage, "query", error.text);
+			return config_fail(t->stage, "transform.query", error.position, error.text);
 		lade_sqlite_result_init(&t->askers[i].result, &t->config);
 		t->askers[i].next = t->free;
 		t->free = &t->askers[i];

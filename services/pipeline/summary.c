@@ -7,9 +7,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "services/pipeline/health.h"
 #include "services/pipeline/log.h"
 
 #define BAR 24
+#define NAME_WIDTH 24 /* longer names push their figures aside */
 #define COLUMNS 80 /* of a terminal that does not say */
 
 static double seconds(const struct lade_pipe_engine *e, int64_t until_ns)
@@ -96,11 +98,26 @@ void lade_pipe_progress(struct lade_pipe_engine *e)
 	fflush(e->log);
 }
 
-static void print_batches(const struct lade_pipe_engine *e, FILE *out)
+/* How wide the names are that figures stand behind. */
+static int name_width(const struct lade_pipe_engine *e)
+{
+	char name[LADE_PLACE_ROOM];
+	size_t width = strlen("batches");
+
+	for (int i = 0; i < e->n_stages; i++)
+		if (strlen(e->stages[i].config->name) > width)
+			width = strlen(e->stages[i].config->name);
+	for (int i = 0; i < e->n_outlets; i++)
+		if (strlen(lade_pipe_outlet_name(&e->outlets[i], name)) > width)
+			width = strlen(name);
+	return width > NAME_WIDTH ? NAME_WIDTH : (int)width;
+}
+
+static void print_batches(const struct lade_pipe_engine *e, int width, FILE *out)
 {
 	const char *comma = "";
 
-	fprintf(out, "  batches    %" PRIu64 " closed by:", e->stats.batches);
+	fprintf(out, "  %-*s  %" PRIu64 " closed by:", width, "batches", e->stats.batches);
 	for (int i = 0; i < LADE_BATCH_REASONS; i++) {
 		if (!e->stats.by_reason[i])
 			continue;
@@ -111,16 +128,30 @@ static void print_batches(const struct lade_pipe_engine *e, FILE *out)
 	fputc('\n', out);
 }
 
-static void print_stage(const struct lade_pipe_stage *s, FILE *out)
+/* What the calls of a step are called. */
+static const char *call_name(const struct lade_pipe_stage *s)
+{
+	switch (s->config->kind) {
+	case LADE_STEP_HTTP:
+		return s->calls == 1 ? "request" : "requests";
+	case LADE_STEP_PLUGIN:
+		return s->calls == 1 ? "call" : "calls";
+	default:
+		return s->calls == 1 ? "query" : "queries";
+	}
+}
+
+static void print_stage(const struct lade_pipe_stage *s, int width, FILE *out)
 {
 	bool http = s->config->kind == LADE_STEP_HTTP;
-	uint64_t not_made = s->breaker.refused, saved = s->calls + not_made;
+	uint64_t not_made = s->breaker.refused, made = s->calls + not_made;
+	uint64_t wanted = s->asked + s->again;
+	uint64_t saved = s->calls && wanted > made ? wanted - made : 0;
 
-	saved = s->calls && s->asked > saved ? s->asked - saved : 0;
-
-	fprintf(out, "  %-10s %" PRIu64 " %s for %" PRIu64 " message%s", s->config->name, s->calls,
-		http ? s->calls == 1 ? "request" : "requests"
-		     : s->calls == 1 ? "query" : "queries", s->asked, s->asked == 1 ? "" : "s");
+	fprintf(out, "  %-*s  %" PRIu64 " %s for %" PRIu64 " message%s", width, s->config->name,
+		s->calls, call_name(s), s->asked, s->asked == 1 ? "" : "s");
+	if (s->again)
+		fprintf(out, ", %" PRIu64 " tried again", s->again);
 	if (saved)
 		fprintf(out, ", %" PRIu64 " saved by %s", saved,
 			http		  ? "sharing and caching"
@@ -140,23 +171,25 @@ void lade_pipe_summary(const struct lade_pipe_engine *e, FILE *out)
 {
 	const struct lade_pipe_stats *s = &e->stats;
 	double took = seconds(e, s->ended_ns);
+	char name[LADE_PLACE_ROOM];
+	int width = name_width(e);
 
 	fprintf(out, "\n%s: %" PRIu64 " message%s in %.2f s, %.0f a second\n", e->config->name,
 		s->in, s->in == 1 ? "" : "s", took, (double)s->in / took);
-	fprintf(out, "  out        %" PRIu64 ", dropped %" PRIu64 ", rejected %" PRIu64 "\n",
-		s->out, s->dropped, s->rejected);
+	fprintf(out, "  %-*s  %" PRIu64 ", dropped %" PRIu64 ", rejected %" PRIu64 "\n", width,
+		"out", s->out, s->dropped, s->rejected);
 	if (s->batches)
-		print_batches(e, out);
+		print_batches(e, width, out);
 	for (int i = 0; i < e->n_stages; i++)
-		print_stage(&e->stages[i], out);
+		print_stage(&e->stages[i], width, out);
 	for (int i = 0; i < e->n_outlets; i++)
-		fprintf(out, "  sink %d     %" PRIu64 " written\n", i + 1, e->outlets[i].written);
+		fprintf(out, "  %-*s  %" PRIu64 " written\n", width,
+			lade_pipe_outlet_name(&e->outlets[i], name), e->outlets[i].written);
 	if (s->retries)
-		fprintf(out, "  retries    %" PRIu64 "\n", s->retries);
+		fprintf(out, "  %-*s  %" PRIu64 "\n", width, "retries", s->retries);
 	if (s->out + s->dropped + s->rejected)
-		fprintf(out,
-			"  latency    first message of a batch to its acknowledgement: "
-			"p50 %.1f ms, p99 %.1f ms\n",
+		fprintf(out, "  %-*s  first message of a batch to its acknowledgement: "
+			"p50 %.1f ms, p99 %.1f ms\n", width, "latency",
 			lade_pipe_times_ms(s->latency.n, 0.5),
 			lade_pipe_times_ms(s->latency.n, 0.99));
 	fflush(out);

@@ -95,8 +95,26 @@ static struct lade_pipe_config without_traces(const struct lade_pipe_config *con
 	return tried;
 }
 
-int lade_pipe_try(const struct lade_pipe_config *config, uint32_t n, FILE *out, FILE *log,
-		  int *ret_exit)
+/* What it waited for in vain. */
+static void say_late(struct lade_pipe_engine *e, int64_t timeout_ns)
+{
+	uint64_t done = e->stats.out + e->stats.dropped + e->stats.rejected;
+	const char *what = *e->waits	  ? e->waits
+			   : !e->stats.in ? "no message has come from the source"
+			   : done < e->stats.in
+				   ? "a step has not answered"
+				   : "no further message has come from the source; -n COUNT asks"
+				     " for fewer";
+
+	e->failed = true;
+	e->placed = false;
+	e->exit = LADE_EXIT_FAILED;
+	snprintf(e->why, sizeof(e->why), "given up after %g s: %s; --timeout DURATION waits longer",
+		 (double)timeout_ns / 1e9, what);
+}
+
+int lade_pipe_try(const struct lade_pipe_config *config, uint32_t n, int64_t timeout_ns, FILE *out,
+		  FILE *log, int *ret_exit)
 {
 	struct lade_pipe_config tried = without_traces(config, n);
 	struct lade_pipe_engine *e = lade_pipe_engine_new(&tried, NULL, log);
@@ -106,13 +124,16 @@ int lade_pipe_try(const struct lade_pipe_config *config, uint32_t n, FILE *out, 
 		return -ENOMEM;
 	e->show = out;
 	e->read_max = n;
-	rc = lade_pipe_engine_run(e);
+	rc = lade_within(lade_ns(timeout_ns), lade_pipe_engine_run(e));
+	if (rc == -ETIME && (!e->failed || e->exit == LADE_EXIT_UNFINISHED))
+		say_late(e, timeout_ns);
 	if (rc == 0 && !e->failed)
 		fprintf(out, "%" PRIu64 " read, %" PRIu64 " would be written, %" PRIu64
 			" dropped, %" PRIu64 " rejected; nothing was written\n",
 			e->stats.in, e->stats.out, e->stats.dropped, e->stats.rejected);
+	fflush(out);
 	if (e->failed)
-		fprintf(log, "%s: %s\n", config->name, e->why);
+		lade_pipe_print_why(e, log);
 	*ret_exit = e->failed ? e->exit : LADE_EXIT_DONE;
 	lade_pipe_engine_free(e);
 	return rc == -ENOMEM || rc == -ECANCELED ? rc : 0;

@@ -33,6 +33,68 @@ const char *lade_kafka_code_text(int code)
 	return rd_kafka_err2str((rd_kafka_resp_err_t)code);
 }
 
+const char *lade_kafka_code_remedy(int code)
+{
+	switch (code) {
+	case RD_KAFKA_RESP_ERR__TRANSPORT:
+	case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+	case RD_KAFKA_RESP_ERR__TIMED_OUT:
+	case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
+	case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
+		return "no broker answers: do they run, are the addresses right, and is"
+		       " security.protocol what they expect?";
+	case RD_KAFKA_RESP_ERR__RESOLVE:
+		return "a broker's name is not known here: check brokers, and the brokers'"
+		       " advertised.listeners";
+	case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+	case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+	case RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM:
+	case RD_KAFKA_RESP_ERR_ILLEGAL_SASL_STATE:
+		return "the brokers do not accept who this is: check sasl.mechanism,"
+		       " sasl.username and sasl.password";
+	case RD_KAFKA_RESP_ERR__SSL:
+		return "TLS with the brokers fails: check security.protocol, ssl.ca.location"
+		       " and the certificates";
+	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+	case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+		return "there is no such topic or partition, or it may not be seen: create"
+		       " it, or look at its name";
+	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+		return "this user has no right to the topic: grant READ and DESCRIBE, or"
+		       " WRITE, to it";
+	case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+		return "this user has no right to the group: grant READ to it";
+	case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+		return "this user has no right to the cluster: grant IDEMPOTENT_WRITE to it";
+	case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+		return "this user has no right to the transactional id: grant WRITE and"
+		       " DESCRIBE to it";
+	case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+	case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+	case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
+		return "the message is larger than the topic takes: raise its"
+		       " max.message.bytes, or send less";
+	case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS:
+	case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND:
+		return "too few replicas are in sync (min.insync.replicas): are all brokers"
+		       " running?";
+	case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+	case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+	case RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE:
+		return "a partition has no leader at the moment; it passes when the brokers"
+		       " are up";
+	case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
+	case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
+	case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
+		return "no broker keeps the group at the moment; it passes when the brokers"
+		       " are up";
+	default:
+		return NULL;
+	}
+}
+
 /* The record itself is at fault, whoever writes it and wherever to. */
 static bool of_data(int code)
 {

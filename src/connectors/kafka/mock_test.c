@@ -487,6 +487,35 @@ ON_LOOP(a_stream_ends_with_an_error_at_a_gap)
 	CHECK_EQ(rc, 0);
 }
 
+static void what_a_person_can_mend_has_a_remedy(void)
+{
+	static const struct {
+		int code;
+		const char *word;
+	} wanted[] = {
+		{ RD_KAFKA_RESP_ERR__TRANSPORT, "do they run" },
+		{ RD_KAFKA_RESP_ERR__RESOLVE, "advertised.listeners" },
+		{ RD_KAFKA_RESP_ERR__AUTHENTICATION, "sasl.password" },
+		{ RD_KAFKA_RESP_ERR__SSL, "ssl.ca.location" },
+		{ RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "create it" },
+		{ RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, "grant READ" },
+		{ RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, "to the group" },
+		{ RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, "max.message.bytes" },
+		{ RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, "min.insync.replicas" },
+		{ RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, "no leader" },
+		{ RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE, "keeps the group" },
+	};
+
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
+		const char *remedy = lade_kafka_code_remedy(wanted[i].code);
+
+		CHECK(remedy && strstr(remedy, wanted[i].word));
+		CHECK(remedy && strlen(remedy) < 120); /* there is room for the rest in a line */
+	}
+	CHECK(!lade_kafka_code_remedy(RD_KAFKA_RESP_ERR_NO_ERROR));
+	CHECK(!lade_kafka_code_remedy(RD_KAFKA_RESP_ERR__FATAL));
+}
+
 int main(void)
 {
 	begin_all();
@@ -507,6 +536,7 @@ int main(void)
 	TAP(a_member_that_the_group_has_forgotten_and_does_not_know_it_commits_no_offsets);
 	TAP(an_assignment_that_was_cancelled_can_be_made_later);
 	TAP(a_stream_ends_with_an_error_at_a_gap);
+	TAP(what_a_person_can_mend_has_a_remedy);
 	end_all();
 	return tap_done();
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -83,8 +84,10 @@ void lade_pg_fail_result(struct lade_pg_error *error, const PGresult *result, in
 	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
 
 	*error = (struct lade_pg_error){ .statement = statement };
+	error->position = position ? atoi(position) : 0;
 	/* A FATAL one ends the connection, and may come when the commit is done. */
 	error->exchange = severity && strcmp(severity, "ERROR") == 0 ? LADE_PG_ANSWERED
 								     : LADE_PG_SENT;

@@ -129,8 +129,13 @@ static int prepare(struct lade_sqlite_query *query, const char *sql,
 		return lade_sqlite_fail(error, LADE_SQLITE_FATAL, "the query contains %s%s%s; only"
 					" SELECT is allowed here", query->refused,
 					*query->refused_name ? " " : "", query->refused_name);
-	if (code != SQLITE_OK)
-		return lade_sqlite_failed(&query->db, code, "the query", error);
+	if (code != SQLITE_OK) {
+		int at = sqlite3_error_offset(query->db.db);
+		int rc = lade_sqlite_failed(&query->db, code, "the query", error);
+
+		error->position = at < 0 ? 0 : at + 1;
+		return rc;
+	}
 	if (!query->statement)
 		return refuse("the query is empty", error);
 	if (!is_tail(query, tail))
