@@ -403,7 +403,7 @@ struct lade_kafka_producer_config {
 /* A record to write. */
 struct lade_kafka_record {
 	const char *topic;
-	int32_t partition;   /* -1: by the key as Java's clients do, without one by turns of 64 KiB */
+	int32_t partition;   /* -1: by the key as Java's clients do, without by turns of 64 KiB */
 	const void *key;     /* NULL: none */
 	size_t key_len;
 	const void *value;   /* NULL: none, a tombstone */

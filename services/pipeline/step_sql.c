@@ -3,10 +3,10 @@
  *
  * DESIGN
  * A query has a connection of its own and serves one call at a time; the step keeps as many as
- * batches are enriched at once. Without a cache the whole batch is asked for, where messages of the
- * same keys are one row: the query sees nothing else of them. With a cache, the rows that are neither
- * stored nor under way are: the cache's load of many keys is the query, its key the whole tuple of
- * what the query sees, its value one answer: the rows of that tuple.
+ * batches are enriched at once. Without a cache the whole batch is asked for, where messages of
+ * the same keys are one row: the query sees nothing else of them. With a cache, the rows that are
+ * neither stored nor under way are: the cache's load of many keys is the query, its key the whole
+ * tuple of what the query sees, its value one answer: the rows of that tuple.
  *
  * The answer's columns are set as members of `into`; with `many`, `into` is an array of rows. */
 
@@ -405,8 +405,8 @@ static uint32_t row_of(struct lade_datum *cells, const struct lade_datum *cell, 
 	return (*rows)++;
 }
 
-/* Brings the rows of cells that differ to the front, in their order; places[j] is the row of message
- * j.  Returns 0 or -ENOMEM. */
+/* Brings the rows of cells that differ to the front, in their order; places[j] is the row of
+ * message j.  Returns 0 or -ENOMEM. */
 static int unite(struct lade_pipe_batch *b, struct lade_datum *cells, uint32_t n, unsigned n_keys,
 		 uint32_t *places, uint32_t *ret_rows)
 {
