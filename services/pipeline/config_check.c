@@ -404,6 +404,9 @@ static void check_into(struct checking *c, int i, const char *path)
 	else if (rc < 0)
 		refuse(c, "steps", i, path, "into \"%.100s\", character %zu: %s", step->into,
 		       error.at + 1, error.reason);
+	else if (step->into[1] == '[')
+		refuse(c, "steps", i, path, "into \"%.100s\": a message is an object, which has no"
+		       " items; name a member, as .name", step->into);
 	else if (slot < before)
 		refuse(c, "steps", i, path,
 		       "into \"%.100s\": an earlier step sets this path; choose"

@@ -336,6 +336,7 @@ static void a_step_is_checked_as_far_as_can_be_seen(void)
 			"no such thing");
 	check_complaint(HEAD SQL "keys: { a: .a }, into: . }\n", "6:59", "whole document");
 	check_complaint(HEAD SQL "keys: { a: .a }, into: x }\n", "6:59", "begins with a dot");
+	check_complaint(HEAD SQL "keys: { a: .a }, into: \".[5]\" }\n", "6:59", "has no items");
 	check_complaint(HEAD "steps:\n  - { name: a, transform: { query: q } }\n"
 			     "  - { name: a, transform: { query: q } }\n",
 			"6:13", "two steps are named");

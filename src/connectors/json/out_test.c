@@ -242,6 +242,25 @@ static void a_name_cannot_break_out_of_its_quotes(void)
 	CHECK_STR(laid("{}"), "{\"x\\\":1,\\\"y\":\"\\\",\\\"z\\\":\\\"\"}");
 }
 
+static void the_outermost_step_of_a_path_may_be_an_item(void)
+{
+	static const char doc[] = "[1, 2, 3, 4, 5, 6]";
+	struct lade_json_paths *paths = lade_json_paths_new();
+	struct lade_json_span spans[2];
+	unsigned slots[2] = { 0 };
+
+	begin();
+	CHECK_EQ(set(".[5].a", lade_datum_integer(1)), 0);
+	CHECK_EQ(set(".\"\"", lade_datum_integer(1)), 0);
+	CHECK_EQ(lade_json_overlay_outermost(overlay, paths, slots, &error), 2);
+	CHECK_EQ(lade_json_read(reader, paths, doc, strlen(doc), LADE_JSON_ANY_ROOT, spans, &error),
+		 0);
+	CHECK_EQ(spans[slots[0]].at, 16);
+	CHECK_EQ(spans[slots[0]].len, 1);
+	CHECK_EQ(spans[slots[1]].len, 0);
+	lade_json_paths_free(paths);
+}
+
 static void a_document_that_is_none_is_refused(void)
 {
 	begin();
@@ -303,6 +322,7 @@ int main(void)
 	TAP(values_that_are_absent_leave_the_document_alone);
 	TAP(paths_into_one_another_are_refused);
 	TAP(a_name_cannot_break_out_of_its_quotes);
+	TAP(the_outermost_step_of_a_path_may_be_an_item);
 	TAP(a_document_that_is_none_is_refused);
 	TAP(what_was_written_can_be_read);
 	TAP(memory_that_is_out_leaves_the_text_as_it_was);

@@ -10,6 +10,7 @@
 #include "connectors/json/reader_priv.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -301,6 +302,20 @@ int lade_json_overlay_write(const struct lade_json_overlay *overlay,
 	return rc;
 }
 
+/* The path of one step that leads to a node. */
+static void put_step(struct lade_json_out *path, const struct lade_json_node *node)
+{
+	char index[16];
+
+	lade_json_out_raw(path, ".", 1);
+	if (node->name) {
+		lade_json_out_string(path, node->name, node->len);
+		return;
+	}
+	snprintf(index, sizeof(index), "[%" PRIu32 "]", node->len);
+	lade_json_out_raw(path, index, strlen(index));
+}
+
 int lade_json_overlay_outermost(const struct lade_json_overlay *overlay,
 				struct lade_json_paths *paths, unsigned *ret_slots,
 				struct lade_json_error *ret_error)
@@ -312,8 +327,7 @@ int lade_json_overlay_outermost(const struct lade_json_overlay *overlay,
 	lade_json_out_init(&path, LADE_JSON_NAME_MAX * 6 + 16);
 	for (uint32_t i = nodes[0].child; rc == 0 && i; i = nodes[i].next) {
 		lade_json_out_reset(&path);
-		lade_json_out_raw(&path, ".", 1);
-		lade_json_out_string(&path, nodes[i].name, nodes[i].len);
+		put_step(&path, &nodes[i]);
 		rc = path.status < 0 ? path.status
 				     : lade_json_paths_add(paths, path.data, path.len,
 							   &ret_slots[n++], ret_error);
