@@ -68,6 +68,7 @@ static struct {
 	uint32_t away_ticks;  /* that a lane is away */
 	bool group_keeps;     /* the group has the offsets, and no sink */
 	int64_t rejected;     /* the message of lane 1 that no step takes; -1: none */
+	int64_t again;	      /* that of lane 0 which passes at the third try of a run; -1: none */
 	bool has_plain;	      /* there is a sink that keeps no offsets */
 	unsigned failing;     /* each so many-th write fails, as passing; 0: none does */
 	unsigned stutter;     /* the so many-th message comes twice, which is a fault; 0: none */
@@ -83,7 +84,7 @@ static struct {
 	struct lade_event filled, revoked;
 	enum upset struck;    /* whose deadline has passed */
 	unsigned turn;	      /* the lane that is read next */
-	unsigned writes, reads;
+	unsigned writes, reads, tries;
 	char texts[MOVING_LANES][MOVING_MESSAGES_MAX][24];
 } moving;
 
@@ -476,7 +477,7 @@ static inline int moving_open(struct lade_pipe_engine *e)
 
 	e->stats.bytes_total = -1;
 	moving.engine = e;
-	moving.turn = moving.writes = 0;
+	moving.turn = moving.writes = moving.tries = 0;
 	lade_event_init(&moving.filled);
 	lade_event_init(&moving.revoked);
 	for (int l = 0; l < MOVING_LANES; l++) {
@@ -559,7 +560,7 @@ static const struct lade_pipe_source_ops moving_source = {
 	.close = moving_close,
 };
 
-/* A step that rejects one message, if there is one to reject */
+/* A step that rejects one message, and wants another one again, if there are such */
 
 static inline int moving_step_open(struct lade_pipe_stage *stage, struct lade_pipe_shape *in)
 {
@@ -577,6 +578,8 @@ static inline int moving_process(struct lade_pipe_stage *stage, struct lade_pipe
 
 		if (m->lane->part == 1 && m->offset / 2 == moving.rejected)
 			lade_pipe_reject(b, index[j], stage->config->name, "it is bad");
+		if (m->lane->part == 0 && m->offset / 2 == moving.again && moving.tries++ < 2)
+			lade_pipe_retry(b, index[j], "again");
 	}
 	return rc;
 }
@@ -744,7 +747,7 @@ static inline void moving_begin(int64_t messages)
 {
 	memset(&moving, 0, sizeof(moving));
 	moving.messages = messages;
-	moving.rejected = -1;
+	moving.rejected = moving.again = -1;
 	for (int l = 0; l < MOVING_LANES; l++)
 		moving.kept[l].last = -1;
 }

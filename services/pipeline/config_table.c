@@ -115,7 +115,7 @@ const struct lade_pipe_row lade_pipe_rows[] = {
   .help = "What keeps its order on the way out: partition, none, or { key: PATH }." },
 { "order.by", LADE_ROW_WORD, IN_CONFIG(order), .unset = "partition", .words = "partition|none",
   .flags = LADE_ROW_SHORT,
-  .help = "partition: out in the order of the source; none: as they are done." },
+  .help = "partition: each lane, a partition or a file, in its order; none: as they are done." },
 { "order.key", LADE_ROW_TEXT, IN_CONFIG(order_key),
   .help = "Messages of one key (and partition) keep their order: .customer, or @key." },
 { "concurrency", LADE_ROW_COUNT, IN_CONFIG(concurrency), .unset = "4", .min = 1, .max = 256,

@@ -4,8 +4,9 @@
  * DESIGN
  *   source → map(enrich, `concurrency` at once) → one writer → acknowledged
  *
- * The map keeps the order of the batches (order: partition) or gives them as they are done (none),
- * but behind earlier ones of their keys (key).
+ * Batches are enriched in any order, and written each behind earlier ones of its lanes (order:
+ * partition), of its keys (key), or as they are done (none): order.c. Messages that a step is to
+ * try again leave their batch, with those that may not overtake them: split.c.
  * The writer takes what is ready, up to max_transaction messages, as one write: sinks that keep
  * no offsets first, then the dead letters, then the one that does, so that an offset never moves
  * past a message that some sink has not. Only the sink that failed is tried again. A batch is
@@ -448,13 +449,11 @@ static int sift(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32
 	return rc;
 }
 
-static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
-		      uint32_t n)
+/* After a first call that has ended with @rc and left @n messages to be tried again. */
+static int go_on(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
+		 uint32_t n, int rc)
 {
-	int rc = 0;
-
-	for (uint32_t attempt = 1; n; attempt++) {
-		rc = call_step(stage, b, index, &n);
+	for (uint32_t attempt = 1;; attempt++) {
 		if (rc == -EBADMSG)
 			return bisect(stage, b, index, n);
 		if (rc == -EAGAIN && is_suspect(stage, b, index, n, attempt))
@@ -462,16 +461,46 @@ static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, 
 		if (rc < 0 && rc != -EAGAIN && rc != -EIO)
 			return rc;
 		if (n == 0)
-			break;
+			return 0;
 		rc = wait_and_try_again(stage, attempt);
 		if (rc < 0)
 			return rc;
+		rc = call_step(stage, b, index, &n);
 	}
-	return 0;
 }
 
-static int run_stage(struct lade_pipe_stage *stage, struct lade_pipe_batch *b)
+static int run_subset(struct lade_pipe_stage *stage, struct lade_pipe_batch *b, uint32_t *index,
+		      uint32_t n)
 {
+	int rc = n ? call_step(stage, b, index, &n) : 0;
+
+	return n ? go_on(stage, b, index, n, rc) : rc;
+}
+
+static int run_steps(struct lade_pipe_engine *e, struct lade_pipe_batch **item, int from);
+
+/* What need not wait for the @n messages of @index goes on, to the end; *item is what has to. */
+static int let_go(struct lade_pipe_stage *stage, struct lade_pipe_batch **item, uint32_t *index,
+		  uint32_t n)
+{
+	struct lade_pipe_engine *e = stage->engine;
+	struct lade_pipe_batch *b = *item;
+	int rc = lade_pipe_split(b, index, n, item);
+
+	if (rc <= 0)
+		return rc;
+	rc = run_steps(e, &b, (int)(stage - e->stages) + 1);
+	b->reader = NULL;
+	if (rc < 0)
+		b->turn = LADE_TURN_FAILED;
+	else
+		lade_pipe_order_done(e, b);
+	return rc;
+}
+
+static int run_stage(struct lade_pipe_stage *stage, struct lade_pipe_batch **item)
+{
+	struct lade_pipe_batch *b = *item;
 	uint32_t *index = lade_arena_alloc(&b->arena, (b->n + 1) * sizeof(*index)), n = 0;
 	int rc;
 
@@ -486,7 +515,14 @@ static int run_stage(struct lade_pipe_stage *stage, struct lade_pipe_batch *b)
 			index[n++] = i;
 		}
 	}
-	rc = run_subset(stage, b, index, n);
+	rc = call_step(stage, b, index, &n);
+	if (rc == 0 && n) {
+		rc = let_go(stage, item, index, n);
+		if (rc < 0)
+			return rc;
+	}
+	if (n)
+		rc = go_on(stage, *item, index, n, rc);
 	if (rc == 0) {
 		lade_pipe_recovered(stage->engine, stage->config->name, stage->trouble,
 				    &stage->trouble_since_ns);
@@ -495,40 +531,49 @@ static int run_stage(struct lade_pipe_stage *stage, struct lade_pipe_batch *b)
 	return rc;
 }
 
+/* A batch through the steps from @from on.  Parts of it may be done before; *item is what is
+ * through last, and < 0: what could not be. */
+static int run_steps(struct lade_pipe_engine *e, struct lade_pipe_batch **item, int from)
+{
+	int rc = 0;
+
+	for (int i = from; rc == 0 && i < e->n_stages; i++) {
+		uint64_t calls = e->stages[i].calls;
+		int64_t began_ns = lade_now().mono_ns;
+
+		(*item)->at = e->stages[i].config->name;
+		rc = run_stage(&e->stages[i], item);
+		lade_pipe_phase(LADE_PHASE_ENRICHING);
+		if (rc == 0 && e->taps)
+			lade_pipe_tap_batch(e, i + 1, *item);
+		if (rc == 0 && e->show)
+			lade_pipe_show_step(&e->stages[i], *item, calls,
+					    lade_now().mono_ns - began_ns);
+	}
+	return rc;
+}
+
 static int enrich(struct lade_pipe_engine *e, struct lade_pipe_batch **item,
 		  struct lade_pipe_batch **ret)
 {
+	struct lade_json_reader *reader = e->readers[--e->n_readers];
 	struct lade_pipe_batch *b = *item;
-	int rc = 0;
+	int rc;
 
 	*item = NULL;
-	b->reader = e->readers[--e->n_readers];
+	b->reader = reader;
 	if (e->taps)
 		lade_pipe_tap_batch(e, 0, b);
 	if (e->show)
 		lade_pipe_show_read(e, b);
-	for (int i = 0; rc == 0 && i < e->n_stages; i++) {
-		uint64_t calls = e->stages[i].calls;
-		int64_t began_ns = lade_now().mono_ns;
-
-		b->at = e->stages[i].config->name;
-		rc = run_stage(&e->stages[i], b);
-		lade_pipe_phase(LADE_PHASE_ENRICHING);
-		if (rc == 0 && e->taps)
-			lade_pipe_tap_batch(e, i + 1, b);
-		if (rc == 0 && e->show)
-			lade_pipe_show_step(&e->stages[i], b, calls,
-					    lade_now().mono_ns - began_ns);
-	}
-	e->readers[e->n_readers++] = b->reader;
+	rc = run_steps(e, &b, 0);
+	e->readers[e->n_readers++] = reader;
 	b->reader = NULL;
-	b->at = "its turn to be written";
-	if (rc < 0) {
-		lade_pipe_batch_free(b);
-		return rc;
-	}
-	*ret = b;
-	return 0;
+	if (rc < 0)
+		b->turn = LADE_TURN_FAILED;
+	else
+		*ret = b;
+	return rc;
 }
 
 LADE_MAP(enriched, lade_pipe_batches, lade_pipe_batches, enrich)
@@ -981,7 +1026,7 @@ static int open_stages(struct lade_pipe_engine *e)
 	if (!shape)
 		return -ENOMEM;
 	e->shapes[e->n_shapes++] = shape;
-	rc = lade_pipe_keyed_open(e);
+	rc = lade_pipe_order_open(e);
 	if (rc < 0)
 		return rc;
 	for (int i = 0; i < e->config->n_steps; i++) {
@@ -1138,14 +1183,15 @@ static int run_source(struct lade_pipe_engine *e)
 		if (rc == 0) {
 			e->stats.started_ns = lade_now().mono_ns;
 			in = enriched(&s, lade_pipe_batches_of(e, &s, raw), e,
-				      (uint32_t)e->config->concurrency,
-				      e->config->order == LADE_ORDER_NONE || e->config->order_key);
-			in = lade_pipe_keyed(e, in);
-			in = lade_pipe_batches_prefetch(&s, in, ready_max(e), 0);
+				      (uint32_t)e->config->concurrency, true);
+			rc = lade_pipe_ordered(e, &s, in, ready_max(e), &in);
+		}
+		if (rc == 0) {
 			rc = write_all(e, in);
 			in = lade_pipe_batches_stream_close(in);
 		}
 	}
+	lade_pipe_order_end(e);
 	return rc;
 }
 
@@ -1227,6 +1273,8 @@ struct lade_pipe_engine *lade_pipe_engine_new(const struct lade_pipe_config *con
 	e->log = log;
 	e->jitter = (uint64_t)lade_now().mono_ns;
 	lade_event_init(&e->lane_moved);
+	lade_event_init(&e->news);
+	lade_event_init(&e->wanted);
 	lade_event_init(&e->stop_reading);
 	lade_sem_init(&e->keeping, 1);
 	return e;

@@ -53,8 +53,13 @@ struct lade_pipe_part {
 	int64_t next_offset;	/* behind the last of them */
 };
 
-/* Where a batch is that is written behind earlier ones of its keys. */
-enum lade_pipe_turn { LADE_TURN_ENRICHED, LADE_TURN_DONE, LADE_TURN_GIVEN };
+/* Where a batch is on its way to the writer. */
+enum lade_pipe_turn {
+	LADE_TURN_ENRICHED, /* it goes through the steps, or has not begun */
+	LADE_TURN_DONE,	    /* through; it may have to wait for an older one */
+	LADE_TURN_GIVEN,    /* the writer has it */
+	LADE_TURN_FAILED    /* it could not go through, and is freed at the end */
+};
 
 /* Messages that go through the pipeline together. */
 struct lade_pipe_batch {
@@ -79,7 +84,10 @@ struct lade_pipe_batch {
 	const char *at;				/* what it waits for: a step's name, a sink */
 	uint64_t *keys;				/* order: key: hashes of lane and key, sorted */
 	uint32_t n_keys;
-	enum lade_pipe_turn turn;		/* order: key: whether the writer has it */
+	enum lade_pipe_turn turn;
+	bool held;				/* it has left another one, to be tried again */
+	uint32_t users;				/* of its memory: itself, and what has left it */
+	struct lade_pipe_batch *shares;		/* what it has left, and whose memory it uses */
 };
 
 struct lade_pipe_engine;
@@ -238,6 +246,11 @@ struct lade_pipe_engine {
 	struct lade_pipe_lane *lanes;	/* those that were begun, the first one first */
 	struct lade_pipe_batch *oldest, *newest; /* ends of the list of those that are under way */
 	int64_t bytes;			/* of the messages of those */
+	uint32_t n_done;		/* batches that wait for the writer, or for older ones */
+	bool all_done;			/* no more come, because of done_rc; 0: the end */
+	int done_rc;
+	struct lade_event news;		/* a batch is done, or all are */
+	struct lade_event wanted;	/* the writer has taken one */
 	struct lade_event lane_moved;	/* messages of a lane were finished, or a batch has gone */
 	struct lade_event stop_reading;	/* the process is asked to stop */
 	struct lade_sem keeping;	/* the one call at a time that the keeper serves */
@@ -477,21 +490,60 @@ void lade_pipe_batch_drop(struct lade_pipe_batch **item);
 /* A batch that goes from task to task; whoever drops one frees it. */
 LADE_STREAM_WITH(lade_pipe_batches, struct lade_pipe_batch *, (.drop = lade_pipe_batch_drop))
 
-/* lade_pipe_keyed_open - asks for the key that orders batches, if there is one.
+/* lade_pipe_batch_follow - @left, whose messages were @batch's, is under way behind it and uses its
+ * memory. */
+void lade_pipe_batch_follow(struct lade_pipe_batch *left, struct lade_pipe_batch *batch);
+
+/* lade_pipe_batch_part - which part of a batch is a lane's; n_parts: none is. */
+uint32_t lade_pipe_batch_part(const struct lade_pipe_batch *batch,
+			      const struct lade_pipe_lane *lane);
+
+/* lade_pipe_split - takes the @n messages of @index, which a step is to try again, out of a batch,
+ * with those that may not overtake them, as a batch of its own behind it.
+ *
+ * Returns 1, *ret, and in @index the places of the @n there; 0: nothing would be left, or this
+ * batch has to stay together; -ENOMEM.  Suspends: no. */
+int lade_pipe_split(struct lade_pipe_batch *batch, uint32_t *index, uint32_t n,
+		    struct lade_pipe_batch **ret);
+
+/* lade_pipe_split_lanes - takes the messages of some lanes out of a batch: lane_leaves[p] is for
+ * its part p. Some lane stays.
+ *
+ * Returns 1 and *ret; 0: this batch has to stay together; -ENOMEM.  Suspends: no. */
+int lade_pipe_split_lanes(struct lade_pipe_batch *batch, const bool *lane_leaves,
+			  struct lade_pipe_batch **ret);
+
+/* lade_pipe_order_open - asks for the key that orders batches, if there is one.
  *
  * Returns 0, or < 0 with engine->why.  Suspends: no. */
-int lade_pipe_keyed_open(struct lade_pipe_engine *engine);
+int lade_pipe_order_open(struct lade_pipe_engine *engine);
 
-/* lade_pipe_keyed_note - notes the keys of a batch's messages; whose key cannot be had is rejected.
+/* lade_pipe_order_key - the hash of a message's lane and key; where the key cannot be had the
+ * message is rejected.
+ *
+ * Returns 1; 0: it has none; -ENOMEM.  Suspends: no. */
+int lade_pipe_order_key(struct lade_pipe_batch *batch, uint32_t i, const struct lade_pipe_ref *key,
+			struct lade_json_reader *reader, uint64_t *ret);
+
+/* lade_pipe_order_note - notes the keys of a batch's messages, as lade_pipe_order_key().
  *
  * Returns 0 or -ENOMEM.  Suspends: no. */
-int lade_pipe_keyed_note(struct lade_pipe_batch *batch, const struct lade_pipe_ref *key,
+int lade_pipe_order_note(struct lade_pipe_batch *batch, const struct lade_pipe_ref *key,
 			 struct lade_json_reader *reader);
 
-/* lade_pipe_keyed - batches of @in, which come as they are done, each behind earlier ones that have
- * a key of its; without order: key it is @in. NULL: no memory, and @in is closed. */
-struct lade_pipe_batches_stream *lade_pipe_keyed(struct lade_pipe_engine *engine,
-						 struct lade_pipe_batches_stream *in);
+/* lade_pipe_order_done - a batch has gone through the steps. It is the writer's as soon as no older
+ * one has to be written before it. */
+void lade_pipe_order_done(struct lade_pipe_engine *engine, struct lade_pipe_batch *batch);
+
+/* lade_pipe_ordered - a stream of the batches that may be written, from @in, which gives them as
+ * they are done, and from lade_pipe_order_done(). Its task lives in @scope, and closes @in. When it
+ * ends with < 0 what is done and was not given stays; lade_pipe_order_end() frees it.
+ *
+ * Returns 0; -ECANCELED, -ENOMEM.  Suspends: yes. */
+lade_suspends int lade_pipe_ordered(struct lade_pipe_engine *engine, struct lade_scope *scope,
+				    struct lade_pipe_batches_stream *in, uint32_t ready_max,
+				    struct lade_pipe_batches_stream **ret);
+void lade_pipe_order_end(struct lade_pipe_engine *engine);
 
 /* lade_pipe_batches_of - timed batches of messages of @raw, which it closes; NULL: no memory.
  *

@@ -23,6 +23,7 @@ struct page {
 	uint8_t written[SINKS]; /* by each sink */
 	uint8_t letters;	/* dead letters */
 	uint8_t dropped;	/* left out by a step */
+	int64_t written_ms;	/* when, by the first sink */
 };
 
 /* Faults: each every so many calls; 0: never. */
@@ -323,6 +324,8 @@ static void put_messages(int sink, struct lade_pipe_batch *b)
 			w.last_of[sink][key_of(id)] = id + 1;
 		}
 		w.pages[id].written[sink]++;
+		if (sink == 0)
+			w.pages[id].written_ms = now_ms();
 	}
 }
 
@@ -665,6 +668,70 @@ IN_TASK(an_outage_however_long_counts_against_no_message)
 	CHECK_EQ(w.engine->stats.out, 200);
 	lade_pipe_engine_free(w.engine);
 	fclose(log);
+	end_world();
+}
+
+/* One message that is to be tried again until the outage ends. */
+static int stuck_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
+			 const uint32_t *index, uint32_t n)
+{
+	int rc = take_time(500);
+
+	(void)stage;
+	for (uint32_t j = 0; rc == 0 && j < n; j++)
+		if (id_of(&b->messages[index[j]]) == 57 && now_ms() < outage_until_ms)
+			lade_pipe_retry(b, index[j], "again");
+	return rc;
+}
+
+static void run_with_one_stuck(enum lade_pipe_order order, unsigned keys)
+{
+	static const struct lade_pipe_step_ops step = { step_open, stuck_process, step_close };
+	struct lade_pipe_parts parts = generated;
+	FILE *log = fopen("/dev/null", "w");
+
+	parts.steps[LADE_STEP_SQL] = &step;
+	begin_world(100);
+	w.config->order = order;
+	w.config->order_key = keys ? ".key" : NULL;
+	w.config->in_flight_max = 1000;
+	w.config->errors.attempts_max = 1000000;
+	w.keys = keys;
+	w.in_order = order == LADE_ORDER_PARTITION && !keys;
+	outage_until_ms = now_ms() + 60000;
+	w.engine = lade_pipe_engine_new(w.config, &parts, log);
+	CHECK_EQ(lade_within(lade_s(600), lade_pipe_engine_run(w.engine)), 0);
+	check_finished(100);
+	CHECK(w.pages[57].written_ms >= outage_until_ms);
+	lade_pipe_engine_free(w.engine);
+	fclose(log);
+}
+
+IN_TASK(without_order_a_message_that_is_tried_again_holds_nobody_up)
+{
+	run_with_one_stuck(LADE_ORDER_NONE, 0);
+	for (int64_t id = 0; id < 100; id++)
+		CHECK((w.pages[id].written_ms < outage_until_ms) == (id != 57));
+	end_world();
+}
+
+IN_TASK(with_keys_it_holds_up_its_own_and_the_batches_that_have_it)
+{
+	run_with_one_stuck(LADE_ORDER_PARTITION, 60);
+	for (int64_t id = 0; id < 100; id++) {
+		bool shares = id > 57 && key_of(id) == key_of(57);
+
+		CHECK(w.pages[id].written_ms < outage_until_ms || id == 57 || id >= 60);
+		CHECK(!shares || w.pages[id].written_ms >= outage_until_ms);
+	}
+	end_world();
+}
+
+IN_TASK(with_lanes_it_holds_up_what_is_behind_it_and_not_what_is_before)
+{
+	run_with_one_stuck(LADE_ORDER_PARTITION, 0);
+	for (int64_t id = 0; id < 100; id++)
+		CHECK((w.pages[id].written_ms < outage_until_ms) == (id < 57));
 	end_world();
 }
 
@@ -1174,6 +1241,9 @@ int main(void)
 	TAP(everything_at_once_loses_nothing_and_doubles_nothing);
 	TAP(a_bad_record_is_halved_out_and_stands_alone);
 	TAP(an_outage_however_long_counts_against_no_message);
+	TAP(without_order_a_message_that_is_tried_again_holds_nobody_up);
+	TAP(with_keys_it_holds_up_its_own_and_the_batches_that_have_it);
+	TAP(with_lanes_it_holds_up_what_is_behind_it_and_not_what_is_before);
 	TAP(a_message_that_fails_while_others_pass_is_halved_out_after_max_attempts);
 	TAP(a_message_that_fails_is_halved_out_though_no_other_batch_can_pass_meanwhile);
 	TAP(an_outage_that_begins_while_a_batch_is_halved_rejects_none_but_the_odd_one);

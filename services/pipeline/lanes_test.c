@@ -25,6 +25,16 @@ struct moving {
 	char name[8];
 };
 
+/* What happens in a run. */
+struct plan {
+	uint64_t seed;
+	bool calm;			/* lanes do not come and go */
+	bool another;			/* other processes claim lanes */
+	unsigned retry;			/* one message in so many is to be tried again, by chance */
+	int64_t stuck_ms;		/* as long message 5 of the first lane is */
+	int64_t in_flight_max, memory_max; /* 0: 1,000 messages; no limit */
+};
+
 static struct world {
 	struct lade_pipe_config *config;
 	struct lade_pipe_engine *engine;
@@ -33,8 +43,9 @@ static struct world {
 	char texts[LANES * EACH][24];
 	uint64_t random;
 	unsigned turn;			/* whose message is read next */
-	bool another;			/* other processes claim lanes */
-	unsigned lost, revoked, fenced, rewound;
+	struct plan plan;
+	unsigned lost, revoked, fenced, rewound, retried;
+	int64_t others_done_ms;		/* when all lanes but the first were written */
 } w;
 
 static uint64_t draw(uint64_t below)
@@ -137,7 +148,7 @@ static int rebalance(struct moving *m)
 		w.lost++;
 		m->ours = false;
 		let_go(m);
-		m->kept.epoch += w.another && draw(2);
+		m->kept.epoch += w.plan.another && draw(2);
 		if (rc == 0 && draw(2))
 			rc = take_time(500);
 		m->ours = rc == 0;
@@ -179,7 +190,8 @@ static int source_start(struct lade_pipe_engine *e, struct lade_scope *scope,
 		w.lanes[l].ours = true;
 		lade_pipe_lane_begin(e, &w.lanes[l].lane, 0);
 		tasks[l] = rebalance_task(&w.lanes[l]);
-		lade_start_daemon(scope, &tasks[l]);
+		if (!w.plan.calm)
+			lade_start_daemon(scope, &tasks[l]);
 	}
 	*ret = lade_pipe_raw_stream_of(&stream, &w);
 	return 0;
@@ -235,11 +247,19 @@ static int step_open(struct lade_pipe_stage *stage, struct lade_pipe_shape *in)
 static int step_process(struct lade_pipe_stage *stage, struct lade_pipe_batch *b,
 			const uint32_t *index, uint32_t n)
 {
+	int rc = take_time(2000);
+
 	(void)stage;
-	(void)b;
-	(void)index;
-	(void)n;
-	return take_time(2000);
+	for (uint32_t j = 0; rc == 0 && j < n; j++) {
+		const struct lade_pipe_message *m = &b->messages[index[j]];
+
+		if ((w.plan.retry && draw(w.plan.retry) == 0) ||
+		    (m->lane->part == 0 && m->offset == 5 * GAP && now_ms() < w.plan.stuck_ms)) {
+			lade_pipe_retry(b, index[j], "again");
+			w.retried++;
+		}
+	}
+	return rc;
 }
 
 static void step_close(struct lade_pipe_stage *stage)
@@ -283,6 +303,14 @@ static int sink_look(struct lade_pipe_outlet *outlet, struct lade_pipe_lane *lan
 	return 0;
 }
 
+static bool are_others_done(void)
+{
+	for (int l = 1; l < LANES; l++)
+		if (w.lanes[l].last < EACH - 1)
+			return false;
+	return true;
+}
+
 static void put(const struct lade_pipe_batch *b)
 {
 	for (uint32_t i = 0; i < b->n; i++) {
@@ -292,6 +320,8 @@ static void put(const struct lade_pipe_batch *b)
 
 		CHECK_EQ(k, m->last + 1); /* none is left out, doubled or overtaken */
 		m->last = k;
+		if (are_others_done() && !w.others_done_ms)
+			w.others_done_ms = now_ms();
 		w.written[k * LANES + (m - w.lanes)]++;
 	}
 }
@@ -345,42 +375,49 @@ static const struct lade_pipe_parts parts = { .source = &lanes_source,
 					      .steps = { [LADE_STEP_SQL] = &step },
 					      .sinks = { [LADE_SINK_SQLITE] = &sink } };
 
-static void run_lanes(uint64_t seed, bool another, int64_t in_flight_max, int64_t memory_max)
+static void run_lanes(struct plan plan)
 {
 	struct lade_pipe_config *c = lade_pipe_config_new();
 	FILE *log = fopen("/dev/null", "w");
-	unsigned before[] = { w.lost, w.revoked, w.fenced, w.rewound };
+	unsigned before[] = { w.lost, w.revoked, w.fenced, w.rewound, w.retried };
 
 	memset(&w, 0, sizeof(w));
 	w.lost = before[0];
 	w.revoked = before[1];
 	w.fenced = before[2];
 	w.rewound = before[3];
+	w.retried = before[4];
 	w.config = c;
-	w.random = seed;
-	w.another = another;
+	w.plan = plan;
+	w.random = plan.seed;
+	if (plan.stuck_ms)
+		w.plan.stuck_ms += now_ms();
 	c->name = "lanes";
 	c->source.kind = LADE_SOURCE_STDIN;
 	c->batch = (struct lade_pipe_batching){ .messages_max = 10, .linger_ns = 1000000,
 						.ahead = 2 };
 	c->order = LADE_ORDER_PARTITION;
 	c->concurrency = 3;
-	c->n_steps = 1;
+	c->n_steps = 2;
 	c->steps[0] = (struct lade_pipe_step){ .name = "one", .kind = LADE_STEP_SQL };
+	c->steps[1] = (struct lade_pipe_step){ .name = "two", .kind = LADE_STEP_SQL };
 	c->n_sinks = 1;
 	c->sinks[0].kind = LADE_SINK_SQLITE;
 	c->delivery = LADE_EXACTLY_ONCE;
-	c->errors = (struct lade_pipe_errors){ .attempts_max = 5,
+	c->errors = (struct lade_pipe_errors){ .attempts_max = 1000,
 					       .backoff_min_ns = 100000,
 					       .backoff_max_ns = 10000000,
 					       .reject_rate_max = 10000 };
 	c->shutdown_timeout_ns = INT64_C(25000000000);
-	c->in_flight_max = in_flight_max;
-	c->memory_bytes_max = memory_max;
+	c->in_flight_max = plan.in_flight_max ? plan.in_flight_max : 1000;
+	c->memory_bytes_max = plan.memory_max;
 	c->transaction_max = 40;
 	w.engine = lade_pipe_engine_new(c, &parts, log);
 	CHECK_EQ(lade_within(lade_s(3600), lade_pipe_engine_run(w.engine)), 0);
 	CHECK_EQ(w.engine->exit, LADE_EXIT_DONE);
+	CHECK_EQ(w.engine->stats.rejected, 0);
+	CHECK_EQ(w.engine->bytes, 0);
+	CHECK(!w.engine->oldest);
 	for (int i = 0; i < LANES * EACH; i++)
 		CHECK_EQ(w.written[i], 1);
 	lade_pipe_engine_free(w.engine);
@@ -391,7 +428,7 @@ static void run_lanes(uint64_t seed, bool another, int64_t in_flight_max, int64_
 IN_TASK(lanes_that_come_and_go_each_by_itself_are_written_once_and_in_order)
 {
 	for (uint64_t seed = 1; seed <= 60; seed++)
-		run_lanes(seed, false, 1000, 0);
+		run_lanes((struct plan){ .seed = seed });
 	CHECK(w.lost > 500);
 	CHECK(w.revoked > 200);
 	CHECK(w.rewound > 100);
@@ -400,14 +437,37 @@ IN_TASK(lanes_that_come_and_go_each_by_itself_are_written_once_and_in_order)
 IN_TASK(lanes_that_others_claim_meanwhile_are_written_once_and_in_order)
 {
 	for (uint64_t seed = 1; seed <= 60; seed++)
-		run_lanes(seed, true, 1000, 0);
+		run_lanes((struct plan){ .seed = seed, .another = true });
 	CHECK(w.fenced > 10);
 }
 
 IN_TASK(so_they_are_where_batches_wait_for_room_and_memory)
 {
 	for (uint64_t seed = 1; seed <= 60; seed++)
-		run_lanes(seed, seed % 2, 12, 300);
+		run_lanes((struct plan){ .seed = seed, .another = seed % 2, .in_flight_max = 12,
+					 .memory_max = 300 });
+}
+
+IN_TASK(so_they_are_where_messages_are_tried_again)
+{
+	for (uint64_t seed = 1; seed <= 120; seed++)
+		run_lanes((struct plan){ .seed = seed, .another = seed % 2, .retry = 2 + seed % 9,
+					 .calm = seed % 5 == 0,
+					 .in_flight_max = seed % 3 ? 0 : 12,
+					 .memory_max = seed % 3 ? 0 : 300 });
+	CHECK(w.retried > 1000);
+}
+
+IN_TASK(while_a_lane_is_tried_again_the_others_go_on_to_their_end)
+{
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		int64_t began_ms = now_ms();
+
+		run_lanes((struct plan){ .seed = seed, .calm = true, .stuck_ms = 600000 });
+		CHECK(w.others_done_ms > 0);
+		CHECK(w.others_done_ms - began_ms < 60000);
+		CHECK(now_ms() - began_ms >= 600000);
+	}
 }
 
 int main(void)
@@ -415,5 +475,7 @@ int main(void)
 	TAP(lanes_that_come_and_go_each_by_itself_are_written_once_and_in_order);
 	TAP(lanes_that_others_claim_meanwhile_are_written_once_and_in_order);
 	TAP(so_they_are_where_batches_wait_for_room_and_memory);
+	TAP(so_they_are_where_messages_are_tried_again);
+	TAP(while_a_lane_is_tried_again_the_others_go_on_to_their_end);
 	return tap_done();
 }

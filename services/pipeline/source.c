@@ -40,13 +40,15 @@ struct messages {
 	struct lade_json_reader *reader;
 };
 
-/* Those under way stand in the order in which they were taken. */
-static void join(struct lade_pipe_engine *e, struct lade_pipe_batch *b)
+/* Those under way stand in the order in which they were taken: this one behind @older. */
+static void join(struct lade_pipe_engine *e, struct lade_pipe_batch *b,
+		 struct lade_pipe_batch *older)
 {
 	b->of = e;
-	b->older = e->newest;
+	b->older = older;
+	b->newer = older ? older->newer : e->oldest;
 	*(b->older ? &b->older->newer : &e->oldest) = b;
-	e->newest = b;
+	*(b->newer ? &b->newer->older : &e->newest) = b;
 	e->bytes += b->bytes;
 }
 
@@ -56,18 +58,40 @@ static void leave(struct lade_pipe_batch *b)
 		return;
 	*(b->older ? &b->older->newer : &b->of->oldest) = b->newer;
 	*(b->newer ? &b->newer->older : &b->of->newest) = b->older;
-	b->of->bytes -= b->bytes;
-	lade_event_set(&b->of->lane_moved);
+}
+
+void lade_pipe_batch_follow(struct lade_pipe_batch *left, struct lade_pipe_batch *batch)
+{
+	left->shares = batch;
+	batch->users++;
+	join(batch->of, left, batch);
 }
 
 struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch)
 {
-	if (batch) {
+	if (batch)
 		leave(batch);
+	while (batch && --batch->users == 0) {
+		struct lade_pipe_batch *shares = batch->shares;
+
+		if (batch->of) {
+			batch->of->bytes -= batch->bytes;
+			lade_event_set(&batch->of->lane_moved);
+		}
 		lade_arena_done(&batch->arena);
 		free(batch);
+		batch = shares;
 	}
 	return NULL;
+}
+
+uint32_t lade_pipe_batch_part(const struct lade_pipe_batch *b, const struct lade_pipe_lane *lane)
+{
+	uint32_t i = 0;
+
+	while (i < b->n_parts && b->parts[i].lane != lane)
+		i++;
+	return i;
 }
 
 bool lade_pipe_batch_is_late(const struct lade_pipe_batch *b)
@@ -282,6 +306,7 @@ static struct lade_pipe_batch *batch_new(struct messages *m, const struct lade_p
 
 	if (!b)
 		return NULL;
+	b->users = 1;
 	lade_arena_init(&b->arena, 64 << 10, (size_t)1 << 32);
 	b->messages = lade_arena_alloc(&b->arena, n * sizeof(*b->messages));
 	b->fates = lade_arena_alloc(&b->arena, n * sizeof(*b->fates));
@@ -302,10 +327,8 @@ static int count_in_part(struct lade_pipe_batch *b, const struct lade_pipe_raw *
 			 uint32_t *parts_max)
 {
 	struct lade_pipe_part *all;
-	uint32_t i = 0;
+	uint32_t i = lade_pipe_batch_part(b, raw->lane);
 
-	while (i < b->n_parts && b->parts[i].lane != raw->lane)
-		i++;
 	if (i == *parts_max) {
 		*parts_max = *parts_max ? *parts_max * 2 : 1;
 		all = lade_arena_alloc(&b->arena, *parts_max * sizeof(*all));
@@ -414,7 +437,7 @@ static int take_messages(struct messages *m, struct lade_pipe_batch *b,
 	for (uint32_t i = 0; rc == 0 && i < b->n; i++)
 		rc = take_line(m, b, i, &raws->items[i]);
 	if (rc == 0 && e->config->order_key)
-		rc = lade_pipe_keyed_note(b, &e->order_key, m->reader);
+		rc = lade_pipe_order_note(b, &e->order_key, m->reader);
 	for (uint32_t i = 0; rc == 0 && i < b->n_parts; i++) {
 		struct lade_pipe_part *p = &b->parts[i];
 
@@ -443,7 +466,7 @@ static int take_batch(struct messages *m, struct lade_pipe_raw_batch *raws,
 	e->stats.by_reason[b->reason]++;
 	e->stats.sizes[lade_pipe_size_bucket(b->n)]++;
 	b->at = "a free place among the batches that are enriched";
-	join(e, b);
+	join(e, b, e->newest);
 	*ret = b;
 	return 1;
 }

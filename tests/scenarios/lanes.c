@@ -68,6 +68,7 @@ static int make_world(void)
 	moving_begin(MESSAGES);
 	moving.plan = plan;
 	moving.rejected = 2;
+	moving.again = 1;
 	moving.tick_us = 200;
 	moving.claim_us = 300;
 	moving.step_us = 400;
