@@ -197,9 +197,15 @@ ON_LOOP(records_without_a_key_take_turns_of_64_kib)
 	for (size_t i = 0; i < n; i++)
 		r[i] = (struct lade_kafka_record){ .topic = topic, .partition = -1, .value = value,
 						   .value_len = sizeof(value) };
+	/* A partition whose leader is not known yet would be passed over. */
+	for (int i = 0; i < PARTITIONS; i++)
+		r[i].partition = i;
+	CHECK_EQ(lade_within(lade_s(30), lade_kafka_send(p, r, PARTITIONS)), 0);
+	for (int i = 0; i < PARTITIONS; i++)
+		r[i].partition = -1;
 	CHECK_EQ(lade_within(lade_s(30), lade_kafka_send(p, r, n)), 0);
 	for (size_t i = 0; i < n; i++)
-		CHECK_EQ(r[i].offset, (int64_t)(i % 66 + i / 66 / PARTITIONS * 66));
+		CHECK_EQ(r[i].offset, (int64_t)(1 + i % 66 + i / 66 / PARTITIONS * 66));
 	lade_kafka_producer_free(p);
 }
 

@@ -269,7 +269,7 @@ static int send_one(struct lade_kafka_producer *p, const struct lade_kafka_recor
 	int rc;
 
 	slot->flight->users++;
-	slot->turn = r->key ? 0 : take_turn(p, r);
+	slot->turn = r->key || r->partition >= 0 ? 0 : take_turn(p, r);
 	while ((slot->code = produce(p, r, slot)) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
 		rc = wait_for_room(p, site);
 		if (rc < 0) {
