@@ -427,40 +427,40 @@ static void run_lanes(struct plan plan)
 
 IN_TASK(lanes_that_come_and_go_each_by_itself_are_written_once_and_in_order)
 {
-	for (uint64_t seed = 1; seed <= 60; seed++)
+	for (uint64_t seed = 1; seed <= 20; seed++)
 		run_lanes((struct plan){ .seed = seed });
-	CHECK(w.lost > 500);
-	CHECK(w.revoked > 200);
-	CHECK(w.rewound > 100);
+	CHECK(w.lost > 150);
+	CHECK(w.revoked > 60);
+	CHECK(w.rewound > 30);
 }
 
 IN_TASK(lanes_that_others_claim_meanwhile_are_written_once_and_in_order)
 {
-	for (uint64_t seed = 1; seed <= 60; seed++)
+	for (uint64_t seed = 1; seed <= 20; seed++)
 		run_lanes((struct plan){ .seed = seed, .another = true });
-	CHECK(w.fenced > 10);
+	CHECK(w.fenced > 3);
 }
 
 IN_TASK(so_they_are_where_batches_wait_for_room_and_memory)
 {
-	for (uint64_t seed = 1; seed <= 60; seed++)
+	for (uint64_t seed = 1; seed <= 20; seed++)
 		run_lanes((struct plan){ .seed = seed, .another = seed % 2, .in_flight_max = 12,
 					 .memory_max = 300 });
 }
 
 IN_TASK(so_they_are_where_messages_are_tried_again)
 {
-	for (uint64_t seed = 1; seed <= 120; seed++)
+	for (uint64_t seed = 1; seed <= 45; seed++)
 		run_lanes((struct plan){ .seed = seed, .another = seed % 2, .retry = 2 + seed % 9,
 					 .calm = seed % 5 == 0,
 					 .in_flight_max = seed % 3 ? 0 : 12,
 					 .memory_max = seed % 3 ? 0 : 300 });
-	CHECK(w.retried > 1000);
+	CHECK(w.retried > 400);
 }
 
 IN_TASK(while_a_lane_is_tried_again_the_others_go_on_to_their_end)
 {
-	for (uint64_t seed = 1; seed <= 20; seed++) {
+	for (uint64_t seed = 1; seed <= 5; seed++) {
 		int64_t began_ms = now_ms();
 
 		run_lanes((struct plan){ .seed = seed, .calm = true, .stuck_ms = 600000 });

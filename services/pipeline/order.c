@@ -281,7 +281,7 @@ static int ordered_try_next(void *self, void *ret_item)
 static int ordered_next(void *self, void *ret_item)
 {
 	struct lade_pipe_engine *e = self;
-	int rc = 0;
+	int rc = lade_cancelled() ? -ECANCELED : 0; /* and those that are older may be gone */
 
 	while (rc == 0) {
 		rc = ordered_try_next(e, ret_item);
