@@ -351,9 +351,8 @@ def a_slow_reader():
     with Live("") as d:
         d.write("in.ndjson", "".join(f'{{"k":{n},"x":"{"x" * 5000}"}}\n' for n in range(2000)))
         d.start()
-        until(lambda: os.path.exists(d.socket()))
         with socket.socket(socket.AF_UNIX) as s:
-            s.connect(d.socket())
+            until(lambda: s.connect_ex(d.socket()) == 0)  # it is there before anybody listens
             s.sendall(b'{"ask":"tap","step":"source"}\n')
             s.settimeout(60)
             more = range(2000, 6000)
