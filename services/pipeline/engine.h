@@ -478,6 +478,10 @@ int lade_pipe_probe_file(const char *path);
 /* Lines to a file or stdout; an outlet without a configuration writes the dead letters. */
 extern const struct lade_pipe_sink_ops lade_pipe_to_file;
 
+/* lade_pipe_batch_new - a batch with room for @n messages and their fates, not zeroed, which is not
+ * under way yet; its memory grows by @block_bytes.  Returns NULL: no memory. */
+struct lade_pipe_batch *lade_pipe_batch_new(size_t n, size_t block_bytes);
+
 /* lade_pipe_batch_free - frees a batch; NULL is allowed.  Returns NULL. */
 struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch);
 

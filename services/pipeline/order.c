@@ -114,9 +114,8 @@ static bool share_a_key(const struct lade_pipe_batch *a, const struct lade_pipe_
 static bool share_a_lane(const struct lade_pipe_batch *a, const struct lade_pipe_batch *b)
 {
 	for (uint32_t i = 0; i < a->n_parts; i++)
-		for (uint32_t k = 0; k < b->n_parts; k++)
-			if (a->parts[i].lane == b->parts[k].lane)
-				return true;
+		if (lade_pipe_batch_part(b, a->parts[i].lane) < b->n_parts)
+			return true;
 	return false;
 }
 

@@ -67,6 +67,19 @@ void lade_pipe_batch_follow(struct lade_pipe_batch *left, struct lade_pipe_batch
 	join(batch->of, left, batch);
 }
 
+struct lade_pipe_batch *lade_pipe_batch_new(size_t n, size_t block_bytes)
+{
+	struct lade_pipe_batch *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	b->users = 1;
+	lade_arena_init(&b->arena, block_bytes, (size_t)1 << 32);
+	b->messages = lade_arena_alloc(&b->arena, n * sizeof(*b->messages));
+	b->fates = lade_arena_alloc(&b->arena, n * sizeof(*b->fates));
+	return b->messages && b->fates ? b : lade_pipe_batch_free(b);
+}
+
 struct lade_pipe_batch *lade_pipe_batch_free(struct lade_pipe_batch *batch)
 {
 	if (batch)
@@ -299,19 +312,13 @@ static size_t leave_out_late(struct lade_pipe_raw_batch *raws)
 	return n;
 }
 
-static struct lade_pipe_batch *batch_new(struct messages *m, const struct lade_pipe_raw_batch *raws)
+static struct lade_pipe_batch *batch_of(struct messages *m, const struct lade_pipe_raw_batch *raws)
 {
-	struct lade_pipe_batch *b = calloc(1, sizeof(*b));
+	struct lade_pipe_batch *b = lade_pipe_batch_new(raws->len, 64 << 10);
 	size_t n = raws->len;
 
 	if (!b)
 		return NULL;
-	b->users = 1;
-	lade_arena_init(&b->arena, 64 << 10, (size_t)1 << 32);
-	b->messages = lade_arena_alloc(&b->arena, n * sizeof(*b->messages));
-	b->fates = lade_arena_alloc(&b->arena, n * sizeof(*b->fates));
-	if (!b->messages || !b->fates)
-		return lade_pipe_batch_free(b);
 	memset(b->fates, 0, n * sizeof(*b->fates));
 	b->n = b->taken = (uint32_t)n;
 	for (size_t i = 0; i < n; i++)
@@ -414,7 +421,7 @@ static int place_batch(struct messages *m, struct lade_pipe_raw_batch *raws,
 		raws->len = leave_out_late(raws);
 		if (raws->len == 0)
 			return 0;
-		b = batch_new(m, raws);
+		b = batch_of(m, raws);
 		rc = b ? find_parts(b, raws) : -ENOMEM;
 		if (rc == 0)
 			rc = wait_for_room(m->engine, b);

@@ -111,16 +111,10 @@ static void move_messages(struct lade_pipe_batch *b, struct lade_pipe_batch *lef
 /* An empty batch that lives on the memory of @b, and has its place behind it. */
 static struct lade_pipe_batch *part_new(struct lade_pipe_batch *b, uint32_t n)
 {
-	struct lade_pipe_batch *left = calloc(1, sizeof(*left));
+	struct lade_pipe_batch *left = lade_pipe_batch_new(n, 16 << 10);
 
 	if (!left)
 		return NULL;
-	left->users = 1;
-	lade_arena_init(&left->arena, 16 << 10, (size_t)1 << 32);
-	left->messages = lade_arena_alloc(&left->arena, n * sizeof(*left->messages));
-	left->fates = lade_arena_alloc(&left->arena, n * sizeof(*left->fates));
-	if (!left->messages || !left->fates)
-		return lade_pipe_batch_free(left);
 	left->shape = b->shape;
 	left->reader = b->reader;
 	left->first = b->first;
@@ -132,13 +126,12 @@ static struct lade_pipe_batch *part_new(struct lade_pipe_batch *b, uint32_t n)
 static int note_keys(struct lade_pipe_batch *b, struct lade_pipe_batch *left)
 {
 	const struct lade_pipe_ref *key = &b->of->order_key;
-	int rc = 0;
+	int rc;
 
-	if (b->of->config->order_key)
-		rc = lade_pipe_order_note(b, key, b->reader);
-	if (rc == 0 && b->of->config->order_key)
-		rc = lade_pipe_order_note(left, key, b->reader);
-	return rc;
+	if (!b->of->config->order_key)
+		return 0;
+	rc = lade_pipe_order_note(b, key, b->reader);
+	return rc < 0 ? rc : lade_pipe_order_note(left, key, b->reader);
 }
 
 static bool may_split(const struct lade_pipe_batch *b)
@@ -175,11 +168,12 @@ static int part(struct lade_pipe_batch *b, const bool *leaves, uint32_t count, u
 int lade_pipe_split(struct lade_pipe_batch *b, uint32_t *index, uint32_t n,
 		    struct lade_pipe_batch **ret)
 {
-	bool *leaves = may_split(b) ? lade_arena_alloc(&b->arena, b->n) : NULL;
+	bool *leaves;
 	int count;
 
 	if (!may_split(b))
 		return 0;
+	leaves = lade_arena_alloc(&b->arena, b->n);
 	count = leaves ? mark(b, index, n, leaves) : -ENOMEM;
 	if (count < 0 || count == (int)b->n)
 		return count < 0 ? count : 0;
@@ -189,11 +183,12 @@ int lade_pipe_split(struct lade_pipe_batch *b, uint32_t *index, uint32_t n,
 int lade_pipe_split_lanes(struct lade_pipe_batch *b, const bool *lane_leaves,
 			  struct lade_pipe_batch **ret)
 {
-	bool *leaves = may_split(b) ? lade_arena_alloc(&b->arena, b->n) : NULL;
+	bool *leaves;
 	uint32_t count = 0;
 
 	if (!may_split(b))
 		return 0;
+	leaves = lade_arena_alloc(&b->arena, b->n);
 	if (!leaves)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < b->n; i++) {
